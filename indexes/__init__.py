@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: FAISS and nothing else. Knows no SQL, no picture and no store."""
