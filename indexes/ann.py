@@ -1,0 +1,148 @@
+"""Nearest neighbours among stored vectors.
+
+The seam at which an index is chosen: everything above asks an `Index` and none knows which. Today there is one kind,
+exact search over the mapped float16 rows, which is also every later kind's oracle.
+"""
+
+import functools
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from vecstore.errors import BadInput
+
+# FAISS's scores are inner products, added in float32 in an order of its own, of rows whose length float16 leaves up to
+# 2^-11 off 1: two rows closer than this may come out in either order.
+ROUNDING = 1e-3
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """rows: (n, m) int64, nearest first, equal scores by row. scores: (n, m) float32 cosine similarity in [-1, 1].
+
+    m = min(k, rows that could be found); FAISS's -1 padding never leaves this package.
+    """
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class Index(Protocol):
+    """Finds the stored rows nearest to a query."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def recall(self) -> float:
+        """The part of the true ten nearest that a search finds, in [0, 1]."""
+        ...
+
+    def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours: ...
+
+
+def open_index(vectors: NDArray[np.float16]) -> Index:
+    """Return the index to search these rows with. vectors: (n, dim) float16, each of length 1, may be mapped."""
+    return ExactIndex(vectors)
+
+
+class ExactIndex:
+    """Exact search: every row is compared, where it lies in the map.
+
+    FAISS's float16 scalar quantizer keeps rows exactly as the vector file does, so the map itself serves as its codes:
+    nothing is copied or converted (`scripts/bench search` compares).
+    """
+
+    kind = "exact"
+    recall = 1.0  # by construction
+
+    def __init__(self, vectors: NDArray[np.float16]) -> None:
+        self.vectors = vectors
+        self._index = _over(vectors)
+
+    def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
+        """Return the k rows nearest to each query.
+
+        queries: (n, dim) float32. allowed: (rows,) bool, the rows that may be found; None: all.
+        Scores are cosines worked out in float64, so order does not depend on FAISS's rounding.
+        Raises BadInput on a wrong shape or type, or k < 1.
+        """
+        n_rows, dim = self.vectors.shape
+        _check(queries, dim, k)
+        if allowed is not None and (allowed.shape != (n_rows,) or allowed.dtype != np.bool_):
+            raise BadInput(f"allowed is {allowed.dtype} of shape {allowed.shape}; ({n_rows},) bool is wanted")
+        n_allowed = n_rows if allowed is None else int(np.count_nonzero(allowed))
+        k = min(k, n_allowed)
+        if not k or not len(queries):
+            return Neighbours(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
+        parameters = None if allowed is None else _only(allowed)
+        found = [self._search_one(query, k, n_allowed, parameters) for query in queries]
+        return Neighbours(np.stack([rows for rows, _ in found]), np.stack([scores for _, scores in found]))
+
+    def _search_one(
+        self, query: NDArray[np.float32], k: int, n_allowed: int, parameters: faiss.SearchParameters | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        wanted = min(k + 8, n_allowed)
+        while True:
+            found_scores, found_rows = self._index.search(query[None], wanted, params=parameters)
+            scores, rows = found_scores[0], found_rows[0]
+            # Enough when the last candidate is certainly farther than the k-th; else ties reach beyond the cut.
+            if wanted == n_allowed or scores[-1] < scores[k - 1] - ROUNDING:
+                break
+            wanted = min(wanted * 2, n_allowed)
+        exact = _cosines(self.vectors[rows].astype(np.float64), query.astype(np.float64))
+        order = np.lexsort((rows, -exact))[:k]
+        return rows[order], exact[order].clip(-1, 1).astype(np.float32)
+
+
+def _cosines(rows: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(query)
+    # Summed row by row: a matrix product may add equal rows in different orders, and they must tie.
+    return np.asarray(np.sum(rows * query, axis=1) / np.where(lengths > 0, lengths, 1), np.float64)
+
+
+def _over(vectors: NDArray[np.float16]) -> Any:
+    """Return a FAISS index whose codes are these rows, in place; they must outlive it."""
+    n_rows, dim = vectors.shape
+    index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    codes = np.ascontiguousarray(vectors).view(np.uint8).reshape(-1)
+    owner = _index_with_an_owner().codes.owner
+    index.codes = faiss.MaybeOwnedVectorUInt8.create_view(faiss.swig_ptr(codes), codes.size, owner)
+    index.ntotal = n_rows
+    index.referenced_objects = (codes,)
+    return index
+
+
+@functools.cache
+def _index_with_an_owner() -> Any:
+    # FAISS wants a view to name an owner of the memory, which Python cannot make; an index read by memory map has one.
+    # It keeps its own file mapped and nothing else; our memory is kept by the index's `referenced_objects`. The whole
+    # index is returned because its `codes.owner` points into it.
+    index = faiss.IndexScalarQuantizer(1, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    index.add(np.ones((1, 1), np.float32))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "owner.faiss")
+        faiss.write_index(index, path)
+        return faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC)
+
+
+def _only(allowed: NDArray[np.bool_]) -> faiss.SearchParameters:
+    bits = np.packbits(allowed, bitorder="little")
+    selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
+    parameters = faiss.SearchParameters(sel=selector)
+    parameters.referenced_objects = (bits, selector)
+    return parameters
+
+
+def _check(queries: NDArray[np.float32], dim: int, k: int) -> None:
+    if queries.ndim != 2 or queries.shape[1] != dim:
+        raise BadInput(f"queries have the shape {queries.shape}; the stored vectors want (n, {dim})")
+    if queries.dtype != np.float32:
+        raise BadInput(f"queries are {queries.dtype}; float32 is wanted")
+    if k < 1:
+        raise BadInput(f"k is {k}; it must be at least 1")

@@ -1,0 +1,290 @@
+"""What every kind of index promises. The oracle is NumPy: float64 products of the float16 rows, ties by row."""
+
+import gc
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from indexes.ann import ExactIndex, Index, open_index
+from vecstore.embedders import unit_rows
+from vecstore.errors import BadInput
+from vecstore.store import Store
+
+Float16 = NDArray[np.float16]
+Float32 = NDArray[np.float32]
+Build = Callable[[Float16], Index]
+
+N_ROWS, DIM, N_QUERIES = 700, 48, 100
+
+
+def unit_vectors(n: int, dim: int, seed: int) -> Float32:
+    return unit_rows(np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32))
+
+
+@pytest.fixture
+def rows() -> Float16:
+    return unit_vectors(N_ROWS, DIM, seed=0).astype(np.float16)
+
+
+@pytest.fixture
+def queries() -> Float32:
+    return unit_vectors(N_QUERIES, DIM, seed=1)
+
+
+# Every kind of index meets the same contract; another kind is added here.
+@pytest.fixture(params=[ExactIndex, open_index])
+def build(request: pytest.FixtureRequest) -> Build:
+    kind: Build = request.param
+    return kind
+
+
+def brute_force(
+    rows: Float16, queries: Float32, k: int, allowed: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int64], Float32]:
+    """Return the k best rows and their cosines for each query. Summed row by row, so that equal rows score equal.
+
+    A float16 row may be a little longer or shorter than 1, so it is divided by its length; a row of zeros scores 0.
+    """
+    may_be_found = np.arange(len(rows)) if allowed is None else np.flatnonzero(allowed)
+    stored = rows[may_be_found].astype(np.float64)
+    found = []
+    for query in queries.astype(np.float64):
+        lengths = np.linalg.norm(stored, axis=1) * np.linalg.norm(query)
+        scores = (stored * query).sum(axis=1) / np.where(lengths > 0, lengths, 1)
+        order = np.lexsort((may_be_found, -scores))[:k]
+        found.append((may_be_found[order], scores[order].clip(-1, 1).astype(np.float32)))
+    return np.stack([ids for ids, _ in found]), np.stack([scores for _, scores in found])
+
+
+def assert_equals_brute_force(
+    index: Index, rows: Float16, queries: Float32, k: int, allowed: NDArray[np.bool_] | None = None
+) -> None:
+    found = index.search(queries, k, allowed)
+    ids, scores = brute_force(rows, queries, k, allowed)
+    np.testing.assert_array_equal(found.rows, ids)
+    np.testing.assert_allclose(found.scores, scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 10])
+def test_agrees_with_brute_force(build: Build, rows: Float16, queries: Float32, k: int) -> None:
+    assert_equals_brute_force(build(rows), rows, queries, k)
+
+
+@pytest.mark.parametrize("dim", [1, 3, 360, 1280, 2048])
+def test_agrees_with_brute_force_in_every_dimension(build: Build, dim: int) -> None:
+    rows = unit_vectors(300, dim, seed=2).astype(np.float16)
+    assert_equals_brute_force(build(rows), rows, unit_vectors(20, dim, seed=3), 10)
+
+
+def test_equal_rows_come_in_the_order_of_rows_however_many(build: Build, rows: Float16, queries: Float32) -> None:
+    copies = np.random.default_rng(4).permutation(N_ROWS)[:300]
+    rows[copies] = queries[0].astype(np.float16)
+    found = build(rows).search(queries[:1], 20)
+    np.testing.assert_array_equal(found.rows, np.sort(copies)[None, :20])
+    assert len(set(found.scores[0].tolist())) == 1
+
+
+def test_ties_in_the_middle_of_the_answer_come_in_the_order_of_rows(
+    build: Build, rows: Float16, queries: Float32
+) -> None:
+    # Five rows are nearer than the 200 equal ones; the cut at k is among these.
+    order = np.random.default_rng(5).permutation(N_ROWS)
+    near, equal = order[:5], order[5:205]
+    rows[near] = unit_rows(queries[:1] + 0.1 * unit_vectors(5, DIM, seed=6)).astype(np.float16)
+    rows[equal] = unit_rows(queries[:1] + 0.5 * unit_vectors(1, DIM, seed=7)).astype(np.float16)
+    assert_equals_brute_force(build(rows), rows, queries[:1], 12)
+    np.testing.assert_array_equal(build(rows).search(queries[:1], 12).rows[0, 5:], np.sort(equal)[:7])
+
+
+def test_rows_closer_than_float32_can_tell_come_in_their_true_order(build: Build) -> None:
+    # They differ only by float16's smallest numbers, so hundreds of scores lie within the rounding of float32 sums.
+    rows = np.repeat(unit_vectors(1, 256, seed=8).astype(np.float16), 400, axis=0)
+    rows[:, 128:] = np.random.default_rng(9).integers(0, 16, (400, 128)).astype(np.float16) * np.float16(2**-24)
+    assert_equals_brute_force(build(rows), rows, unit_vectors(3, 256, seed=10), 10)
+
+
+@pytest.mark.parametrize("n_allowed", [1, 3, 10, 11, 350, N_ROWS])
+def test_finds_only_what_is_allowed(build: Build, rows: Float16, queries: Float32, n_allowed: int) -> None:
+    allowed = np.zeros(N_ROWS, np.bool_)
+    allowed[np.random.default_rng(n_allowed).permutation(N_ROWS)[:n_allowed]] = True
+    assert_equals_brute_force(build(rows), rows, queries[:5], 10, allowed)
+
+
+def test_finds_nothing_where_nothing_is_allowed(build: Build, rows: Float16, queries: Float32) -> None:
+    found = build(rows).search(queries, 10, np.zeros(N_ROWS, np.bool_))
+    assert (found.rows.shape, found.rows.dtype) == ((N_QUERIES, 0), np.int64)
+    assert (found.scores.shape, found.scores.dtype) == ((N_QUERIES, 0), np.float32)
+
+
+def test_finds_nothing_in_an_empty_store(build: Build, queries: Float32) -> None:
+    found = build(np.empty((0, DIM), np.float16)).search(queries, 10)
+    assert (found.rows.shape, found.scores.shape) == ((N_QUERIES, 0), (N_QUERIES, 0))
+
+
+@pytest.mark.parametrize("k", [N_ROWS - 1, N_ROWS, N_ROWS + 1, 10 * N_ROWS])
+def test_returns_all_rows_where_k_is_more(build: Build, rows: Float16, queries: Float32, k: int) -> None:
+    assert build(rows).search(queries[:3], k).rows.shape == (3, min(k, N_ROWS))
+    assert_equals_brute_force(build(rows), rows, queries[:3], k)
+
+
+def test_answer_has_the_documented_types(build: Build, rows: Float16, queries: Float32) -> None:
+    found = build(rows).search(queries, 7)
+    assert (found.rows.shape, found.rows.dtype) == ((N_QUERIES, 7), np.int64)
+    assert (found.scores.shape, found.scores.dtype) == ((N_QUERIES, 7), np.float32)
+
+
+def test_no_queries_make_no_answers(build: Build, rows: Float16) -> None:
+    found = build(rows).search(np.empty((0, DIM), np.float32), 7)
+    assert (found.rows.shape, found.scores.shape) == ((0, 7), (0, 7))
+
+
+def test_scores_are_cosines_that_never_leave_their_range(build: Build, rows: Float16) -> None:
+    # float16 rows are up to 1e-3 longer or shorter than 1, and the query can point exactly their way or away from it.
+    queries = np.concatenate([unit_rows(rows.astype(np.float32)), -unit_rows(rows.astype(np.float32))])[::20]
+    scores = build(rows).search(queries, N_ROWS).scores
+    assert (scores.min(), scores.max()) == (-1.0, pytest.approx(1.0, abs=1e-3))
+    assert np.abs(scores).max() <= 1
+
+
+def test_searching_changes_neither_rows_nor_queries(build: Build, rows: Float16, queries: Float32) -> None:
+    before = rows.copy(), queries.copy()
+    build(rows).search(queries, 10)
+    np.testing.assert_array_equal(rows, before[0])
+    np.testing.assert_array_equal(queries, before[1])
+
+
+def test_read_only_map_is_searched(build: Build, rows: Float16, queries: Float32, tmp_path: Path) -> None:
+    (tmp_path / "vectors.f16").write_bytes(rows.tobytes())
+    mapped = np.memmap(tmp_path / "vectors.f16", "<f2", mode="r", shape=rows.shape)
+    assert_equals_brute_force(build(mapped), rows, queries, 10)
+
+
+def test_queries_in_any_memory_order_are_searched(build: Build, rows: Float16, queries: Float32) -> None:
+    assert_equals_brute_force(build(rows), rows, np.asfortranarray(queries)[::3], 10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.zeros(DIM, np.float32), 3), f"queries have the shape ({DIM},); the stored vectors want (n, {DIM})"),
+        ((np.zeros((2, 9), np.float32), 3), f"queries have the shape (2, 9); the stored vectors want (n, {DIM})"),
+        ((np.zeros((2, DIM), np.float64), 3), "queries are float64; float32 is wanted"),
+        ((np.zeros((2, DIM), np.float16), 3), "queries are float16; float32 is wanted"),
+        ((np.zeros((2, DIM), np.float32), 0), "k is 0; it must be at least 1"),
+        ((np.zeros((2, DIM), np.float32), -1), "k is -1; it must be at least 1"),
+    ],
+)
+def test_impossible_question_is_refused(build: Build, rows: Float16, arguments: tuple[Any, int], message: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        build(rows).search(*arguments)
+    assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize(
+    "allowed", [np.ones(N_ROWS - 1, np.bool_), np.ones(N_ROWS + 1, np.bool_), np.ones((N_ROWS, 1), np.bool_)]
+)
+def test_mask_of_another_shape_is_refused(
+    build: Build, rows: Float16, queries: Float32, allowed: NDArray[np.bool_]
+) -> None:
+    with pytest.raises(BadInput, match="allowed"):
+        build(rows).search(queries, 3, allowed)
+
+
+def test_row_numbers_in_place_of_a_mask_are_refused(build: Build, rows: Float16, queries: Float32) -> None:
+    allowed: Any = np.arange(N_ROWS)
+    with pytest.raises(BadInput, match="allowed"):
+        build(rows).search(queries, 3, allowed)
+
+
+def test_index_keeps_what_it_searches_alive(build: Build, rows: Float16, queries: Float32) -> None:
+    # FAISS may be given the rows' memory without a copy; nobody else holds these arrays.
+    indexes = [build(np.asfortranarray(rows + np.float16(0))) for _ in range(20)]
+    del indexes[::2]
+    gc.collect()
+    for index in indexes:
+        assert_equals_brute_force(index, rows, queries[:2], 10)
+
+
+BUILD_AFTER_MEMORY_WAS_USED_AGAIN = """
+import faiss
+import numpy as np
+from indexes.ann import open_index
+rows = np.eye(8, dtype=np.float16)
+open_index(rows)
+litter = [faiss.UInt8Vector() for _ in range(4000)]
+for number, vector in enumerate(litter):  # over whatever the first index let go of
+    faiss.copy_array_to_vector(np.full(number % 800 + 16, 0x41, np.uint8), vector)
+print(open_index(rows).search(np.eye(8, dtype=np.float32), 1).rows.ravel().tolist())
+"""
+
+
+def test_second_index_uses_no_memory_that_the_first_let_go_of() -> None:
+    # In a process of its own: what fails here is a segmentation fault.
+    command = [sys.executable, "-W", "ignore", "-c", BUILD_AFTER_MEMORY_WAS_USED_AGAIN]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[1])
+    assert (ended.returncode, ended.stdout) == (0, "[0, 1, 2, 3, 4, 5, 6, 7]\n")
+
+
+def test_row_that_is_no_direction_is_found_last_not_instead_of_another(
+    build: Build, rows: Float16, queries: Float32
+) -> None:
+    rows[7] = 0
+    assert_equals_brute_force(build(rows), rows, queries[:3], N_ROWS)
+
+
+def test_exact_index_says_what_it_is(rows: Float16) -> None:
+    index = ExactIndex(rows)
+    assert (index.kind, index.recall) == ("exact", 1.0)
+
+
+# Through a store
+
+
+def test_stored_image_finds_itself_first_among_near_twins(open_store: Callable[..., Store], tmp_path: Path) -> None:
+    # One grey level apart: nearer to each other than the lengths of their float16 rows are to 1.
+    (tmp_path / "twins").mkdir()
+    for number in range(30):
+        pixels = np.random.default_rng(number).integers(200, 202, (2, 2, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "twins" / f"{number}.png")
+    with open_store() as store:
+        store.add(tmp_path / "twins")
+        hits = [store.similar(row, k=1)[0] for row in range(store.info().images)]
+    assert [hit.id for hit in hits] == list(range(len(hits)))
+    np.testing.assert_allclose([hit.score for hit in hits], 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("embedder", "every"), [("hsv", 1), ("efficientnet-lite0", 3)]
+)  # 80 images/s: a third is enough
+def test_store_of_real_pictures_answers_as_brute_force_over_its_file_does(
+    request: pytest.FixtureRequest, shared_pictures: Callable[[str], Path], tmp_path: Path, embedder: str, every: int
+) -> None:
+    pictures = sorted(shared_pictures("trashnet2521").rglob("*.jpg"))[::every]
+    if embedder == "efficientnet-lite0":
+        request.getfixturevalue("efficientnet")
+    with Store.open(tmp_path / "store", embedder=embedder, device="cpu", create=True) as store:
+        report = store.add(*pictures)
+        # The rows as anyone can read them.
+        stored = np.fromfile(tmp_path / "store" / "vectors.f16", "<f2").reshape(-1, store.info().dim)
+        assert (report.failed, len(stored)) == (0, report.added)
+        asked = range(0, len(stored), max(len(stored) // 100, 1))
+        wrong = [row for row in asked if not answers_right(store, stored, row)]
+    assert len(asked) >= 100
+    assert wrong == []
+
+
+def answers_right(store: Store, stored: Float16, row: int) -> bool:
+    vector = stored[row].astype(np.float32)
+    query = (vector / np.float32(np.linalg.norm(vector)))[None]
+    ids, scores = brute_force(stored, query, 10)
+    hits = store.similar(row, k=10)
+    return [hit.id for hit in hits] == ids[0].tolist() and np.allclose(
+        [hit.score for hit in hits], scores[0], atol=1e-6
+    )

@@ -1,0 +1,171 @@
+"""The device is decided once, aloud, and never changed in silence. No GPU is needed: what the driver says is faked."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import faiss
+import pytest
+from typer.testing import CliRunner
+
+from cli.app import app
+from indexes import devices
+from indexes.devices import Device, choose_device, count_gpus, faiss_gpus
+from vecstore.errors import BadInput
+from vecstore.store import Store
+
+
+@pytest.fixture(autouse=True)
+def _undecided() -> Iterator[None]:
+    """Forget what was decided before, and afterwards what was decided here."""
+    for decided in (choose_device, count_gpus):
+        decided.cache_clear()
+    yield
+    for decided in (choose_device, count_gpus):
+        decided.cache_clear()
+
+
+class Driver:
+    """Stands for libcuda: says how many devices there are, or that it does not work."""
+
+    def __init__(self, n_gpus: int, init: int = 0, count: int = 0) -> None:
+        self.n_gpus, self.init, self.count = n_gpus, init, count
+
+    def cuInit(self, _flags: int) -> int:
+        return self.init
+
+    def cuDeviceGetCount(self, into: Any) -> int:
+        into._obj.value = self.n_gpus
+        return self.count
+
+
+def install(monkeypatch: pytest.MonkeyPatch, driver: Driver | None) -> None:
+    def load(_name: str) -> Driver:
+        if driver is None:
+            raise OSError("libcuda.so.1: cannot open shared object file")
+        return driver
+
+    monkeypatch.setattr(devices.ctypes, "CDLL", load)
+
+
+@pytest.mark.parametrize("driver", [None, Driver(0), Driver(2, init=100), Driver(2, count=3)])
+def test_auto_is_the_cpu_where_the_driver_reports_no_gpu(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> None:
+    install(monkeypatch, driver)
+    assert choose_device("auto") == Device("cpu", 0)
+
+
+@pytest.mark.parametrize("requested", ["auto", "cuda"])
+def test_all_gpus_that_the_driver_reports_are_chosen(monkeypatch: pytest.MonkeyPatch, requested: str) -> None:
+    install(monkeypatch, Driver(3))
+    assert choose_device(requested) == Device("cuda", 3)
+
+
+def test_cpu_is_the_cpu_also_beside_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, Driver(3))
+    assert choose_device("cpu") == Device("cpu", 0)
+
+
+@pytest.mark.parametrize("driver", [None, Driver(0)])
+def test_cuda_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch, driver: Driver | None) -> None:
+    install(monkeypatch, driver)
+    with pytest.raises(BadInput) as refusal:
+        choose_device("cuda")
+    assert str(refusal.value) == ("--device cuda: the NVIDIA driver reports no CUDA device; use --device cpu or auto")
+
+
+@pytest.mark.parametrize("requested", ["gpu", "CUDA", "", "cuda:0"])
+def test_unknown_device_is_refused_with_the_choices(requested: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        choose_device(requested)
+    assert str(refusal.value) == f"no device is called {requested!r}; choose one of auto, cpu, cuda"
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda", "Error: --device cuda: the NVIDIA driver reports no CUDA device; use --device cpu or auto\n"),
+        ("gpu", "Error: no device is called 'gpu'; choose one of auto, cpu, cuda\n"),
+    ],
+)
+def test_impossible_device_is_exit_code_2_and_makes_no_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path, device: str, message: str
+) -> None:
+    install(monkeypatch, None)
+    store = tmp_path / "store"
+    ended = CliRunner().invoke(
+        app, ["add", str(pictures), "--store", str(store), "--embedder", "hsv", "--device", device]
+    )
+    assert (ended.exit_code, ended.stdout, ended.stderr, store.exists()) == (2, "", message, False)
+
+
+def test_device_is_decided_and_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path, pictures: Path
+) -> None:
+    install(monkeypatch, None)
+    caplog.set_level(logging.INFO, "indexes.devices")
+    with Store.open(tmp_path / "store", embedder="tiny", create=True) as store:
+        store.add(pictures)
+        store.cluster(2, restarts=1)
+    with Store.open(tmp_path / "store") as store:
+        store.similar(0)
+    logged = [record.getMessage() for record in caplog.records if record.name == "indexes.devices"]
+    assert logged == ["device cpu (asked for: auto)"]
+
+
+def test_log_says_how_many_gpus_were_chosen(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    install(monkeypatch, Driver(2))
+    caplog.set_level(logging.INFO, "indexes.devices")
+    choose_device("cuda")
+    assert caplog.messages == ["device cuda x2 (asked for: cuda)"]
+
+
+def test_driver_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: asked.append(name) or Driver(1))
+    for requested in ("auto", "cuda", "auto", "cuda"):
+        choose_device(requested)
+    assert len(asked) == 1
+
+
+def test_faiss_uses_no_gpu_for_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 4, raising=False)
+    assert faiss_gpus(Device("cpu")) == 0
+
+
+def test_faiss_uses_the_gpus_that_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 2, raising=False)
+    assert faiss_gpus(Device("cuda", 2)) == 2
+
+
+WITHOUT_GPU_SUPPORT = "this FAISS is built without GPU support; install faiss-gpu, or use --device cpu"
+
+
+def test_faiss_built_without_gpu_support_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(faiss, "get_num_gpus", raising=False)
+    with pytest.raises(BadInput) as refusal:
+        faiss_gpus(Device("cuda", 1))
+    assert str(refusal.value) == WITHOUT_GPU_SUPPORT
+
+
+def test_faiss_that_sees_no_gpu_where_the_driver_does_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0, raising=False)
+    with pytest.raises(BadInput) as refusal:
+        faiss_gpus(Device("cuda", 1))
+    assert str(refusal.value) == WITHOUT_GPU_SUPPORT
+
+
+def test_clustering_on_gpus_that_faiss_cannot_use_is_refused_not_moved_to_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
+) -> None:
+    install(monkeypatch, Driver(1))
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0, raising=False)
+    with Store.open(tmp_path / "store", embedder="tiny", create=True) as store:
+        store.add(pictures)
+        with pytest.raises(BadInput, match="built without GPU support"):
+            store.cluster(2)
+
+
+@pytest.mark.parametrize(("device", "words"), [(Device("cpu"), "cpu"), (Device("cuda", 2), "cuda x2")])
+def test_device_in_words(device: Device, words: str) -> None:
+    assert str(device) == words
