@@ -1,0 +1,304 @@
+"""The catalog: migrations, transactions, and where content and location meet."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vecstore import catalog as catalog_module
+from vecstore.catalog import Catalog, FileStamp, KnownPath, NewImage, holds_store
+from vecstore.errors import NotFound, StoreDamaged, VecstoreError
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    made = Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
+    yield made
+    made.close()
+
+
+def add(catalog: Catalog, row: int, *paths: bytes) -> None:
+    with catalog.writing():
+        catalog.insert_image(row, NewImage(bytes([row]) * 32, 4, 3))
+        for path in paths:
+            catalog.place(FileStamp(path, 10, 20), row)
+
+
+def dump(path: Path) -> list[str]:
+    db = sqlite3.connect(path)
+    try:
+        return [*db.iterdump(), f"version {db.execute('pragma user_version').fetchone()[0]}"]
+    finally:
+        db.close()
+
+
+def m002_good(db: sqlite3.Connection) -> None:
+    db.execute("create table two (id integer primary key)")
+
+
+def m003_broken(db: sqlite3.Connection) -> None:
+    db.execute("create table three (id integer primary key)")
+    db.execute("update images set width = 0")
+    raise sqlite3.OperationalError("no room")
+
+
+def m002_interrupted(db: sqlite3.Connection) -> None:
+    db.execute("create table two (id integer primary key)")
+    raise KeyboardInterrupt
+
+
+# Creation and migrations
+
+
+def test_a_new_catalog_is_of_the_newest_format(catalog: Catalog) -> None:
+    assert dump(catalog.path)[-1] == f"version {len(catalog_module.MIGRATIONS)}"
+
+
+def test_a_creation_that_failed_is_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (m002_interrupted,))
+    with pytest.raises(KeyboardInterrupt):
+        Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
+    assert not holds_store(tmp_path / "catalog.sqlite")
+
+
+def test_a_file_that_is_no_database_is_damage_and_not_an_empty_place(tmp_path: Path) -> None:
+    (tmp_path / "catalog.sqlite").write_bytes(b"no database " * 1000)
+    with pytest.raises(StoreDamaged, match="is not a readable catalog .* restore the store from a backup"):
+        holds_store(tmp_path / "catalog.sqlite")
+
+
+def test_an_upgrade_keeps_what_is_there_and_stamps_the_new_version(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(catalog, 0, b"/a.png")
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*catalog_module.MIGRATIONS, m002_good))
+    catalog.migrate()
+    table = "CREATE TABLE two (id integer primary key);"
+    found = dump(catalog.path)
+    assert (catalog.known_path(b"/a.png"), table in found, found[-1]) == (KnownPath(0, 10, 20), True, "version 2")
+
+
+@pytest.mark.parametrize(("step", "error"), [(m003_broken, VecstoreError), (m002_interrupted, KeyboardInterrupt)])
+def test_a_failed_migration_leaves_the_store_as_it_was(
+    step: object, error: type[BaseException], catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(catalog, 0, b"/a.png")
+    before = dump(catalog.path)
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*catalog_module.MIGRATIONS, step))
+    with pytest.raises(error):
+        catalog.migrate()
+    assert dump(catalog.path) == before
+
+
+def test_version_and_tables_agree_when_the_second_of_two_steps_fails(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*catalog_module.MIGRATIONS, m002_good, m003_broken))
+    with pytest.raises(VecstoreError, match="cannot be used: no room; nothing was changed"):
+        catalog.migrate()
+    found = dump(catalog.path)
+    steps = 1 + any("CREATE TABLE two" in line for line in found)
+    assert (found[-1], any("CREATE TABLE three" in line for line in found)) == (f"version {steps}", False)
+
+
+def test_a_failed_migration_succeeds_when_its_cause_is_gone(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = catalog_module.MIGRATIONS
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*first, m002_interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        catalog.migrate()
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*first, m002_good))
+    catalog.migrate()
+    assert dump(catalog.path)[-1] == "version 2"
+
+
+def test_a_newer_format_is_refused_with_the_next_step(catalog: Catalog) -> None:
+    catalog.db.execute("pragma user_version = 99")
+    with pytest.raises(StoreDamaged) as refused:
+        Catalog(catalog.path)
+    assert (refused.value.exit_code, str(refused.value)) == (
+        3,
+        f"{catalog.path} is of store format 99; this vecstore knows formats up to {len(catalog_module.MIGRATIONS)}: "
+        "upgrade vecstore to use this store",
+    )
+
+
+# Transactions
+
+
+def write_and_raise(catalog: Catalog, error: type[BaseException]) -> None:
+    catalog.insert_image(0, NewImage(b"a" * 32, 1, 1))
+    catalog.place(FileStamp(b"/a", 1, 1), 0)
+    raise error
+
+
+def add_and_raise(catalog: Catalog, error: Exception) -> None:
+    add(catalog, 0, b"/a")
+    raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError])
+def test_a_transaction_that_ends_in_any_exception_changes_nothing(error: type[BaseException], catalog: Catalog) -> None:
+    before = dump(catalog.path)
+    with pytest.raises(error), catalog.writing():
+        write_and_raise(catalog, error)
+    assert (dump(catalog.path), catalog.db.in_transaction) == (before, False)
+
+
+def test_an_inner_transaction_goes_with_the_outer_one(catalog: Catalog) -> None:
+    before = dump(catalog.path)
+    with pytest.raises(ValueError, match="late"), catalog.writing():
+        add_and_raise(catalog, ValueError("late"))
+    assert dump(catalog.path) == before
+
+
+def test_the_next_transaction_after_a_failed_one_is_kept(catalog: Catalog) -> None:
+    with pytest.raises(ValueError, match="first"), catalog.writing():
+        raise ValueError("first")
+    add(catalog, 0, b"/a")
+    assert holds(catalog.path, b"/a")
+
+
+def holds(path: Path, wanted: bytes) -> bool:
+    """Ask on a connection of its own, which sees only what is committed."""
+    other = Catalog(path)
+    try:
+        return other.known_path(wanted) is not None
+    finally:
+        other.close()
+
+
+def test_what_is_not_committed_is_seen_by_nobody_else(catalog: Catalog) -> None:
+    with catalog.writing():
+        catalog.insert_image(0, NewImage(b"a" * 32, 1, 1))
+        catalog.place(FileStamp(b"/a", 1, 1), 0)
+        assert not holds(catalog.path, b"/a")
+
+
+def test_a_reader_sees_one_moment_whatever_is_committed_meanwhile(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a")
+    reader = Catalog(catalog.path)
+    with reader.reading():
+        first = (reader.row_count(), reader.path_count())
+        add(catalog, 1, b"/b", b"/c")
+        then = (reader.row_count(), reader.path_count())
+    after = (reader.row_count(), reader.path_count())
+    reader.close()
+    assert (first, then, after) == ((1, 1), (1, 1), (2, 3))
+
+
+def test_a_commit_waits_for_the_disk(catalog: Catalog) -> None:
+    assert catalog.db.execute("pragma synchronous").fetchone() == (2,)  # FULL
+
+
+# Paths
+
+NAMES = [
+    b"/p",
+    b"/p/a.png",
+    b"/p/a/b.png",
+    b"/p/a0b.png",
+    b"/p/a%.png",
+    b"/p/a%/b.png",
+    b"/p/aX/b.png",
+    b"/p/a_/b.png",
+    b"/p/\xff/\xfe.png",
+    b"/p/\xff\xff/x.png",
+    b"/p/a\n/b.png",
+    b"/p/a.pn",
+    b"/p/a'/b.png",
+    b"/p0/a.png",
+    b"/p./a.png",
+    b"/pq/a.png",
+    b"/P/a.png",
+    b"/other",
+]
+ROOTS = [
+    *(b"/ /p /p/ /p/a /p/a% /p/a_ /p/a.png /p/a.pn /p/\xff /p/\xff\xff /p/a' /p0 /P /q".split(b" ")),
+    b"/p/a\n",
+]
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_the_paths_under_a_root_are_itself_and_what_is_below_it(root: bytes, catalog: Catalog) -> None:
+    for row, path in enumerate(NAMES):
+        add(catalog, row, path)
+    expected = [path for path in NAMES if path == root or path.startswith(root.rstrip(b"/") + b"/")]
+    assert sorted(catalog.paths_under(root)) == sorted(expected)
+
+
+def test_the_paths_under_a_root_include_those_that_failed(catalog: Catalog) -> None:
+    for path in (b"/p/broken.png", b"/p0/broken.png"):
+        catalog.record_failure(FileStamp(path, 1, 1), "broken")
+    assert list(catalog.paths_under(b"/p")) == [b"/p/broken.png"]
+
+
+# Content and location
+
+
+def test_one_content_at_three_places_is_one_image(catalog: Catalog) -> None:
+    add(catalog, 0, b"/c", b"/a", b"/b")
+    assert (catalog.image_count(), catalog.path_count(), catalog.first_path(0)) == (1, 3, b"/a")
+
+
+def test_the_same_content_is_never_numbered_twice(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a")
+    with pytest.raises(sqlite3.IntegrityError), catalog.writing():
+        catalog.insert_image(1, NewImage(bytes(32), 4, 3))
+
+
+def test_a_path_cannot_lead_to_a_row_that_is_not_there(catalog: Catalog) -> None:
+    with pytest.raises(sqlite3.IntegrityError), catalog.writing():
+        catalog.place(FileStamp(b"/a", 1, 1), 7)
+
+
+def test_an_image_lives_until_its_last_path_is_forgotten(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a", b"/b")
+    alive = []
+    for path in (b"/a", b"/b"):
+        catalog.forget_path(path)
+        alive.append(catalog.is_alive(0))
+    assert alive == [True, False]
+
+
+def test_the_row_of_a_removed_image_is_kept_and_not_given_out_again(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a")
+    add(catalog, 1, b"/b")
+    catalog.forget_paths_of(1)
+    found = (catalog.row_count(), catalog.alive_rows(), catalog.row_of_content(b"\x01" * 32))
+    assert found == (2, [0], 1)
+
+
+def test_a_path_that_gets_another_content_leads_only_to_the_new_one(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a")
+    add(catalog, 1, b"/a")
+    assert (catalog.known_path(b"/a"), catalog.alive_rows()) == (KnownPath(1, 10, 20), [1])
+
+
+def test_placing_an_image_takes_its_path_off_the_failures(catalog: Catalog) -> None:
+    catalog.record_failure(FileStamp(b"/a", 1, 1), "broken")
+    add(catalog, 0, b"/a")
+    assert catalog.failures() == []
+
+
+@pytest.mark.parametrize(
+    ("stamp", "expected"),
+    [
+        (FileStamp(b"/a", 1, 2), True),
+        (FileStamp(b"/a", 9, 2), False),
+        (FileStamp(b"/a", 1, 9), False),
+        (FileStamp(b"/b", 1, 2), False),
+    ],
+)
+def test_a_failure_stands_only_for_the_state_it_happened_in(stamp: FileStamp, expected: bool, catalog: Catalog) -> None:
+    catalog.record_failure(FileStamp(b"/a", 1, 2), "broken")
+    assert catalog.has_failed(stamp) is expected
+
+
+def test_an_unknown_cluster_is_refused_with_those_that_there_are(catalog: Catalog) -> None:
+    from vecstore.results import Clustering
+
+    with catalog.writing():
+        catalog.insert_clustering(Clustering(1, 3, 0, 0.0, 0.0, "cpu", 1, 0), {}, 0, b"", [4, 0, 2])
+    with pytest.raises(NotFound, match="^no cluster 1 in the current clustering; there are 0, 2, 4$"):
+        catalog.require_cluster(1, 1)

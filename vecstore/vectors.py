@@ -1,0 +1,109 @@
+"""The vector file: raw little-endian float16 rows of unit length, appended and never rewritten in place.
+
+Row i belongs to the image that the catalog numbers i. The catalog commits after the rows are on disk, so rows past
+its count are an interrupted add and are cut. Anyone can read the file: `np.memmap(path, "<f2").reshape(-1, dim)`.
+This module knows no SQL, no picture and no FAISS.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecstore.errors import StoreDamaged
+
+Float16 = NDArray[np.float16]
+Float32 = NDArray[np.float32]
+
+ROW_DTYPE = np.dtype("<f2")
+# Of a stored row's squared length; and after how many nudges to leave it at that.
+LENGTH_ERROR, MOST_NUDGES = 1e-6, 16
+
+
+def rounded(rows: Float32) -> Float16:
+    """Return rows as they are stored: float16, with a few numbers nudged to bring the length back to 1.
+
+    rows: (n, dim) float32, each of length 1. Plain rounding leaves lengths up to 1e-4 off, enough for a longer
+    neighbour to beat a nearer one; here less than 1e-6 is usual from a few hundred dimensions on, so that inner
+    products of stored rows are cosines.
+    """
+    stored = np.ascontiguousarray(rows, ROW_DTYPE)
+    for row in stored:
+        squares = np.square(row, dtype=np.float64)
+        missing = 1 - squares.sum()
+        for _ in range(MOST_NUDGES):
+            # The neighbouring float16 away from zero for a row that is too short, towards zero for one too long.
+            nudged = np.nextafter(row, np.copysign(np.float16(np.inf), row) if missing > 0 else np.float16(0))
+            gains = np.square(nudged, dtype=np.float64) - squares
+            best = int(np.argmin(np.abs(gains - missing)))
+            if abs(missing) < LENGTH_ERROR or abs(gains[best] - missing) >= abs(missing):
+                break
+            row[best], squares[best], missing = nudged[best], squares[best] + gains[best], missing - gains[best]
+    return stored
+
+
+class VectorFile:
+    """The rows of one store. All writing is done by the holder of the store's lock."""
+
+    def __init__(self, path: Path, dim: int) -> None:
+        self.path = path
+        self.dim = dim
+        self.row_bytes = dim * ROW_DTYPE.itemsize
+
+    def settle(self, count: int) -> int:
+        """Cut the rows that the catalog never committed; return the number of bytes cut.
+
+        count: rows in the catalog. Raises StoreDamaged, and changes nothing, if the file holds fewer.
+        """
+        have, want = self._size(), count * self.row_bytes
+        if have < want:
+            raise StoreDamaged(self._too_short(count))
+        if have > want:
+            os.truncate(self.path, want)
+        return have - want
+
+    def append(self, rows: Float16, count: int) -> None:
+        """Write `rows` as rows count, count + 1, ... and return when they are on the disk.
+
+        rows: (n, dim) float16, as `rounded` makes them. count: rows in the catalog; whatever an interrupted append left
+        behind them is overwritten. Raises StoreDamaged, and writes nothing, for rows of another width.
+        """
+        if rows.ndim != 2 or rows.shape[1] != self.dim:
+            raise StoreDamaged(f"rows of shape {rows.shape} do not fit {self.path}, which has {self.dim} numbers a row")
+        self.settle(count)
+        with open(self.path, "ab") as file:
+            file.write(np.ascontiguousarray(rows, ROW_DTYPE).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        if not count:  # a new file is on the disk only when its directory's entry is
+            sync_directory(self.path.parent)
+
+    def read(self, count: int) -> Float16:
+        """Return the first `count` rows, (count, dim) float16, mapped and not read.
+
+        Raises StoreDamaged if the file holds fewer.
+        """
+        if self._size() < count * self.row_bytes:
+            raise StoreDamaged(self._too_short(count))
+        if not count:  # an empty file cannot be mapped
+            return np.empty((0, self.dim), ROW_DTYPE)
+        return np.memmap(self.path, ROW_DTYPE, mode="r", shape=(count, self.dim))
+
+    def _size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def _too_short(self, count: int) -> str:
+        return (
+            f"{self.path} holds {self._size() // self.row_bytes} of the {count} vectors that the catalog counts; "
+            "restore the store from a backup, or add the pictures to a new one"
+        )
+
+
+def sync_directory(path: Path) -> None:
+    """Return when the directory's entries (new and renamed files) are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
