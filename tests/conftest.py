@@ -1,0 +1,119 @@
+"""Fixtures: pictures made here, a tiny deterministic embedder in place of a network, real files and a real SQLite.
+
+`shared_pictures(name)` is the folder of real pictures of that name beside the checkout; its tests skip without it.
+"""
+
+import os
+import platform
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageStat
+
+from tests.weights import open_loaded, save_resnet50
+from vecstore import embedders
+from vecstore.embedders import Embedder, EmbedderOptions, EmbedderSpec, unit_rows
+from vecstore.store import Store
+
+SHARED = Path(os.environ.get("VECSTORE_TEST_PICTURES", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def pytest_report_header() -> str:
+    return f"sqlite {sqlite3.sqlite_version}, numpy {np.__version__}, {platform.platform()}"
+
+
+class TinyEmbedder:
+    """The mean colour of each quadrant: 12 numbers that can be worked out by hand. Counts what it embeds."""
+
+    spec = EmbedderSpec(name="tiny", version=1, weights_sha256=None, dim=12, preprocessing="mean colour per quadrant")
+    batch_size = 4
+    input_size = (2, 2)
+    prepared_count = 0
+    embedded_count = 0
+
+    def load(self) -> None:
+        pass
+
+    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
+        TinyEmbedder.prepared_count += 1
+        x, y = image.width // 2, image.height // 2
+        boxes = [(0, 0, x, y), (x, 0, image.width, y), (0, y, x, image.height), (x, y, image.width, image.height)]
+        return np.array([ImageStat.Stat(image.crop(box)).mean for box in boxes], np.float32).ravel()
+
+    def embed(self, prepared: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        TinyEmbedder.embedded_count += len(prepared)
+        return unit_rows(np.stack(list(prepared)) - 127.5)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `tiny` a built-in name, and count from zero."""
+    monkeypatch.setitem(embedders.BUILT_IN, "tiny", "tests.conftest:open_tiny")
+    TinyEmbedder.prepared_count = TinyEmbedder.embedded_count = 0
+
+
+def open_tiny(options: EmbedderOptions) -> TinyEmbedder:
+    return TinyEmbedder()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the tests' exported networks out of the user's cache, one export of each for the whole run."""
+    os.environ["VECSTORE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    # No test may find, or fetch, the weights of whoever runs it.
+    os.environ["TORCH_HOME"] = str(tmp_path_factory.mktemp("torch"))
+
+
+def paint(path: Path, seed: int, size: tuple[int, int] = (32, 24)) -> Path:
+    """Write a picture of four coloured quadrants drawn from the seed; equal seeds give equal bytes."""
+    colours = np.random.default_rng(seed).integers(0, 256, (2, 2, 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(colours).resize(size, Image.Resampling.NEAREST).save(path)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of ten different pictures, two folders deep: 0.png ... 4.png, deep/5.png ... deep/9.png."""
+    folder = tmp_path / "pictures"
+    for seed in range(10):
+        paint(folder / ("deep" if seed >= 5 else "") / f"{seed}.png", seed)
+    return folder
+
+
+@pytest.fixture
+def open_store(tmp_path: Path) -> Callable[..., Store]:
+    """Open, or let the first add make, a store with the tiny embedder."""
+    return lambda **options: Store.open(tmp_path / "store", **{"embedder": "tiny", "create": True, **options})
+
+
+@pytest.fixture
+def shared_pictures() -> Callable[[str], Path]:
+    def folder(name: str) -> Path:
+        if not (SHARED / name).is_dir():
+            pytest.skip(f"the real pictures {name} are not at {SHARED}")
+        return SHARED / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def resnet50_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weight file of a ResNet50 in torchvision's layout, with random weights: for tests only."""
+    return save_resnet50(tmp_path_factory.mktemp("weights") / "resnet50.pth", seed=0)
+
+
+@pytest.fixture(scope="session")
+def resnet50(_cache_of_its_own: None, resnet50_weights: Path) -> Embedder:
+    """`resnet50` with those weights on the CPU, its network exported to the tests' cache."""
+    return open_loaded("resnet50", resnet50_weights)
+
+
+@pytest.fixture(scope="session")
+def efficientnet(_cache_of_its_own: None) -> Embedder:
+    """`efficientnet-lite0` on the CPU, its network exported to the tests' cache."""
+    return open_loaded("efficientnet-lite0")

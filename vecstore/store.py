@@ -1,0 +1,743 @@
+"""The store: the public face of the library.
+
+    with Store.open("photos.store", embedder="efficientnet-lite0", create=True) as store:
+        store.add("~/Photos")
+        for hit in store.similar("cat.jpg", k=5):
+            print(hit.score, hit.path)
+
+One directory, one embedder, one writer at a time; readers never wait. Everything is in the modules that this one
+calls; what a store needs to promise is decided here: the lock, the order of opening, and who an IMAGE is.
+"""
+
+import numbers
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.devices import choose_device
+from vecstore import archives, clustering, images, importing
+from vecstore.catalog import Catalog, FileStamp, holds_store
+from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
+from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, VecstoreError, WrongEmbedder
+from vecstore.ingest import Ingest, Picture, Progress
+from vecstore.paths import AnyPath, absolute, on_disk, shown
+from vecstore.results import (
+    AddReport,
+    Change,
+    Cluster,
+    Clustering,
+    Failure,
+    Info,
+    Member,
+    Membership,
+    Neighbour,
+    RemoveReport,
+)
+from vecstore.scan import (
+    ALL_FILES,
+    UNLISTED,
+    Patterns,
+    RecordArchive,
+    count_pictures,
+    pictures,
+    require_pictures,
+    roots_of,
+    without_members,
+)
+from vecstore.vectors import Float16, Float32, VectorFile, rounded
+
+# An IMAGE: a file, or the id of a stored image as a number or as text, 12 or "@12".
+ImageRef: TypeAlias = int | AnyPath
+OnProgress: TypeAlias = Callable[[Progress], None]
+
+# The name recorded for vectors that came ready-made.
+IMPORTED = "imported"
+
+CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f16", "lock"
+# How long a writer waits for another before it gives up.
+LOCK_TIMEOUT_SECONDS = 5.0
+
+
+class Store:
+    """A store of vectors that grows with a folder of pictures. Open one with `Store.open`."""
+
+    def __init__(self, path: Path, catalog: Catalog | None, name: str | None, options: EmbedderOptions) -> None:
+        """Use `Store.open`. catalog: None for a store that its first add will make."""
+        self.path = path
+        self.device = choose_device(options.device)
+        self._catalog = catalog
+        self._options = options
+        self._name = name
+        self._spec = EmbedderSpec.from_json(catalog.embedder()) if catalog else None
+        self._embedder: Embedder | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: AnyPath,
+        *,
+        embedder: str | None = None,
+        weights: AnyPath | None = None,
+        device: str = "auto",
+        create: bool = False,
+        quiet: bool = True,
+    ) -> "Store":
+        """Open the store at `path`.
+
+        embedder, weights: what a new store's vectors are made by (default resnet50 with torchvision's weights); for
+        an existing store they may be left out, and are checked if given. device: "auto", "cpu" or "cuda".
+        create: let the first `add` make the store; nothing is on disk before it. quiet: no progress on a download.
+        Raises NotFound without a store (and without `create`), BadInput if the place is taken by something else,
+        WrongEmbedder, StoreDamaged.
+        """
+        folder = Path(os.fsdecode(absolute(path)))
+        embedder = canonical_name(embedder) if embedder is not None else None
+        options = EmbedderOptions(Path(os.fsdecode(weights)) if weights is not None else None, {}, device, quiet)
+        if not holds_store(folder / CATALOG):
+            if not create:
+                raise NotFound(f"no store at {folder}; make one with `vecstore add FOLDER --store {folder}`")
+            _require_room(folder)
+            return cls(folder, None, embedder, options)
+        store = cls(folder, Catalog(folder / CATALOG), embedder, options)
+        try:
+            with store._lock() if store.catalog.is_older() else _nothing():
+                store.catalog.migrate()
+            store._require_same_embedder()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Let go of the store's files."""
+        if self._catalog is not None:
+            self._catalog.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Growing
+
+    def add(
+        self,
+        *paths: AnyPath,
+        listed: Iterable[AnyPath] = (),
+        patterns: Patterns = ALL_FILES,
+        on_progress: OnProgress | None = None,
+    ) -> AddReport:
+        """Add pictures and folders of them; what the store has already is neither read nor embedded again.
+
+        listed: more paths, from a list; one that is gone by now is a failure and not an error. patterns: which files
+        of the folders to take. Files that cannot be added are in `failures` and are tried again when they change.
+        Raises NotFound for a missing path or when there is no picture in any, NothingAdded if every one failed,
+        StoreBusy, and Interrupted after Ctrl-C; what was embedded by then is committed.
+        """
+        return self._add(_Selection.of(paths, listed, patterns), forget=False, on_progress=on_progress)
+
+    def sync(
+        self,
+        *paths: AnyPath,
+        listed: Iterable[AnyPath] = (),
+        patterns: Patterns = ALL_FILES,
+        on_progress: OnProgress | None = None,
+    ) -> AddReport:
+        """Add what is new, embed again what changed, and forget what is gone, so that the store equals the folders.
+
+        Takes and raises what `add` does. A folder that is missing or has no pictures at all is refused, not taken for
+        a deletion of all that was in it (it may be an unplugged disk): `remove` says so expressly. What the patterns
+        leave out but is there is not forgotten.
+        """
+        return self._add(_Selection.of(paths, listed, patterns), forget=True, on_progress=on_progress)
+
+    def preview(
+        self, *paths: AnyPath, listed: Iterable[AnyPath] = (), patterns: Patterns = ALL_FILES
+    ) -> Iterator[Change]:
+        """Yield what `sync` would do, and do nothing: read and hash the files that look new or changed, embed none.
+
+        Files that are as they were are left out. Whether a picture can be decoded is not tried. Raises what `sync`
+        does before it starts.
+        """
+        selection = _Selection.of(paths, listed, patterns)
+        self._require_pictures(selection, forget=True)
+        return self._changes(selection)
+
+    def follow(
+        self, *paths: AnyPath, patterns: Patterns = ALL_FILES, stop: threading.Event | None = None
+    ) -> Iterator[AddReport]:
+        """Sync, then keep following the folders as they change; yield the report of each sync that did something.
+
+        Ends when `stop` is set. The store is free for other writers in between. Raises what `sync` does, and NotFound
+        when a folder goes away or is emptied as a whole: nothing is forgotten then.
+        """
+        from vecstore.watching import folders_that_change
+
+        selection = _Selection.of(paths, (), patterns)
+        self._require_pictures(selection, forget=True)
+        for number, folders in enumerate(folders_that_change(selection.roots, stop)):
+            # Patterns are read from the folder that was named, so with them all of it is looked at.
+            roots = folders if patterns == ALL_FILES else selection.roots
+            report = self._bring_in(replace(selection, roots=roots), forget=True)
+            if not number or report.added or report.updated or report.failed or report.forgotten:
+                yield report
+
+    def import_vectors(
+        self, vectors: AnyPath, paths: AnyPath | None = None, on_progress: OnProgress | None = None
+    ) -> AddReport:
+        """Take ready-made vectors into the store, one a path.
+
+        vectors: a .npy of shape (n, dim), or Parquet with columns `vector` and `path`; any length but 0, they are
+        scaled to 1. paths: a text file of n paths. A file that is there is known by its content, like an added one;
+        a path without a file is known by its name. A new store gets the vectors' dim, and an embedder that can embed
+        nothing, unless it was opened with the name of the one that made them. Raises BadInput and imports nothing if
+        the files don't fit, WrongEmbedder if the store's vectors have another dim.
+        """
+        source = Path(os.fsdecode(vectors))
+        rows, named = importing.load(source, Path(os.fsdecode(paths)) if paths is not None else None)
+        for _ in importing.unit_blocks(rows, source):  # all of them are looked at before the first is taken
+            pass
+        if self._catalog is None:
+            self._create(self._spec_of_import(rows.shape[1]))
+        if self._recorded().name not in (IMPORTED, self._name):
+            raise WrongEmbedder(
+                f"the vectors of the store {self.path} are made by {self._recorded().name}; if those of {source} are "
+                "too, say so with --embedder, else use another --store"
+            )
+        if self._recorded().dim != rows.shape[1]:
+            raise WrongEmbedder(
+                f"{source} has {rows.shape[1]} numbers a vector, and the store {self.path} has {self._recorded().dim}, "
+                f"made by {self._recorded().name}; use another --store"
+            )
+        with self._writing():
+            units = (unit for block in importing.unit_blocks(rows, source) for unit in block)
+            return self._ingestion(on_progress=on_progress).take(map(_imported, named, units))
+
+    def retry_failures(self, on_progress: OnProgress | None = None) -> AddReport:
+        """Try every file in `failures` again, also the unchanged ones; those that are gone are dropped from it."""
+        failed = [os.fsencode(failure.path) for failure in self.failures()]
+        with self._writing():
+            unlisted = self.catalog.failures_of_size(UNLISTED)
+            there = {p for p in failed if os.path.lexists(p) and (p in unlisted or not os.path.isdir(p))}
+            gone = without_members({*failed} - there)
+            self._forget(gone)
+            selection = _Selection.of([], sorted({*failed}.difference(gone)), ALL_FILES)
+            return replace(self._ingest(selection, retry=True, on_progress=on_progress), forgotten=len(gone))
+
+    def remove(self, *refs: ImageRef) -> RemoveReport:
+        """Forget images: by id with all their paths, by path or folder those paths; an image goes with its last path.
+
+        Nothing is removed if one of them is not in the store: raises NotFound. The files stay where they are.
+        """
+        with self._writing(), self.catalog.writing():
+            rows, paths = set(), set()
+            for ref in refs:
+                row = _as_row(ref)
+                if row is not None:
+                    self._require_row(row)
+                    rows.add(row)
+                else:
+                    paths.update(self._known_at(absolute(_as_path(ref))))
+            before = self.catalog.image_count()
+            forgotten = self._forget(paths) + sum(self.catalog.forget_paths_of(row) for row in rows)
+            return RemoveReport(removed=before - self.catalog.image_count(), forgotten=forgotten)
+
+    def failures(self) -> list[Failure]:
+        """Return the files that could not be added, and why, by path."""
+        return self.catalog.failures()
+
+    # Asking
+
+    def similar(
+        self,
+        *refs: ImageRef,
+        k: int = 10,
+        minus: Sequence[ImageRef] = (),
+        cluster: int | None = None,
+        not_cluster: int | None = None,
+        min_score: float | None = None,
+        exact: bool = False,
+    ) -> list[Neighbour]:
+        """Return the k stored images nearest to the mean of `refs` less the mean of `minus`, nearest first.
+
+        An image that is stored finds itself first, with score 1; other equal scores come in the order of ids. Fewer
+        than k come back only where fewer fit.
+        cluster, not_cluster: only images in, or not in, that cluster of the current clustering. min_score: only scores
+        of at least this, in [-1, 1]. exact: never an approximate index.
+        Raises NotFound for an image or cluster that is not there, BadInput on a picture that cannot be read.
+        """
+        if not refs:
+            raise BadInput("name at least one image to find others like it")
+        if k < 1:
+            raise BadInput(f"k is {k}; it must be at least 1")
+        from indexes.ann import ExactIndex, open_index
+
+        with self.catalog.reading():
+            vectors = self._vectors()
+            allowed = self._allowed(len(vectors), cluster, not_cluster)
+            query, own = self._query(refs, minus)
+            index = ExactIndex(vectors) if exact else open_index(vectors)
+            found = index.search(query[None], k, allowed)
+            hits = list(zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True))
+            if own is not None and (allowed is None or allowed[own]):
+                hits = _own_first(own, hits)
+            kept = [(row, score) for row, score in hits if min_score is None or score >= min_score]
+            return [self._neighbour(rank, row, score) for rank, (row, score) in enumerate(kept, start=1)]
+
+    def info(self) -> Info:
+        """Return what the store is: sizes, embedder, index, clusters and drift."""
+        from indexes.ann import open_index
+
+        catalog, spec = self.catalog, self._recorded()
+        with catalog.reading():
+            index = open_index(self._vectors())
+            return Info(
+                store=str(self.path),
+                images=catalog.image_count(),
+                paths=catalog.path_count(),
+                failures=catalog.failure_count(),
+                dim=spec.dim,
+                embedder=spec.name,
+                weights=", ".join(spec.weights.values()) or None,
+                index=index.kind,
+                recall=index.recall,
+                clusters=catalog.cluster_count(),
+                drift=self._drift(),
+                bytes=sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+                created=catalog.created(),
+            )
+
+    # Clusters
+
+    def cluster(
+        self, k: int, *, seed: int = 0, iterations: int = 25, restarts: int | None = None, spherical: bool = False
+    ) -> Clustering:
+        """Run k-means over all images and make it the current clustering.
+
+        restarts: how many times to run; the run with the least objective is kept. None: as often as pays on a store
+        of this size. The result depends on the images, k and these options alone (on a CPU). Raises BadInput if k is
+        more than the images, StoreBusy.
+        """
+        from indexes.kmeans import KMeansOptions
+
+        if not 1 <= iterations < 2**31 or not 1 <= (restarts or 1) < 2**31 or restarts == 0:
+            raise BadInput("iterations and restarts must be at least 1, and less than 2147483648")
+        options = KMeansOptions(seed, iterations, restarts, spherical)
+        with self._writing():
+            return clustering.run(self.catalog, self._vectors(), k, options, self.device)
+
+    def clusters(self) -> list[Cluster]:
+        """Return the clusters of the current clustering, largest first. Raises NotFound before the first."""
+        with self.catalog.reading():
+            return clustering.describe(self.catalog, self._vectors(), self._clustered())
+
+    def members(self, cluster: int, k: int | None = None) -> list[Member]:
+        """Return a cluster's images, most typical first, at most k. Raises NotFound if there is no such cluster."""
+        if k is not None and k < 1:
+            raise BadInput(f"k is {k}; it must be at least 1")
+        with self.catalog.reading():
+            current = self._clustered().clustering
+            self.catalog.require_cluster(current, cluster)
+            members = self.catalog.members(current, cluster, -1 if k is None else min(k, self.catalog.row_count()))
+            return [Member(row, os.fsdecode(path), distance) for row, path, distance in members]
+
+    def which(self, *refs: ImageRef) -> list[Membership]:
+        """Return the cluster of each image; one that is not in the store is embedded and assigned, not added."""
+        with self.catalog.reading():
+            current = self._clustered()
+            return [self._membership(current, ref) for ref in refs]
+
+    # What the above are made of
+
+    @property
+    def catalog(self) -> Catalog:
+        if self._catalog is None:
+            raise NotFound(f"no store at {self.path} yet; its first `add` makes it")
+        return self._catalog
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder, opened when first asked for, with the recorded weights. Raises WrongEmbedder."""
+        if self._embedder is None:
+            name = self._spec.name if self._spec else (self._name or DEFAULT_EMBEDDER)
+            if name == IMPORTED:
+                raise BadInput(
+                    f"the vectors of the store {self.path} were imported, and what made them was not named; "
+                    "import the vectors of new pictures too, or make a new --store with `vecstore add`"
+                )
+            expected = self._spec.weights if self._spec else {}
+            embedder = open_embedder(name, replace(self._options, expected=expected))
+            if self._spec is not None and embedder.spec != self._spec:
+                raise WrongEmbedder(_difference(self.path, self._spec, embedder.spec))
+            self._embedder = embedder
+        return self._embedder
+
+    def _spec_of_import(self, dim: int) -> EmbedderSpec:
+        """Return the embedder to record for a new store of imported vectors: the one named, else one that is none."""
+        if self._name is None:
+            return EmbedderSpec(IMPORTED, 1, None, dim, "unknown: the vectors were imported")
+        if self.embedder.spec.dim != dim:
+            raise WrongEmbedder(f"{self._name} makes {self.embedder.spec.dim} numbers a vector, not {dim}")
+        return self.embedder.spec
+
+    def _loaded_embedder(self) -> Embedder:
+        self.embedder.load()
+        return self.embedder
+
+    def _require_same_embedder(self) -> None:
+        spec = self._recorded()
+        if self._name is not None and self._name != spec.name:
+            raise WrongEmbedder(_difference(self.path, spec, replace(spec, name=self._name)))
+        if self._options.weights is not None:
+            _ = self.embedder  # compares the weights
+
+    def _recorded(self) -> EmbedderSpec:
+        if self._spec is None:
+            self._spec = EmbedderSpec.from_json(self.catalog.embedder())
+        return self._spec
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        try:
+            with filelock.FileLock(self.path / LOCK, timeout=LOCK_TIMEOUT_SECONDS):
+                yield
+        except filelock.Timeout as error:
+            raise StoreBusy(
+                f"another process is writing to the store {self.path}; nothing was done: try again when it has ended"
+            ) from error
+        except PermissionError as error:
+            raise VecstoreError(f"the store {self.path} cannot be written to: {error.strerror}") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the lock, with the vector file cut to the rows that the catalog has."""
+        with self._lock():
+            self._vector_file().settle(self.catalog.row_count())
+            yield
+
+    def _create(self, spec: EmbedderSpec) -> None:
+        """Make the store on disk, unless another process has just done so. Raises WrongEmbedder if that differs."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"no store can be made at {self.path}: {error.strerror}; choose another --store") from error
+        catalog = self.path / CATALOG
+        with self._lock():
+            if not holds_store(catalog):
+                catalog.unlink(missing_ok=True)  # of a creation that was killed
+                Catalog.create(catalog, spec.to_json()).close()
+        opened = Catalog(catalog)
+        recorded = EmbedderSpec.from_json(opened.embedder())
+        if recorded != spec:
+            opened.close()
+            raise WrongEmbedder(_difference(self.path, recorded, spec))
+        self._catalog, self._spec = opened, recorded
+
+    def _vector_file(self) -> VectorFile:
+        return VectorFile(self.path / VECTORS, self._recorded().dim)
+
+    def _vectors(self) -> Float16:
+        """Return all rows that the catalog counts, mapped. Inside a read transaction the two agree."""
+        return self._vector_file().read(self.catalog.row_count())
+
+    def _add(self, selection: "_Selection", forget: bool, on_progress: OnProgress | None) -> AddReport:
+        self._require_pictures(selection, forget)
+        report = self._bring_in(selection, forget, on_progress)
+        if report.failed and report.failed == report.seen:
+            raise NothingAdded(
+                f"none of the {report.failed} files could be added; `vecstore failures --store {self.path}` says why"
+            )
+        return report
+
+    def _bring_in(self, selection: "_Selection", forget: bool, on_progress: OnProgress | None = None) -> AddReport:
+        if self._catalog is None:
+            self._create(self._loaded_embedder().spec)
+        with self._writing():
+            report = self._ingest(selection, on_progress=on_progress)
+            if forget:
+                report = replace(report, forgotten=self._forget(self._gone(selection.roots)))
+        return report
+
+    def _require_pictures(self, selection: "_Selection", forget: bool) -> None:
+        require_pictures(selection.roots, selection.named, selection.patterns, self._catalog)
+        if forget and self._catalog is not None:
+            for root in selection.roots:  # an unplugged disk can leave its empty folder behind
+                if os.path.isdir(root) and any(True for _ in self.catalog.paths_under(root)):
+                    require_pictures([root], selection.named, catalog=self._catalog)
+
+    def _ingest(self, selection: "_Selection", *, retry: bool = False, on_progress: OnProgress | None) -> AddReport:
+        for folder in self.catalog.failures_of_size(UNLISTED):
+            if os.access(folder, os.R_OK):  # it can be listed by now; if it is scanned and cannot, it fails again
+                self.catalog.forget_failure(folder)
+        ingest = self._ingestion(retry, on_progress, lambda: count_pictures(selection.roots))
+        known = None if retry else self.catalog
+        return ingest.run(selection.pictures(self.path, known, self.catalog.record_archive))
+
+    def _ingestion(
+        self, retry: bool = False, on_progress: OnProgress | None = None, total: Callable[[], int] | None = None
+    ) -> Ingest:
+        current = clustering.current(self.catalog, self._recorded().dim, self.device)
+        return Ingest(self.catalog, self._vector_file(), self._loaded_embedder, current, retry, on_progress, total)
+
+    def _changes(self, selection: "_Selection") -> Iterator[Change]:
+        catalog = self._catalog
+        for file in selection.pictures(self.path, catalog):
+            known = catalog.known_path(file.path) if catalog else None
+            if known is not None and known.is_as_in(file):
+                continue
+            if catalog and catalog.has_failed(file):
+                continue
+            path = os.fsdecode(file.path)
+            try:
+                content = archives.read(file)
+            except images.Unreadable:
+                yield Change("fail", path)
+                continue
+            row = catalog.row_of_content(content.sha256) if catalog else None
+            if known is not None and known.row != row:
+                yield Change("update", path)
+            elif catalog is None or row is None or not catalog.is_alive(row):
+                yield Change("add", path)
+            elif known is None:
+                yield Change("know", path)
+        if catalog is not None:
+            yield from (Change("forget", os.fsdecode(path)) for path in self._gone(selection.roots))
+
+    def _gone(self, roots: Iterable[bytes]) -> list[bytes]:
+        known = {path for root in roots for path in self.catalog.paths_under(root)}
+        return without_members((path for path in known if not self._is_there(path)), self.catalog)
+
+    def _is_there(self, path: bytes) -> bool:
+        """Say whether a sync is to keep what the catalog knows of a path, a scan having tried what is a picture."""
+        known = self.catalog.known_path(path)
+        try:
+            state = os.lstat(path) if known is None else os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # a folder that may not be entered, a disk that fails: that says nothing about the file
+            return True
+        stamp = FileStamp(path, state.st_size, state.st_mtime_ns)
+        if (known is not None and known.is_as_in(stamp)) or self.catalog.has_failed(stamp):
+            return True
+        if known is None and (stat.S_ISLNK(state.st_mode) or self.catalog.has_failed(FileStamp(path, UNLISTED, 0))):
+            return True  # a link that leads nowhere, a folder that cannot be listed: they still fail
+        # What it has become is no picture, or the scan would have recorded its new state.
+        return not stat.S_ISDIR(state.st_mode) and images.looks_like_picture(path)
+
+    def _forget(self, paths: Iterable[bytes]) -> int:
+        with self.catalog.writing():
+            return sum([self.catalog.forget_path(path) for path in paths])
+
+    def _known_at(self, path: bytes) -> list[bytes]:
+        known = list(self.catalog.paths_under(path))
+        if not known:
+            raise NotFound(f"nothing at or under {shown(path)} is in the store; nothing was removed")
+        return known
+
+    def _require_row(self, row: int) -> None:
+        if not self.catalog.is_alive(row):
+            if not self.catalog.image_count():
+                raise NotFound(f"no image @{row}: the store {self.path} has no images; `vecstore add` some first")
+            raise NotFound(
+                f"no image @{row} in the store {self.path}; its ids are below {self.catalog.row_count()}, "
+                "less those of removed images"
+            )
+
+    def _resolve(self, ref: ImageRef) -> int | bytes:
+        """Return the row of an image that is stored, or the content of a file that is not.
+
+        Raises NotFound for an unknown id or a file that is neither there nor stored, BadInput for an unreadable one.
+        """
+        row = _as_row(ref)
+        if row is not None:
+            self._require_row(row)
+            return row
+        path = absolute(_as_path(ref))
+        known = self.catalog.known_path(path)
+        try:
+            state = os.stat(on_disk(path))
+            if known is not None and known.is_as_in(FileStamp(path, state.st_size, state.st_mtime_ns)):
+                return known.row
+            content = archives.read_path(path)
+        except OSError as error:
+            if known is not None:  # gone, but its picture is stored
+                return known.row
+            raise NotFound(
+                f"no file at {shown(path)}, and the store has no image of that path; name another, or an id such as @12"
+            ) from error
+        except images.Unreadable as error:
+            raise BadInput(f"{shown(path)}: {error}") from error
+        row = self.catalog.row_of_content(content.sha256)
+        return row if row is not None and self.catalog.is_alive(row) else content.data
+
+    def _query(self, refs: Sequence[ImageRef], minus: Sequence[ImageRef]) -> tuple[Float32, int | None]:
+        """Return the unit vector to search by, and the row that it is the vector of, if it is just that."""
+        plus = [self._resolve(ref) for ref in refs]
+        query = np.mean([self._vector_of(image, ref) for image, ref in zip(plus, refs, strict=True)], axis=0)
+        if minus:
+            query = query - np.mean([self._vector_of(self._resolve(ref), ref) for ref in minus], axis=0)
+        own = plus[0] if len(plus) == 1 and not minus else None
+        return _unit(query), own if isinstance(own, int) else None
+
+    def _vector_of(self, image: int | bytes, ref: ImageRef) -> Float32:
+        """Return the vector of what `_resolve` found: the stored one of a row, or that of a file's content."""
+        return self._stored_vector(image) if isinstance(image, int) else self._embedded(image, ref)
+
+    def _stored_vector(self, row: int) -> Float32:
+        return np.asarray(self._vectors()[row], np.float32)
+
+    def _embedded(self, content: bytes, ref: ImageRef) -> Float32:
+        embedder = self._loaded_embedder()
+        try:
+            image = images.decode(content, at_least=embedder.input_size)
+        except images.Unreadable as error:
+            raise BadInput(f"{shown(absolute(_as_path(ref)))}: {error}") from error
+        # Rounded as a stored vector is, so that asking before and after adding gives the same answer.
+        return np.asarray(rounded(embedder.embed([embedder.prepare(image)]))[0], np.float32)
+
+    def _allowed(self, n_rows: int, cluster: int | None, not_cluster: int | None) -> NDArray[np.bool_] | None:
+        """Return which rows may be found, None for all of them."""
+        alive = self.catalog.alive_rows()
+        if cluster is None and not_cluster is None and len(alive) == n_rows:
+            return None
+        allowed = np.zeros(n_rows, np.bool_)
+        allowed[alive] = True
+        for wanted, members_allowed in ((cluster, True), (not_cluster, False)):
+            if wanted is not None:
+                current = self._clustered().clustering
+                self.catalog.require_cluster(current, wanted)
+                members = np.zeros(n_rows, np.bool_)
+                members[self.catalog.member_rows(current, wanted)] = True
+                allowed &= members == members_allowed
+        return allowed
+
+    def _neighbour(self, rank: int, row: int, score: float) -> Neighbour:
+        path = self.catalog.first_path(row)
+        assigned = self.catalog.cluster_of(row)
+        return Neighbour(rank, row, score, os.fsdecode(path or b""), assigned[0] if assigned else None)
+
+    def _clustered(self) -> clustering.CurrentClusters:
+        current = clustering.current(self.catalog, self._recorded().dim, self.device)
+        if current is None:
+            raise NotFound(f"the store {self.path} has no clusters yet; make some with `vecstore cluster -k N`")
+        return current
+
+    def _membership(self, current: clustering.CurrentClusters, ref: ImageRef) -> Membership:
+        found = self._resolve(ref)
+        if not isinstance(found, int):
+            cluster, distance = current.assign(self._embedded(found, ref)[None])[0]
+            return Membership(os.fsdecode(absolute(_as_path(ref))), None, cluster, distance)
+        assigned = self.catalog.cluster_of(found) or current.assign(self._stored_vector(found)[None])[0]
+        path = self.catalog.first_path(found) if _as_row(ref) is not None else absolute(_as_path(ref))
+        return Membership(os.fsdecode(path or b""), found, *assigned)
+
+    def _drift(self) -> float | None:
+        current = self.catalog.current_clustering()
+        if current is None:
+            return None
+        then, since = self.catalog.mean_distances(current)
+        return since / then - 1 if then and since is not None else None
+
+
+def _imported(path: bytes, unit: Float32) -> Picture:
+    stamp, sha256, reason = importing.identify(path)
+    return Picture(stamp, sha256 or None, reason, new=True, vector=None if reason else unit)
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """What an add or a sync was asked to look at. roots: to scan. named: to try whatever they are called."""
+
+    roots: list[bytes]
+    named: frozenset[bytes]
+    patterns: Patterns
+
+    @classmethod
+    def of(cls, paths: Sequence[AnyPath], listed: Iterable[AnyPath], patterns: Patterns) -> "_Selection":
+        listed = list(listed)
+        return cls(roots_of(paths, listed), frozenset(absolute(path) for path in (*paths, *listed)), patterns)
+
+    def pictures(self, skip: Path, catalog: Catalog | None, record: RecordArchive | None = None) -> Iterator[FileStamp]:
+        return pictures(self.roots, self.named, self.patterns, skip, catalog, record)
+
+
+def _as_row(ref: ImageRef) -> int | None:
+    """Return the row that an IMAGE names, None if it names a file."""
+    if isinstance(ref, bool):
+        raise BadInput(f"{ref} is no image; name a file or a stored id")
+    if isinstance(ref, numbers.Integral):  # NumPy's integers too
+        return int(ref)
+    if not isinstance(ref, str | bytes | os.PathLike):
+        raise BadInput(f"{ref!r} is no image; name a file or a stored id")
+    text = os.fsdecode(ref)
+    if not text.startswith("@"):
+        return None
+    if not text[1:].isascii() or not text[1:].isdigit():
+        raise BadInput(f"{text!r} is no image id; an id is @ and a number, such as @12 (a file of that name: ./{text})")
+    return int(text[1:])
+
+
+def _as_path(ref: ImageRef) -> AnyPath:
+    if isinstance(ref, int):
+        raise BadInput(f"{ref} is an image id where a file is wanted")
+    return ref
+
+
+def _own_first(own: int, hits: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Put the image that was asked for before others with the very same vector, which tie with it."""
+    others = [(row, score) for row, score in hits if row != own]
+    return [(own, hits[0][1]), *others][: len(hits)]
+
+
+def _unit(vector: Float32) -> Float32:
+    length = float(np.linalg.norm(vector))
+    if not length:
+        raise BadInput("the images and those to subtract cancel out, so nothing is left to look for; change one")
+    return (vector / np.float32(length)).astype(np.float32)
+
+
+def _require_room(folder: Path) -> None:
+    """Raise BadInput unless a new store can be made here: nothing there, or an empty folder."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file; a store is a folder of its own, name another with --store")
+    # What a creation leaves that was killed before its catalog was whole.
+    left_over = {LOCK, CATALOG, f"{CATALOG}-wal", f"{CATALOG}-shm", f"{CATALOG}-journal"}
+    if folder.is_dir() and not {entry.name for entry in folder.iterdir()} <= left_over:
+        raise BadInput(f"{folder} holds other things and no store; name an empty or new folder with --store")
+
+
+def _difference(path: Path, recorded: EmbedderSpec, opened: EmbedderSpec) -> str:
+    if recorded.name != opened.name:
+        return (
+            f"the store {path} was made with {recorded.name}, not {opened.name}; leave --embedder out, "
+            "or use another --store for the other embedder"
+        )
+    if recorded.weights != opened.weights:
+        return (
+            f"the store {path} was made with {recorded.name} and other weights (sha256 "
+            f"{', '.join(sha256[:12] for sha256 in recorded.weights.values())}..., not "
+            f"{', '.join(sha256[:12] for sha256 in opened.weights.values())}...); give the same file with --weights, "
+            "or use another --store"
+        )
+    return (
+        f"the store {path} was made with version {recorded.version} of {recorded.name}, this vecstore has version "
+        f"{opened.version}; add the pictures to a new --store, or use the older vecstore"
+    )
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
