@@ -1,0 +1,418 @@
+"""The commands. Each parses, opens the store, makes one call of the library, and prints.
+
+Heavy imports are inside the commands, so that `--help` and tab completion answer at once.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import vecstore
+from cli import output
+from cli.options import (
+    AsJson,
+    Count,
+    CountOrAll,
+    DeviceName,
+    EmbedderName,
+    Excludes,
+    Globs,
+    Images,
+    Paths,
+    Quiet,
+    StoreDir,
+    WeightsFile,
+)
+from vecstore.errors import VecstoreError
+from vecstore.paths import shown
+
+if TYPE_CHECKING:
+    from vecstore.results import AddReport
+    from vecstore.store import Store
+
+INTERRUPTED = 130
+
+
+class Group(TyperGroup):
+    """Shows every error that is raised on purpose as one line on stderr, with the exit code of its class."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VecstoreError as error:
+            output.notice(f"Error: {error}")
+            raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError:  # whoever reads our output has had enough
+            raise
+        except OSError as error:
+            output.notice(f"Error: {error.strerror or error}{_place(error)}")
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as interruption:
+            output.notice("Interrupted; what was done by then is safe in the store")
+            raise typer.Exit(INTERRUPTED) from interruption
+
+
+def _place(error: OSError) -> str:
+    return f": {shown(os.fsencode(error.filename))}" if isinstance(error.filename, str | bytes) else ""
+
+
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="A folder of pictures becomes a store of vectors that grows with it: find similar pictures, cluster them all.",
+)
+
+
+def main() -> None:
+    """The `vecstore` program."""
+    # A service manager's SIGTERM ends a run as Ctrl-C does: what is embedded is committed.
+    signal.signal(signal.SIGTERM, _interrupt)
+    app()
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vecstore {vecstore.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is decided: device, runs.")] = False,
+) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells which of its builds it tried
+
+
+@contextmanager
+def _open(
+    store: Path,
+    device: str = "auto",
+    quiet: bool = False,
+    embedder: str | None = None,
+    weights: Path | None = None,
+    create: bool = False,
+) -> Iterator["Store"]:
+    if not quiet:  # fetching weights and exporting a network take a while, and happen once
+        logging.getLogger("vecstore.embedders").setLevel(logging.INFO)
+    from vecstore.store import Store
+
+    with Store.open(store, embedder=embedder, weights=weights, device=device, create=create, quiet=quiet) as opened:
+        yield opened
+
+
+@app.command()
+def add(
+    paths: Paths,
+    store: StoreDir,
+    embedder: EmbedderName = None,
+    weights: WeightsFile = None,
+    glob: Globs = None,
+    exclude: Excludes = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add pictures and folders of them; what the store has is neither read nor embedded again.
+
+    Files that cannot be added do not stop the rest; [bold]vecstore failures[/] lists them.
+
+    Example: vecstore add ~/Photos
+    """
+    with (
+        _open(store, device, quiet, embedder, weights, create=True) as opened,
+        output.progress_bar(quiet) as on_progress,
+    ):
+        named, choice = _chosen(paths, glob, exclude)
+        report = opened.add(*named, **choice, on_progress=on_progress)
+    _print_report(report, as_json, quiet)
+
+
+@app.command()
+def sync(
+    paths: Paths,
+    store: StoreDir,
+    embedder: EmbedderName = None,
+    weights: WeightsFile = None,
+    glob: Globs = None,
+    exclude: Excludes = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would happen, and do nothing.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep following the folders, until Ctrl-C.")] = False,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the store equal to the folders: add what is new, embed again what changed, forget what is gone.
+
+    A folder that is missing or empty is refused, not taken for a deletion; [bold]vecstore remove[/] deletes.
+
+    Example: vecstore sync ~/Photos
+    """
+    with (
+        _open(store, device, quiet, embedder, weights, create=True) as opened,
+        output.progress_bar(quiet) as on_progress,
+    ):
+        named, choice = _chosen(paths, glob, exclude)
+        if dry_run:
+            changes = opened.preview(*named, **choice)
+            output.rows(changes, ("action", "path"), as_json, empty="nothing would change")
+            return
+        if watch:
+            for report in opened.follow(*named, *choice["listed"], patterns=choice["patterns"]):
+                _print_report(report, as_json, quiet, forgotten=True)
+            return
+        report = opened.sync(*named, **choice, on_progress=on_progress)
+    _print_report(report, as_json, quiet, forgotten=True)
+
+
+@app.command("import")
+def import_(
+    vectors: Annotated[
+        Path, typer.Argument(help="A .npy of shape (n, dim), or Parquet with a column vector.", metavar="VECTORS")
+    ],
+    store: StoreDir,
+    paths: Annotated[
+        Path | None,
+        typer.Argument(help="A text file of n paths; Parquet may hold them itself.", metavar="PATHS"),
+    ] = None,
+    embedder: EmbedderName = None,
+    weights: WeightsFile = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take ready-made vectors into the store, one a path. With --embedder, what made them, pictures can be added later.
+
+    Example: vecstore import vectors.npy paths.txt
+    """
+    with (
+        _open(store, device, quiet, embedder, weights, create=True) as opened,
+        output.progress_bar(quiet) as on_progress,
+    ):
+        report = opened.import_vectors(vectors, paths, on_progress=on_progress)
+    _print_report(report, as_json, quiet)
+
+
+@app.command()
+def remove(
+    images: Images, store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False, quiet: Quiet = False
+) -> None:
+    """Forget images: an id with all its paths, a path or all paths in a folder; files stay where they are.
+
+    An image goes with its last path.
+
+    Example: vecstore remove @12 ~/Photos/blurred.jpg
+    """
+    with _open(store, device, quiet) as opened:
+        report = opened.remove(*images)
+    if as_json:
+        output.as_object(report)
+    else:
+        print(f"removed {report.removed} images, forgot {report.forgotten} paths")
+
+
+@app.command()
+def failures(
+    store: StoreDir,
+    retry: Annotated[bool, typer.Option("--retry", help="Try them again first, also the unchanged ones.")] = False,
+    weights: WeightsFile = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the files that could not be added, and why. They are tried again when they change, or with --retry.
+
+    Example: vecstore failures --retry
+    """
+    with _open(store, device, quiet, weights=weights) as opened:
+        if retry:
+            with output.progress_bar(quiet) as on_progress:
+                report = opened.retry_failures(on_progress)
+            if not quiet:
+                output.notice(_in_words(report, forgotten=True))
+        output.rows(opened.failures(), ("path", "reason"), as_json, empty="no failures")
+
+
+@app.command()
+def similar(
+    images: Images,
+    store: StoreDir,
+    k: Count = 10,
+    minus: Annotated[
+        list[str] | None, typer.Option("--minus", help="An image to subtract; may be repeated.", metavar="IMAGE")
+    ] = None,
+    cluster: Annotated[int | None, typer.Option("--cluster", help="Only images of this cluster.")] = None,
+    not_cluster: Annotated[int | None, typer.Option("--not-cluster", help="No images of this cluster.")] = None,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", help="Only scores of at least this.", min=-1, max=1)
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare every vector, whatever the index.")] = False,
+    weights: WeightsFile = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print the stored images nearest to IMAGE, nearest first; several images are averaged.
+
+    The score is the cosine similarity, 1 for the same picture. A stored image finds itself first.
+
+    Example: vecstore similar cat.jpg -k 5
+    """
+    with _open(store, device, quiet, weights=weights) as opened:
+        found = opened.similar(
+            *images,
+            k=k,
+            minus=minus or (),
+            cluster=cluster,
+            not_cluster=not_cluster,
+            min_score=min_score,
+            exact=exact,
+        )
+    output.rows(found, ("rank", "score", "id", "cluster", "path"), as_json, empty="nothing fits these conditions")
+
+
+@app.command()
+def cluster(
+    store: StoreDir,
+    k: Annotated[int, typer.Option("-k", help="How many clusters.", min=1)],
+    seed: Annotated[int, typer.Option("--seed", help="Where all randomness comes from.", min=0)] = 0,
+    iterations: Annotated[int, typer.Option("--iterations", help="At the most, of each run.", min=1)] = 25,
+    restarts: Annotated[
+        int | None,
+        typer.Option("--restarts", help="Runs, the best is kept.", min=1, show_default="as many as pay"),
+    ] = None,
+    spherical: Annotated[bool, typer.Option("--spherical", help="Keep centroids at length 1.")] = False,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run k-means over all images of the store. Images added later get their nearest cluster.
+
+    Example: vecstore cluster -k 20
+    """
+    with _open(store, device, quiet) as opened, output.working("clustering", quiet):
+        run = opened.cluster(k, seed=seed, iterations=iterations, restarts=restarts, spherical=spherical)
+    if as_json:
+        output.as_object(run)
+    else:
+        print(
+            f"clustering {run.clustering}: {run.rows} images in {run.k} clusters, objective {run.objective:.4f}, "
+            f"best of {run.restarts} runs on {run.device} in {run.seconds:.1f} s"
+        )
+
+
+@app.command()
+def clusters(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List the clusters, largest first. Cohesion is the members' mean cosine similarity to their centroid.
+
+    Example: vecstore clusters
+    """
+    with _open(store, device, quiet) as opened:
+        found = opened.clusters()
+    columns = ("cluster", "size", "cohesion", "name", "representative_id", "representative")
+    output.rows(found, columns, as_json, empty="every clustered image was removed; run `vecstore cluster -k N`")
+
+
+@app.command()
+def members(
+    cluster: Annotated[int, typer.Argument(help="The cluster's id.", metavar="CLUSTER")],
+    store: StoreDir,
+    k: CountOrAll = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List a cluster's images, most typical first.
+
+    Example: vecstore members 3 -k 20
+    """
+    with _open(store, device, quiet) as opened:
+        found = opened.members(cluster, k)
+    output.rows(found, ("id", "distance", "path"), as_json, empty=f"cluster {cluster} has no images left")
+
+
+@app.command()
+def which(
+    images: Images,
+    store: StoreDir,
+    weights: WeightsFile = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print the cluster that each image belongs to; one that is not stored is embedded and assigned, not added.
+
+    Example: vecstore which new.jpg @12
+    """
+    with _open(store, device, quiet, weights=weights) as opened:
+        found = opened.which(*images)
+    output.rows(found, ("cluster", "distance", "id", "path"), as_json, empty="")
+
+
+@app.command()
+def info(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Print what the store is: sizes, embedder, index, clusters and drift.
+
+    Example: vecstore info
+    """
+    with _open(store, device, quiet) as opened:
+        output.fields(opened.info(), as_json)
+
+
+@app.command()
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(help="Where to put the demo's pictures and store; new or empty.", metavar="[FOLDER]")
+    ] = Path("demo"),
+    device: DeviceName = "auto",
+) -> None:
+    """Take the whole tour on pictures that it makes itself: add, find similar, cluster, add more.
+
+    Example: vecstore demo
+    """
+    from cli.tour import take_tour
+
+    take_tour(folder, device, run=lambda arguments: typer.main.get_command(app).main(arguments, standalone_mode=False))
+
+
+def _chosen(paths: list[str], glob: list[str] | None, exclude: list[str] | None) -> tuple[list[str], dict[str, Any]]:
+    """Return the paths that are named, and the library's other arguments for what to look at."""
+    from vecstore.scan import Patterns, read_list
+
+    listed = read_list(sys.stdin.buffer.read()) if "-" in paths else []
+    patterns = Patterns(tuple(glob or ()), tuple(exclude or ()))
+    return [path for path in paths if path != "-"], {"listed": listed, "patterns": patterns}
+
+
+def _print_report(report: "AddReport", as_json: bool, quiet: bool, forgotten: bool = False) -> None:
+    if as_json:
+        output.as_object(report, images_per_second=report.images_per_second)
+    else:
+        print(_in_words(report, forgotten))
+    if report.failed and not quiet:
+        output.notice(f"{report.failed} files could not be added; `vecstore failures` says why")
+
+
+def _in_words(report: "AddReport", forgotten: bool) -> str:
+    parts = [f"added {report.added}", f"known {report.known}", f"updated {report.updated}", f"failed {report.failed}"]
+    if forgotten:
+        parts.append(f"forgotten {report.forgotten}")
+    rate = f", {report.images_per_second:.1f} images/s" if report.embedded else ""
+    return f"{', '.join(parts)} in {report.seconds:.1f} s{rate}"

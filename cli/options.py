@@ -1,0 +1,53 @@
+"""The options and arguments that commands share, declared once so that help and defaults cannot diverge."""
+
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+import typer
+
+
+def default_store() -> Path:
+    return platformdirs.user_data_path("vecstore") / "store"
+
+
+StoreDir = Annotated[
+    Path,
+    typer.Option(
+        "--store",
+        "-s",
+        envvar="VECSTORE_STORE",
+        help="The store's folder.",
+        default_factory=default_store,
+        show_default="in the user's data folder",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="DEVICE")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notices.")]
+Paths = Annotated[
+    list[str], typer.Argument(help="Pictures and folders of them; - for a list on standard input.", metavar="PATH...")
+]
+Globs = Annotated[
+    list[str] | None,
+    typer.Option("--glob", help="Only files that match, as in a .gitignore; may be repeated.", metavar="PATTERN"),
+]
+Excludes = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", help="No files or folders that match; may be repeated.", metavar="PATTERN"),
+]
+Images = Annotated[list[str], typer.Argument(help="Files, or stored ids such as @12.", metavar="IMAGE...")]
+EmbedderName = Annotated[
+    str | None,
+    typer.Option(
+        "--embedder",
+        "-e",
+        help="What makes the vectors of a new store: resnet50, efficientnet-lite0, hsv, or A*0.8+B*0.2.",
+        show_default="resnet50",
+    ),
+]
+WeightsFile = Annotated[
+    Path | None, typer.Option("--weights", help="A weight file for resnet50, in torchvision's layout.")
+]
+Count = Annotated[int, typer.Option("-k", help="How many to print.", min=1)]
+CountOrAll = Annotated[int | None, typer.Option("-k", help="How many to print.", min=1, show_default="all")]

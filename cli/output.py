@@ -1,0 +1,121 @@
+"""What commands print: tables on a terminal, plain tab-separated lines in a pipe, JSON when asked for.
+
+Results go to stdout, everything else to stderr.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from vecstore.paths import shown
+
+if TYPE_CHECKING:
+    from vecstore.ingest import Progress
+
+PATH_FIELDS = ("path", "representative", "store")
+
+
+def as_object(result: Any, **more: Any) -> None:
+    """Print one dataclass as one JSON object. Names that are no UTF-8 survive: `os.fsencode` of a path is the file."""
+    print(json.dumps({**asdict(result), **more}), flush=True)
+
+
+def rows(results: Iterable[Any], columns: Sequence[str], as_json: bool, empty: str) -> None:
+    """Print dataclasses, one a row. empty: what to tell a person, on stderr, when there is none."""
+    results = list(results)
+    if as_json:
+        for result in results:
+            as_object(result)
+    elif not results:
+        notice(empty)
+    elif sys.stdout.isatty():
+        _table(results, columns)
+    else:
+        for result in results:
+            print("\t".join(_cell(result, column) for column in columns))
+
+
+def fields(result: Any, as_json: bool) -> None:
+    """Print one dataclass, a field a line."""
+    if as_json:
+        as_object(result)
+        return
+    values = asdict(result)
+    width = max(map(len, values))
+    for name in values:
+        print(f"{name:{width}}  {_cell(result, name)}")
+
+
+def notice(text: str) -> None:
+    """Tell a person something, on stderr."""
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator["Callable[[Progress], None] | None"]:
+    """Yield what to report progress to: a bar with rate and remaining time, only on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("files", total=None, rate="")
+
+        def report(progress: "Progress") -> None:
+            elapsed = bar.tasks[task].elapsed
+            rate = f"{progress.done / elapsed:.1f}/s" if elapsed else ""
+            failed = f", {progress.failed} failed" if progress.failed else ""
+            bar.update(task, completed=progress.done, total=progress.total, rate=rate + failed)
+
+        yield report
+
+
+@contextmanager
+def working(what: str, quiet: bool) -> Iterator[None]:
+    """Show that something is being done whose end cannot be told, only on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{what} ..."):
+        yield
+
+
+def _table(results: Sequence[Any], columns: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        number = all(isinstance(getattr(result, column), int | float) for result in results)
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for result in results:
+        table.add_row(*(escape(_cell(result, column)) for column in columns))
+    Console().print(table)
+
+
+def _cell(result: Any, column: str) -> str:
+    value = getattr(result, column)
+    if value is None:
+        return "-"
+    if column in ("id", "representative_id"):
+        return f"@{value}"
+    if column in PATH_FIELDS:
+        return shown(os.fsencode(value))
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,494 @@
+"""The command line: exit codes, stdout and stderr exactly, JSON keys, terminals, pipes and signals."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner, Result
+
+import vecstore
+from cli.app import app
+from tests.conftest import paint
+from tests.programs import SLOWLY, command, environment, run_program, start_program
+from vecstore import store as store_module
+from vecstore.store import Store
+
+Vecstore = Callable[..., Result]
+COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def vecstore_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vecstore:
+    """Run a command on the store in tmp_path, in this process."""
+    monkeypatch.setenv("VECSTORE_STORE", str(tmp_path / "store"))
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def filled(vecstore_: Vecstore, pictures: Path) -> Vecstore:
+    """The same, with the ten pictures in the store; a picture's row is its number."""
+    assert vecstore_("add", pictures, "-e", "tiny").exit_code == 0
+    return vecstore_
+
+
+@pytest.fixture
+def clustered(filled: Vecstore) -> Vecstore:
+    assert filled("cluster", "-k", 3, "--restarts", 2).exit_code == 0
+    return filled
+
+
+def outcome(result: Result) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr, with every measured number of seconds and rate as a #."""
+    printed = re.sub(r"\d+\.\d s", "# s", re.sub(r"[\d.]+ images/s", "# images/s", result.stdout))
+    return result.exit_code, printed, result.stderr
+
+
+# What is done
+
+
+def test_an_add_says_what_it_did(vecstore_: Vecstore, pictures: Path) -> None:
+    expected = "added 10, known 0, updated 0, failed 0 in # s, # images/s\n"
+    assert outcome(vecstore_("add", pictures, "-e", "tiny")) == (0, expected, "")
+
+
+def test_an_add_of_what_is_known_says_so_without_a_rate(filled: Vecstore, pictures: Path) -> None:
+    assert outcome(filled("add", pictures)) == (0, "added 0, known 10, updated 0, failed 0 in # s\n", "")
+
+
+def test_a_sync_says_what_it_forgot(filled: Vecstore, pictures: Path) -> None:
+    (pictures / "3.png").unlink()
+    expected = "added 0, known 9, updated 0, failed 0, forgotten 1 in # s\n"
+    assert outcome(filled("sync", pictures)) == (0, expected, "")
+
+
+def test_a_broken_picture_among_good_ones_is_told_and_no_error(vecstore_: Vecstore, pictures: Path) -> None:
+    (pictures / "3.png").write_bytes(b"broken")
+    assert outcome(vecstore_("add", pictures, "-e", "tiny")) == (
+        0,
+        "added 9, known 0, updated 0, failed 1 in # s, # images/s\n",
+        "1 files could not be added; `vecstore failures` says why\n",
+    )
+
+
+def test_failures_are_listed_with_path_and_reason(filled: Vecstore, pictures: Path) -> None:
+    (pictures / "new\n.png").write_bytes(b"")
+    filled("add", pictures)
+    assert outcome(filled("failures")) == (0, f"{pictures}/new\\n.png\tthe file is empty\n", "")
+
+
+def test_no_failures_are_told_to_a_person_and_not_to_a_pipe(filled: Vecstore) -> None:
+    assert outcome(filled("failures")) == (0, "", "no failures\n")
+
+
+def test_a_retry_says_on_stderr_what_came_of_it(filled: Vecstore, pictures: Path) -> None:
+    (pictures / "broken.png").write_bytes(b"")
+    filled("add", pictures)
+    (pictures / "broken.png").unlink()
+    exit_code, stdout, stderr = outcome(filled("failures", "--retry"))
+    assert (exit_code, stdout, re.sub(r"\d+\.\d s", "# s", stderr)) == (
+        0,
+        "",
+        "added 0, known 0, updated 0, failed 0, forgotten 1 in # s\nno failures\n",
+    )
+
+
+def test_a_remove_says_what_is_gone(filled: Vecstore, pictures: Path) -> None:
+    assert outcome(filled("remove", "@0", pictures / "deep")) == (0, "removed 6 images, forgot 6 paths\n", "")
+
+
+def test_results_in_a_pipe_are_tab_separated_lines(filled: Vecstore, pictures: Path, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        expected = [f"{h.rank}\t{h.score:.4f}\t@{h.id}\t-\t{h.path}" for h in store.similar(4, k=3)]
+    assert outcome(filled("similar", pictures / "4.png", "-k", 3)) == (0, "\n".join(expected) + "\n", "")
+
+
+def test_nothing_that_fits_is_told_to_a_person_and_not_to_a_pipe(clustered: Vecstore) -> None:
+    found = outcome(clustered("similar", "@0", "--cluster", 1, "--not-cluster", 1))
+    assert found == (0, "", "nothing fits these conditions\n")
+
+
+def test_clusters_members_and_which_agree_line_by_line(clustered: Vecstore, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        expected = (
+            [
+                f"{c.cluster}\t{c.size}\t{c.cohesion:.4f}\t-\t@{c.representative_id}\t{c.representative}"
+                for c in store.clusters()
+            ],
+            [f"@{m.id}\t{m.distance:.4f}\t{m.path}" for m in store.members(1)],
+            [f"{w.cluster}\t{w.distance:.4f}\t@{w.id}\t{w.path}" for w in store.which(2, 7)],
+        )
+    printed = [clustered(*arguments).stdout for arguments in (["clusters"], ["members", 1], ["which", "@2", "@7"])]
+    assert tuple(text.splitlines() for text in printed) == expected
+
+
+def test_a_clustering_says_what_it_is(filled: Vecstore) -> None:
+    printed = outcome(filled("cluster", "-k", 3, "--restarts", 2, "--device", "cpu"))
+    expected = r"clustering 1: 10 images in 3 clusters, objective \d+\.\d{4}, best of 2 runs on cpu in # s\n"
+    assert (printed[0], bool(re.fullmatch(expected, printed[1])), printed[2]) == (0, True, "")
+
+
+def test_info_is_a_field_a_line(filled: Vecstore, tmp_path: Path) -> None:
+    lines = [line.split(maxsplit=1) for line in filled("info").stdout.splitlines()]
+    assert [line for line in lines if line[0] not in ("bytes", "created")] == [
+        ["store", str(tmp_path / "store")],
+        ["images", "10"],
+        ["paths", "10"],
+        ["failures", "0"],
+        ["dim", "12"],
+        ["embedder", "tiny"],
+        ["weights", "-"],
+        ["index", "exact"],
+        ["recall", "1.0000"],
+        ["clusters", "-"],
+        ["drift", "-"],
+    ]
+
+
+def test_the_version_is_printed(vecstore_: Vecstore) -> None:
+    assert outcome(vecstore_("--version")) == (0, f"vecstore {vecstore.__version__}\n", "")
+
+
+# What is refused
+
+
+def test_a_path_that_is_not_there_is_an_error(vecstore_: Vecstore, tmp_path: Path) -> None:
+    expected = f"Error: no file or folder at {tmp_path}/gone; nothing was done\n"
+    assert outcome(vecstore_("add", tmp_path / "gone", "-e", "tiny")) == (1, "", expected)
+
+
+@pytest.mark.parametrize("name", ["add", "sync"])
+def test_an_empty_folder_is_an_error(name: str, vecstore_: Vecstore, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    expected = f"Error: no pictures under {tmp_path}/empty; name a folder that holds some, or the files themselves\n"
+    assert outcome(vecstore_(name, tmp_path / "empty", "-e", "tiny")) == (1, "", expected)
+
+
+def test_an_add_of_nothing_but_broken_pictures_is_an_error(vecstore_: Vecstore, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"broken")
+    expected = f"Error: none of the 1 files could be added; `vecstore failures --store {tmp_path}/store` says why\n"
+    assert outcome(vecstore_("add", tmp_path / "broken.png", "-e", "tiny")) == (1, "", expected)
+
+
+def test_another_embedder_is_wrong_use(filled: Vecstore, pictures: Path, tmp_path: Path) -> None:
+    expected = (
+        f"Error: the store {tmp_path}/store was made with tiny, not hsv; leave --embedder out, "
+        "or use another --store for the other embedder\n"
+    )
+    assert outcome(filled("add", pictures, "-e", "hsv")) == (2, "", expected)
+
+
+def test_an_unknown_embedder_is_wrong_use(vecstore_: Vecstore, pictures: Path) -> None:
+    exit_code, stdout, stderr = outcome(vecstore_("add", pictures, "-e", "nonsense"))
+    assert (exit_code, stdout, stderr.startswith("Error: no embedder is called 'nonsense'; there are ")) == (
+        2,
+        "",
+        True,
+    )
+
+
+def test_an_unknown_device_is_wrong_use(filled: Vecstore) -> None:
+    expected = "Error: no device is called 'tpu'; choose one of auto, cpu, cuda\n"
+    assert outcome(filled("similar", "@0", "--device", "tpu")) == (2, "", expected)
+
+
+def test_more_clusters_than_images_are_wrong_use(filled: Vecstore) -> None:
+    expected = "Error: k is 11, but the store has 10 images; choose -k from 1 to 10\n"
+    assert outcome(filled("cluster", "-k", 11)) == (2, "", expected)
+
+
+def test_an_id_that_is_not_there_is_an_error(filled: Vecstore, tmp_path: Path) -> None:
+    expected = (
+        f"Error: no image @99 in the store {tmp_path}/store; its ids are below 10, less those of removed images\n"
+    )
+    assert outcome(filled("similar", "@99")) == (1, "", expected)
+
+
+def test_what_is_no_id_is_wrong_use(filled: Vecstore) -> None:
+    expected = "Error: '@x' is no image id; an id is @ and a number, such as @12 (a file of that name: ./@x)\n"
+    assert outcome(filled("similar", "@x")) == (2, "", expected)
+
+
+def test_a_cluster_that_is_not_there_is_an_error(clustered: Vecstore) -> None:
+    expected = "Error: no cluster 9 in the current clustering; there are 0, 1, 2\n"
+    assert outcome(clustered("members", 9)) == (1, "", expected)
+
+
+@pytest.mark.parametrize("arguments", [("clusters",), ("members", "0"), ("which", "@0")])
+def test_clusters_that_were_never_made_are_an_error(
+    arguments: tuple[str, ...], filled: Vecstore, tmp_path: Path
+) -> None:
+    expected = f"Error: the store {tmp_path}/store has no clusters yet; make some with `vecstore cluster -k N`\n"
+    assert outcome(filled(*arguments)) == (1, "", expected)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *[("similar", "@0"), ("remove", "@0"), ("failures",), ("cluster", "-k", "2")],
+        *[("clusters",), ("members", "0"), ("which", "@0"), ("info",)],
+    ],
+)
+def test_a_store_that_is_not_there_is_an_error(arguments: tuple[str, ...], vecstore_: Vecstore, tmp_path: Path) -> None:
+    expected = f"Error: no store at {tmp_path}/store; make one with `vecstore add FOLDER --store {tmp_path}/store`\n"
+    assert outcome(vecstore_(*arguments)) == (1, "", expected)
+
+
+def test_a_second_writer_is_an_error(
+    filled: Vecstore, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LOCK_TIMEOUT_SECONDS", 0.05)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with filelock.FileLock(tmp_path / "store/lock"):
+            held.set()
+            done.wait()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    found = outcome(filled("add", pictures))
+    done.set()
+    other.join()
+    expected = (
+        f"Error: another process is writing to the store {tmp_path}/store; "
+        "nothing was done: try again when it has ended\n"
+    )
+    assert found == (1, "", expected)
+
+
+def test_a_store_of_a_newer_format_needs_attention(filled: Vecstore, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store") as store:
+        store.catalog.db.execute("pragma user_version = 99")
+    exit_code, stdout, stderr = outcome(filled("info"))
+    assert (exit_code, stdout, stderr.endswith(": upgrade vecstore to use this store\n")) == (3, "", True)
+
+
+def test_a_damaged_store_needs_attention(filled: Vecstore, tmp_path: Path) -> None:
+    os.truncate(tmp_path / "store/vectors.f16", 100)
+    expected = (
+        f"Error: {tmp_path}/store/vectors.f16 holds 4 of the 10 vectors that the catalog counts; "
+        "restore the store from a backup, or add the pictures to a new one\n"
+    )
+    assert outcome(filled("similar", "@0")) == (3, "", expected)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("similar",), ("similar", "@0", "-k", "0"), ("cluster",), ("members", "x")]
+)
+def test_what_cannot_be_parsed_is_wrong_use(arguments: tuple[str, ...], filled: Vecstore) -> None:
+    result = filled(*arguments)
+    assert (result.exit_code, result.stdout, "Usage:" in result.stderr) == (2, "", True)
+
+
+def test_an_error_that_nobody_foresaw_keeps_its_traceback(filled: Vecstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Store) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Store, "info", fail)
+    assert isinstance(filled("info").exception, ZeroDivisionError)
+
+
+# JSON
+
+REPORT = {"added", "known", "updated", "failed", "seconds", "images_per_second"}
+KEYS = {
+    ("add", "pictures"): REPORT,
+    ("sync", "pictures"): {*REPORT, "forgotten"},
+    ("remove", "@9"): {"removed"},
+    ("failures",): {"path", "reason"},
+    ("similar", "@0"): {"rank", "id", "score", "path", "cluster"},
+    ("cluster", "-k", "2", "--restarts", "2"): {"clustering", "k", "rows", "objective", "seconds", "device"},
+    ("clusters",): {"cluster", "name", "size", "cohesion", "representative"},
+    ("members", "0"): {"id", "path", "distance"},
+    ("which", "@0", "@1"): {"path", "id", "cluster", "distance"},
+    ("info",): {"images", "paths", "dim", "embedder", "index", "recall", "clusters", "drift", "bytes"},
+}
+
+
+@pytest.mark.parametrize("arguments", KEYS, ids=lambda arguments: arguments[0])
+def test_every_line_of_json_has_the_keys_of_the_contract(
+    arguments: tuple[str, ...], clustered: Vecstore, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pictures / "broken.png").write_bytes(b"")
+    clustered("add", pictures)
+    monkeypatch.chdir(pictures.parent)
+    result = clustered(*arguments, "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    missing = [KEYS[arguments] - line.keys() for line in lines]
+    assert (result.exit_code, bool(lines), [keys for keys in missing if keys]) == (0, True, [])
+
+
+def test_a_name_that_is_no_text_survives_json(vecstore_: Vecstore, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path / "pictures") + b'/\xff\n".png'
+    os.rename(paint(tmp_path / "pictures/a.png", 0), name)
+    vecstore_("add", tmp_path / "pictures", "-e", "tiny")
+    printed = vecstore_("similar", "@0", "--json").stdout
+    assert [os.fsencode(json.loads(line)["path"]) for line in printed.splitlines()] == [name]
+
+
+# Options
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example(name: str, vecstore_: Vecstore) -> None:
+    assert f"Example: vecstore {name}" in vecstore_(name, "--help").stdout
+
+
+@pytest.mark.parametrize("option", ["--store", "--json", "--device", "-q"])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "demo"])
+def test_every_command_takes_the_common_options(name: str, option: str) -> None:
+    found = get_command(app).commands[name].params  # type: ignore[attr-defined]
+    assert option in {spelling for parameter in found for spelling in parameter.opts}
+
+
+def test_no_arguments_print_the_help(vecstore_: Vecstore) -> None:
+    result = vecstore_()
+    assert "Usage:" in result.stdout + result.stderr
+
+
+def test_quiet_says_nothing_on_stderr(vecstore_: Vecstore, pictures: Path) -> None:
+    (pictures / "3.png").write_bytes(b"broken")
+    exit_code, _, stderr = outcome(vecstore_("add", pictures, "-e", "tiny", "-q"))
+    assert (exit_code, stderr) == (0, "")
+
+
+def test_an_option_goes_before_the_environment(filled: Vecstore, tmp_path: Path) -> None:
+    expected = f"Error: no store at {tmp_path}/b; make one with `vecstore add FOLDER --store {tmp_path}/b`\n"
+    assert outcome(filled("info", "--store", tmp_path / "b")) == (1, "", expected)
+
+
+def test_the_store_of_the_environment_is_used_by_the_program(pictures: Path, tmp_path: Path) -> None:
+    env = environment(VECSTORE_STORE=str(tmp_path / "elsewhere"))
+    done = run_program("add", pictures, "-e", "hsv", "-q", env=env)
+    assert (done.returncode, done.stderr, (tmp_path / "elsewhere/catalog.sqlite").exists()) == (0, "", True)
+
+
+# Terminals and pipes
+
+
+def on_a_terminal(*arguments: str | Path) -> str:
+    """What the program prints on a terminal of 200 columns, without colours."""
+    leader, follower = os.openpty()
+    process = subprocess.Popen(
+        command(*arguments), env=environment(COLUMNS="200", TERM="xterm"), stdout=follower, stderr=subprocess.DEVNULL
+    )
+    os.close(follower)
+    printed = b""
+    while True:
+        try:
+            block = os.read(leader, 4096)
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+        if not block:
+            break
+        printed += block
+    os.close(leader)
+    assert process.wait(30) == 0
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", printed.decode())
+
+
+def test_results_on_a_terminal_are_a_table(tmp_path: Path) -> None:
+    paint(tmp_path / "p/[bold]a.png", 0)
+    run_program("add", tmp_path / "p", "-e", "hsv", "--store", tmp_path / "store")
+    lines = on_a_terminal("similar", "@0", "--store", tmp_path / "store").splitlines()
+    assert [line.split() for line in lines] == [
+        ["rank", "score", "id", "cluster", "path"],
+        ["1", "1.0000", "@0", "-", f"{tmp_path}/p/[bold]a.png"],
+    ]
+
+
+def test_a_reader_that_stops_reading_is_no_crash(pictures: Path, tmp_path: Path) -> None:
+    run_program("add", pictures, "-e", "hsv", "--store", tmp_path / "store")
+    process = start_program("similar", "@0", "--store", tmp_path / "store")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    stderr = process.stderr.read()
+    process.stderr.close()
+    process.wait(30)
+    assert stderr == ""
+
+
+# Signals
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    for seed in range(300):
+        paint(folder / f"{seed:03}.png", seed)
+    return folder
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_add_exits_130_and_keeps_what_is_embedded(
+    sent: signal.Signals, many: Path, tmp_path: Path
+) -> None:
+    process = start_program("add", many, "-e", "hsv", "--store", tmp_path / "store", prelude=SLOWLY)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    vectors = tmp_path / "store/vectors.f16"
+    while not (vectors.exists() and vectors.stat().st_size):
+        assert process.poll() is None
+    process.send_signal(sent)
+    stdout, stderr = process.communicate(timeout=30)
+    with Store.open(tmp_path / "store") as store:
+        kept = store.info().images
+    assert (process.returncode, stdout, stderr, 0 < kept < 300) == (
+        130,
+        "",
+        f"Error: interrupted; {kept} files are done and safe in the store; "
+        "run the same command again to go on from there\n",
+        True,
+    )
+
+
+def test_the_run_after_an_interrupted_one_completes_it(many: Path, tmp_path: Path) -> None:
+    process = start_program("add", many, "-e", "hsv", "--store", tmp_path / "store", prelude=SLOWLY)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    run_program("add", many, "--store", tmp_path / "store")
+    with Store.open(tmp_path / "store") as store:
+        assert (store.info().images, store.info().paths, store.catalog.row_count()) == (300, 300, 300)
+
+
+def test_what_is_said_of_an_interruption_after_a_commit_is_true(filled: Vecstore, pictures: Path) -> None:
+    # Ctrl-C while a sync looks for what is gone: what it added before is already committed.
+    paint(pictures / "new.png", 99)
+
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "_gone", interrupt)
+        result = filled("sync", pictures)
+    images = json.loads(filled("info", "--json").stdout)["images"]
+    assert images == 11  # what makes it untrue
+    assert "the store is as it was before" not in result.stderr
+
+
+def test_an_interruption_of_any_command_exits_130(filled: Vecstore) -> None:
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "info", interrupt)
+        assert outcome(filled("info"))[:2] == (130, "")
+
+
+def test_every_store_command_leaves_the_pictures_alone(clustered: Vecstore, pictures: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in pictures.rglob("*")}
+    for arguments in (["similar", "@0"], ["sync", pictures], ["remove", pictures / "deep"], ["cluster", "-k", 2]):
+        clustered(*arguments)
+    assert {path: path.stat().st_mtime_ns for path in pictures.rglob("*")} == before

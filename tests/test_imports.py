@@ -1,0 +1,107 @@
+"""What is imported when: imports point one way, and nothing heavy is loaded before it is needed."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import paint
+from tests.programs import ROOT, run_code, run_program
+
+HEAVY = ("numpy", "torch", "torchvision", "faiss", "onnxruntime", "onnx", "PIL", "scipy", "sklearn", "rich.progress")
+
+# Said on stderr when the program ends, whatever it did.
+REPORT = f"""
+import atexit, sys
+atexit.register(lambda: print("loaded:", *(name for name in {HEAVY!r} if name in sys.modules), file=sys.stderr))
+"""
+
+
+def loaded(*arguments: str | Path) -> set[str]:
+    """The heavy modules that a run of the program loads."""
+    done = run_program(*arguments, prelude=REPORT)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.partition("loaded:")[2].split())
+
+
+def test_importing_the_library_loads_nothing_heavy() -> None:
+    code = f"import sys, vecstore; print([name for name in {HEAVY!r} if name in sys.modules])"
+    assert run_code(code) == "[]\n"
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    code = f"import sys, cli.app; print([name for name in {HEAVY!r} if name in sys.modules])"
+    assert run_code(code) == "[]\n"
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("add", "--help"), ("--version",)])
+def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert loaded(*arguments) == set()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with clusters beside the folder `pictures` that it was made of."""
+    folder = tmp_path_factory.mktemp("imports")
+    for seed in range(6):
+        paint(folder / f"pictures/{seed}.png", seed)
+    for arguments in (["add", folder / "pictures", "-e", "hsv"], ["cluster", "-k", "2", "--restarts", "1"]):
+        done = run_program(*arguments, "--store", folder / "store")
+        assert done.returncode == 0, done.stderr
+    return folder / "store"
+
+
+def test_asking_for_a_stored_image_loads_no_network(store: Path) -> None:
+    assert loaded("similar", "@0", "--store", store) & {"torch", "torchvision", "onnxruntime", "onnx"} == set()
+
+
+def test_adding_what_is_known_loads_neither_network_nor_index(store: Path) -> None:
+    found = loaded("add", store.parent / "pictures", "--store", store)
+    assert found & {"torch", "torchvision", "onnxruntime", "onnx", "faiss"} == set()
+
+
+@pytest.mark.parametrize("arguments", [("members", "0"), ("which", "@0"), ("failures",), ("remove", "@5")])
+def test_what_the_catalog_knows_needs_neither_network_nor_index(arguments: tuple[str, ...], store: Path) -> None:
+    found = loaded(*arguments, "--store", store)
+    assert found & {"torch", "torchvision", "onnxruntime", "onnx", "faiss"} == set()
+
+
+def imported(file: Path) -> set[str]:
+    """The dotted names that a file imports, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} has a relative import, which this test does not follow"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def imports_of(package: str) -> set[str]:
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    return {name for file in files for name in imported(file)}
+
+
+def from_packages(names: set[str], *packages: str) -> set[str]:
+    return {name for name in names if name.split(".")[0] in packages}
+
+
+def test_the_faiss_layer_imports_nothing_of_ours_but_the_errors() -> None:
+    ours = from_packages(imports_of("indexes"), "vecstore", "cli")
+    assert {name for name in ours if not name.startswith("vecstore.errors.")} == set()
+
+
+def test_the_library_never_imports_the_command_line() -> None:
+    assert from_packages(imports_of("vecstore"), "cli") == set()
+
+
+def test_the_command_line_imports_no_array_database_or_index() -> None:
+    foreign = ("numpy", "faiss", "sqlite3", "torch", "PIL", "onnxruntime", "indexes")
+    assert from_packages(imports_of("cli"), *foreign) == set()
+
+
+def test_all_sql_is_in_the_catalog() -> None:
+    files = [*(ROOT / "vecstore").rglob("*.py"), *(ROOT / "cli").rglob("*.py"), *(ROOT / "indexes").rglob("*.py")]
+    assert [file.name for file in files if "sqlite3" in imported(file)] == ["catalog.py"]
