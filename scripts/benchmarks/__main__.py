@@ -1,0 +1,14 @@
+"""scripts/bench: the benchmarks, one command each."""
+
+import typer
+
+from scripts.benchmarks import decoders, growth, ingest, preprocessing, restarts, search
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app.command("decoders")(decoders.main)
+app.command("growth")(growth.main)
+app.command("ingest")(ingest.main)
+app.command("preprocessing")(preprocessing.main)
+app.command("restarts")(restarts.main)
+app.command("search")(search.main)
+app(prog_name="scripts/bench")
