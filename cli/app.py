@@ -367,6 +367,42 @@ def which(
 
 
 @app.command()
+def index(
+    store: StoreDir,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew.")] = False,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind", help="auto, exact, rabitq or pq.", metavar="KIND", show_default="as recorded, else auto"
+        ),
+    ] = None,
+    target_recall: Annotated[
+        float | None,
+        typer.Option(
+            "--target-recall", help="Recall of ten neighbours to reach.", show_default="as recorded, else 0.99"
+        ),
+    ] = None,
+    memory_budget: Annotated[
+        int | None,
+        typer.Option(
+            "--memory-budget", help="MiB that the index may take; 0: no bound.", min=0, show_default="as recorded"
+        ),
+    ] = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Bring the index up to date and measure it. Adding does so when it is due; what is said here is recorded.
+
+    Example: vecstore index --target-recall 0.999
+    """
+    budget = None if memory_budget is None else memory_budget << 20
+    with _open(store, device, quiet) as opened, output.working("indexing", quiet):
+        made = opened.index(kind=kind, target_recall=target_recall, memory_budget=budget, rebuild=rebuild)
+    output.fields(made, as_json)
+
+
+@app.command()
 def info(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Print what the store is: sizes, embedder, index, clusters and drift.
 

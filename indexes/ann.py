@@ -1,7 +1,7 @@
 """Nearest neighbours among stored vectors.
 
-The seam at which an index is chosen: everything above asks an `Index` and none knows which. Today there is one kind,
-exact search over the mapped float16 rows, which is also every later kind's oracle.
+The seam at which an index is chosen: everything above asks an `Index` and none knows which. Exact search over the
+mapped float16 rows answers small stores and is the oracle of every other kind; `indexes/compressed.py` has those.
 """
 
 import functools
@@ -19,6 +19,8 @@ from vecstore.errors import BadInput
 # FAISS's scores are inner products, added in float32 in an order of its own, of rows whose length float16 leaves up to
 # 2^-11 off 1: two rows closer than this may come out in either order.
 ROUNDING = 1e-3
+# Rows held in float64 at a time while they are put in order: 64 MiB at 2048 dimensions.
+BLOCK_ROWS = 4_096
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,19 @@ class Index(Protocol):
         """The part of the true ten nearest that a search finds, in [0, 1]."""
         ...
 
-    def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours: ...
+    @property
+    def bytes(self) -> int:
+        """What the index takes beside the vectors, on the disk and, once all of it was used, in memory."""
+        ...
 
+    def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
+        """Return the k rows nearest to each query, fewer only where fewer are allowed.
 
-def open_index(vectors: NDArray[np.float16]) -> Index:
-    """Return the index to search these rows with. vectors: (n, dim) float16, each of length 1, may be mapped."""
-    return ExactIndex(vectors)
+        queries: (n, dim) float32. allowed: (rows,) bool, the rows that may be found; None: all.
+        Scores are cosines of the stored rows, exact whatever the kind.
+        Raises BadInput on a wrong shape or type, or k < 1.
+        """
+        ...
 
 
 class ExactIndex:
@@ -60,29 +69,20 @@ class ExactIndex:
 
     kind = "exact"
     recall = 1.0  # by construction
+    bytes = 0  # the vectors themselves are searched
 
     def __init__(self, vectors: NDArray[np.float16]) -> None:
-        self.vectors = vectors
-        self._index = _over(vectors)
+        self.vectors = np.asarray(vectors)  # a plain view of a map: np.memmap is slow to take rows from
+        self._index = _over(self.vectors)
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
-        """Return the k rows nearest to each query.
-
-        queries: (n, dim) float32. allowed: (rows,) bool, the rows that may be found; None: all.
-        Scores are cosines worked out in float64, so order does not depend on FAISS's rounding.
-        Raises BadInput on a wrong shape or type, or k < 1.
-        """
-        n_rows, dim = self.vectors.shape
-        _check(queries, dim, k)
-        if allowed is not None and (allowed.shape != (n_rows,) or allowed.dtype != np.bool_):
-            raise BadInput(f"allowed is {allowed.dtype} of shape {allowed.shape}; ({n_rows},) bool is wanted")
-        n_allowed = n_rows if allowed is None else int(np.count_nonzero(allowed))
+        """Return the k rows nearest to each query, as `Index.search` says."""
+        n_allowed = check(self.vectors, queries, k, allowed)
         k = min(k, n_allowed)
-        if not k or not len(queries):
-            return Neighbours(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
-        parameters = None if allowed is None else _only(allowed)
-        found = [self._search_one(query, k, n_allowed, parameters) for query in queries]
-        return Neighbours(np.stack([rows for rows, _ in found]), np.stack([scores for _, scores in found]))
+        if not k:
+            return gathered([(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries), 0)
+        parameters = None if allowed is None else restricted(faiss.SearchParameters(), allowed)
+        return gathered([self._search_one(query, k, n_allowed, parameters) for query in queries], k)
 
     def _search_one(
         self, query: NDArray[np.float32], k: int, n_allowed: int, parameters: faiss.SearchParameters | None
@@ -95,15 +95,57 @@ class ExactIndex:
             if wanted == n_allowed or scores[-1] < scores[k - 1] - ROUNDING:
                 break
             wanted = min(wanted * 2, n_allowed)
-        exact = _cosines(self.vectors[rows].astype(np.float64), query.astype(np.float64))
-        order = np.lexsort((rows, -exact))[:k]
-        return rows[order], exact[order].clip(-1, 1).astype(np.float32)
+        return ranked(self.vectors, rows, query, k)
+
+
+def ranked(
+    vectors: NDArray[np.float16], rows: NDArray[np.int64], query: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the k of these rows that are nearest to the query, and their scores; equal scores by row.
+
+    Scores are cosines worked out in float64, so order does not depend on FAISS's rounding.
+    """
+    wide = query.astype(np.float64)
+    blocks = [rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)]
+    exact = np.concatenate([_cosines(vectors[block].astype(np.float64), wide) for block in blocks])
+    order = np.lexsort((rows, -exact))[:k]
+    return rows[order], exact[order].clip(-1, 1).astype(np.float32)
+
+
+def gathered(found: list[tuple[NDArray[np.int64], NDArray[np.float32]]], k: int) -> Neighbours:
+    """Return what was found for each query, k rows and their scores, as one."""
+    rows = np.array([rows for rows, _ in found], np.int64).reshape(len(found), k)
+    return Neighbours(rows, np.array([scores for _, scores in found], np.float32).reshape(len(found), k))
+
+
+def check(vectors: NDArray[np.float16], queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None) -> int:
+    """Return how many rows may be found. Raises BadInput as `Index.search` says."""
+    n_rows, dim = int(vectors.shape[0]), vectors.shape[1]
+    if queries.ndim != 2 or queries.shape[1] != dim:
+        raise BadInput(f"queries have the shape {queries.shape}; the stored vectors want (n, {dim})")
+    if queries.dtype != np.float32:
+        raise BadInput(f"queries are {queries.dtype}; float32 is wanted")
+    if k < 1:
+        raise BadInput(f"k is {k}; it must be at least 1")
+    if allowed is None:
+        return n_rows
+    if allowed.shape != (n_rows,) or allowed.dtype != np.bool_:
+        raise BadInput(f"allowed is {allowed.dtype} of shape {allowed.shape}; ({n_rows},) bool is wanted")
+    return int(np.count_nonzero(allowed))
+
+
+def restricted(parameters: Any, allowed: NDArray[np.bool_]) -> Any:
+    """Return FAISS's search parameters with a selector of the allowed rows."""
+    bits = np.packbits(allowed, bitorder="little")
+    parameters.sel = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
+    parameters.referenced_objects = (bits, parameters.sel)  # FAISS keeps pointers to both and owns neither
+    return parameters
 
 
 def _cosines(rows: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray[np.float64]:
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(query)
-    # Summed row by row: a matrix product may add equal rows in different orders, and they must tie.
-    return np.asarray(np.sum(rows * query, axis=1) / np.where(lengths > 0, lengths, 1), np.float64)
+    # Row by row: a matrix product may add equal rows in different orders, and they must tie.
+    lengths = np.sqrt(np.vecdot(rows, rows) * np.vecdot(query, query))
+    return np.asarray(np.vecdot(rows, query) / np.where(lengths > 0, lengths, 1), np.float64)
 
 
 def _over(vectors: NDArray[np.float16]) -> Any:
@@ -129,20 +171,3 @@ def _index_with_an_owner() -> Any:
         path = os.path.join(folder, "owner.faiss")
         faiss.write_index(index, path)
         return faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC)
-
-
-def _only(allowed: NDArray[np.bool_]) -> faiss.SearchParameters:
-    bits = np.packbits(allowed, bitorder="little")
-    selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
-    parameters = faiss.SearchParameters(sel=selector)
-    parameters.referenced_objects = (bits, selector)
-    return parameters
-
-
-def _check(queries: NDArray[np.float32], dim: int, k: int) -> None:
-    if queries.ndim != 2 or queries.shape[1] != dim:
-        raise BadInput(f"queries have the shape {queries.shape}; the stored vectors want (n, {dim})")
-    if queries.dtype != np.float32:
-        raise BadInput(f"queries are {queries.dtype}; float32 is wanted")
-    if k < 1:
-        raise BadInput(f"k is {k}; it must be at least 1")

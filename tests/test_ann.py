@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexes.ann import ExactIndex, Index, open_index
+from indexes import compressed
+from indexes.ann import ExactIndex, Index
+from indexes.devices import Device
+from indexes.stamps import KINDS
 from vecstore.embedders import unit_rows
 from vecstore.errors import BadInput
 from vecstore.store import Store
@@ -38,11 +42,27 @@ def queries() -> Float32:
     return unit_vectors(N_QUERIES, DIM, seed=1)
 
 
-# Every kind of index meets the same contract; another kind is added here.
-@pytest.fixture(params=[ExactIndex, open_index])
-def build(request: pytest.FixtureRequest) -> Build:
-    kind: Build = request.param
-    return kind
+# Every kind of index meets the same contract; another kind is added here. A compressed one is made of two thirds of
+# the rows, the others are newer than it, and it looks at all that it has: so it agrees with brute force in everything.
+@pytest.fixture(params=["exact", *KINDS])
+def build(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+    if request.param == "exact":
+        return ExactIndex
+    # Nothing is so small that it is rather compared one by one.
+    monkeypatch.setattr(compressed, "EXACT_BYTES", -1)
+    monkeypatch.setattr(compressed, "ROWS_A_CANDIDATE", 0)
+
+    def of_two_thirds(rows: Float16) -> Index:
+        n_rows = 2 * len(rows) // 3
+        if not n_rows:
+            return ExactIndex(rows)
+        path = tmp_path / "index.faiss"
+        compressed.build(path, rows[:n_rows], request.param, 0.9, Device("cpu"), lists=4)
+        index = compressed.open_compressed(path, rows)
+        index.stamp = replace(index.stamp, probes=index.stamp.lists, candidates=n_rows)
+        return index
+
+    return of_two_thirds
 
 
 def brute_force(
@@ -215,13 +235,13 @@ def test_index_keeps_what_it_searches_alive(build: Build, rows: Float16, queries
 BUILD_AFTER_MEMORY_WAS_USED_AGAIN = """
 import faiss
 import numpy as np
-from indexes.ann import open_index
+from indexes.ann import ExactIndex
 rows = np.eye(8, dtype=np.float16)
-open_index(rows)
+ExactIndex(rows)
 litter = [faiss.UInt8Vector() for _ in range(4000)]
 for number, vector in enumerate(litter):  # over whatever the first index let go of
     faiss.copy_array_to_vector(np.full(number % 800 + 16, 0x41, np.uint8), vector)
-print(open_index(rows).search(np.eye(8, dtype=np.float32), 1).rows.ravel().tolist())
+print(ExactIndex(rows).search(np.eye(8, dtype=np.float32), 1).rows.ravel().tolist())
 """
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -33,17 +34,17 @@ def dump(path: Path) -> list[str]:
         db.close()
 
 
-def m002_good(db: sqlite3.Connection) -> None:
+def good(db: sqlite3.Connection) -> None:
     db.execute("create table two (id integer primary key)")
 
 
-def m003_broken(db: sqlite3.Connection) -> None:
+def broken(db: sqlite3.Connection) -> None:
     db.execute("create table three (id integer primary key)")
     db.execute("update images set width = 0")
     raise sqlite3.OperationalError("no room")
 
 
-def m002_interrupted(db: sqlite3.Connection) -> None:
+def interrupted(db: sqlite3.Connection) -> None:
     db.execute("create table two (id integer primary key)")
     raise KeyboardInterrupt
 
@@ -56,7 +57,7 @@ def test_a_new_catalog_is_of_the_newest_format(catalog: Catalog) -> None:
 
 
 def test_a_creation_that_failed_is_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_module, "MIGRATIONS", (m002_interrupted,))
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (interrupted,))
     with pytest.raises(KeyboardInterrupt):
         Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
     assert not holds_store(tmp_path / "catalog.sqlite")
@@ -68,18 +69,34 @@ def test_a_file_that_is_no_database_is_damage_and_not_an_empty_place(tmp_path: P
         holds_store(tmp_path / "catalog.sqlite")
 
 
+def test_a_store_of_the_first_format_is_upgraded(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.sqlite")) as db, db:
+        catalog_module.m001_the_store(db)
+        db.execute("insert into store values (1, '2026-01-01T00:00:00Z', 'an embedder')")
+        db.execute("pragma user_version = 1")
+    catalog = Catalog(tmp_path / "old.sqlite")
+    catalog.migrate()
+    assert (catalog.embedder(), catalog.index_settings(), dump(catalog.path)[-1]) == (
+        "an embedder",
+        "{}",
+        f"version {len(catalog_module.MIGRATIONS)}",
+    )
+    catalog.close()
+
+
 def test_an_upgrade_keeps_what_is_there_and_stamps_the_new_version(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(catalog, 0, b"/a.png")
-    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*catalog_module.MIGRATIONS, m002_good))
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*catalog_module.MIGRATIONS, good))
     catalog.migrate()
     table = "CREATE TABLE two (id integer primary key);"
     found = dump(catalog.path)
-    assert (catalog.known_path(b"/a.png"), table in found, found[-1]) == (KnownPath(0, 10, 20), True, "version 2")
+    stamped = f"version {len(catalog_module.MIGRATIONS)}"
+    assert (catalog.known_path(b"/a.png"), table in found, found[-1]) == (KnownPath(0, 10, 20), True, stamped)
 
 
-@pytest.mark.parametrize(("step", "error"), [(m003_broken, VecstoreError), (m002_interrupted, KeyboardInterrupt)])
+@pytest.mark.parametrize(("step", "error"), [(broken, VecstoreError), (interrupted, KeyboardInterrupt)])
 def test_a_failed_migration_leaves_the_store_as_it_was(
     step: object, error: type[BaseException], catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,22 +111,23 @@ def test_a_failed_migration_leaves_the_store_as_it_was(
 def test_version_and_tables_agree_when_the_second_of_two_steps_fails(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*catalog_module.MIGRATIONS, m002_good, m003_broken))
+    released = catalog_module.MIGRATIONS
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*released, good, broken))
     with pytest.raises(VecstoreError, match="cannot be used: no room; nothing was changed"):
         catalog.migrate()
     found = dump(catalog.path)
-    steps = 1 + any("CREATE TABLE two" in line for line in found)
+    steps = len(released) + any("CREATE TABLE two" in line for line in found)
     assert (found[-1], any("CREATE TABLE three" in line for line in found)) == (f"version {steps}", False)
 
 
 def test_a_failed_migration_succeeds_when_its_cause_is_gone(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     first = catalog_module.MIGRATIONS
-    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*first, m002_interrupted))
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*first, interrupted))
     with pytest.raises(KeyboardInterrupt):
         catalog.migrate()
-    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*first, m002_good))
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*first, good))
     catalog.migrate()
-    assert dump(catalog.path)[-1] == "version 2"
+    assert dump(catalog.path)[-1] == f"version {len(first) + 1}"
 
 
 def test_a_newer_format_is_refused_with_the_next_step(catalog: Catalog) -> None:

@@ -137,7 +137,7 @@ def test_a_clustering_says_what_it_is(filled: Vecstore) -> None:
 
 def test_info_is_a_field_a_line(filled: Vecstore, tmp_path: Path) -> None:
     lines = [line.split(maxsplit=1) for line in filled("info").stdout.splitlines()]
-    assert [line for line in lines if line[0] not in ("bytes", "created")] == [
+    assert [line for line in lines if line[0] not in ("query_ms", "bytes", "created")] == [
         ["store", str(tmp_path / "store")],
         ["images", "10"],
         ["paths", "10"],
@@ -147,6 +147,7 @@ def test_info_is_a_field_a_line(filled: Vecstore, tmp_path: Path) -> None:
         ["weights", "-"],
         ["index", "exact"],
         ["recall", "1.0000"],
+        ["index_bytes", "0"],
         ["clusters", "-"],
         ["drift", "-"],
     ]

@@ -573,7 +573,9 @@ def test_info_says_what_the_store_is(clustered: Store, pictures: Path) -> None:
     clustered.add(pictures)
     info = clustered.info()
     n_bytes = sum(file.stat().st_size for file in clustered.path.iterdir())
-    assert {**vars(info), "created": None} == {
+    assert info.query_ms is not None
+    assert info.query_ms > 0
+    assert {**vars(info), "created": None, "query_ms": None} == {
         "store": str(clustered.path),
         "images": 10,
         "paths": 11,
@@ -583,6 +585,8 @@ def test_info_says_what_the_store_is(clustered: Store, pictures: Path) -> None:
         "weights": None,
         "index": "exact",
         "recall": 1.0,
+        "index_bytes": 0,
+        "query_ms": None,
         "clusters": 3,
         "drift": None,
         "bytes": n_bytes,

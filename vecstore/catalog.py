@@ -135,7 +135,11 @@ def m001_the_store(db: sqlite3.Connection) -> None:
     db.execute("create index memberships_by_cluster on memberships (clustering, cluster, distance)")
 
 
-MIGRATIONS = (m001_the_store,)  # append only; a store's position in it is `pragma user_version`
+def m002_index_settings(db: sqlite3.Connection) -> None:
+    db.execute("alter table store add column index_settings text not null default '{}'")  # IndexSettings as JSON
+
+
+MIGRATIONS = (m001_the_store, m002_index_settings)  # append only; a store's position in it is `pragma user_version`
 
 # The path shown for an image that has several: the first in byte order, so that it is the same every time.
 FIRST_PATH = "(select min(paths.path) from paths where paths.row = {row})"
@@ -196,7 +200,10 @@ class Catalog:
         catalog = cls(path)
         with catalog.writing() as db:
             catalog._apply_migrations()
-            db.execute("insert into store values (1, :now, :embedder)", {"now": _now(), "embedder": embedder})
+            db.execute(
+                "insert into store (id, created, embedder) values (1, :now, :embedder)",
+                {"now": _now(), "embedder": embedder},
+            )
         return catalog
 
     def is_older(self) -> bool:
@@ -253,6 +260,13 @@ class Catalog:
 
     def embedder(self) -> str:
         return str(self._value("select embedder from store"))
+
+    def index_settings(self) -> str:
+        return str(self._value("select index_settings from store"))
+
+    def set_index_settings(self, settings: str) -> None:
+        with self.writing() as db:
+            db.execute("update store set index_settings = :settings", {"settings": settings})
 
     def created(self) -> str:
         return str(self._value("select created from store"))

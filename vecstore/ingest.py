@@ -103,10 +103,12 @@ class Ingest:
         retry: bool = False,
         progress: Callable[[Progress], None] | None = None,
         total: Callable[[], int] | None = None,
+        committed: Callable[[int], None] | None = None,
     ) -> None:
         """embedder: called at the first picture that is new. retry: try unchanged failures again.
 
-        total: counts the files; asked on a thread of its own, only where there is `progress`.
+        total: counts the files; asked on a thread of its own, only where there is `progress`. committed: told how many
+        rows the catalog has, after each commit that added some.
         """
         self.catalog = catalog
         self.vectors = vectors
@@ -117,6 +119,7 @@ class Ingest:
         self._open_embedder = embedder
         self._embedder: Embedder | None = None
         self._count_files = total
+        self._committed = committed
         self._total: int | None = None
         self._ready: list[Picture] = []
         self._last_commit = time.monotonic()
@@ -271,6 +274,8 @@ class Ingest:
         self._ready = []
         self._under_way.difference_update(p.sha256 for p in ready if p.sha256 is not None)
         self._last_commit = time.monotonic()
+        if new and self._committed:
+            self._committed(first_row + len(new))
 
     def _record(self, picture: Picture, rows: dict[bytes, int], alive: set[int], counts: Counts) -> int | None:
         """Record what became of one file; return its image's row if it has come alive by it, None otherwise."""

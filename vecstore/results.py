@@ -128,8 +128,28 @@ class Membership:
 
 
 @dataclass(frozen=True)
+class IndexReport:
+    """The index of a store. index: its kind. recall: of ten neighbours against exact search, measured; exact is 1.
+
+    rows: that a search looks at. index_bytes: what it takes beside the vectors. query_ms: median time of a few
+    searches for ten neighbours, in milliseconds. seconds: what bringing it up to date took.
+    """
+
+    index: str
+    rows: int
+    recall: float
+    target_recall: float
+    index_bytes: int
+    query_ms: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Info:
     """What a store is. bytes: all its files. recall: of the index's answers against exact search; exact is 1.
+
+    index_bytes: what the index takes beside the vectors. query_ms: median time of a few searches for ten
+    neighbours, in milliseconds.
 
     drift: how much farther, as a fraction, the images added since the clustering lie from their centroid than the
     rows it was run on: mean distance / mean distance - 1. None without a clustering or without new images.
@@ -144,6 +164,8 @@ class Info:
     weights: str | None
     index: str
     recall: float
+    index_bytes: int
+    query_ms: float | None
     clusters: int | None
     drift: float | None
     bytes: int

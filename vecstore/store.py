@@ -12,23 +12,26 @@ calls; what a store needs to promise is decided here: the lock, the order of ope
 import numbers
 import os
 import stat
+import statistics
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import filelock
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import choose_device
-from vecstore import archives, clustering, images, importing
+from vecstore import archives, clustering, images, importing, indexing
 from vecstore.catalog import Catalog, FileStamp, holds_store
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, VecstoreError, WrongEmbedder
+from vecstore.indexing import BackgroundIndexing, IndexSettings
 from vecstore.ingest import Ingest, Picture, Progress
 from vecstore.paths import AnyPath, absolute, on_disk, shown
 from vecstore.results import (
@@ -37,6 +40,7 @@ from vecstore.results import (
     Cluster,
     Clustering,
     Failure,
+    IndexReport,
     Info,
     Member,
     Membership,
@@ -56,16 +60,22 @@ from vecstore.scan import (
 )
 from vecstore.vectors import Float16, Float32, VectorFile, rounded
 
+if TYPE_CHECKING:
+    from indexes.ann import Index
+
 # An IMAGE: a file, or the id of a stored image as a number or as text, 12 or "@12".
 ImageRef: TypeAlias = int | AnyPath
 OnProgress: TypeAlias = Callable[[Progress], None]
+OnCommit: TypeAlias = Callable[[int], None]
 
 # The name recorded for vectors that came ready-made.
 IMPORTED = "imported"
 
-CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f16", "lock"
+CATALOG, VECTORS, INDEX, LOCK = "catalog.sqlite", "vectors.f16", "index.faiss", "lock"
 # How long a writer waits for another before it gives up.
 LOCK_TIMEOUT_SECONDS = 5.0
+# What the time of a search is measured by, when it is asked for.
+QUERIES_TO_TIME = 7
 
 
 class Store:
@@ -80,6 +90,7 @@ class Store:
         self._name = name
         self._spec = EmbedderSpec.from_json(catalog.embedder()) if catalog else None
         self._embedder: Embedder | None = None
+        self._opened: tuple[object, Index] | None = None
 
     @classmethod
     def open(
@@ -222,20 +233,21 @@ class Store:
                 f"{source} has {rows.shape[1]} numbers a vector, and the store {self.path} has {self._recorded().dim}, "
                 f"made by {self._recorded().name}; use another --store"
             )
-        with self._writing():
+        with self._writing(), self._indexing() as committed:
             units = (unit for block in importing.unit_blocks(rows, source) for unit in block)
-            return self._ingestion(on_progress=on_progress).take(map(_imported, named, units))
+            return self._ingestion(committed, on_progress=on_progress).take(map(_imported, named, units))
 
     def retry_failures(self, on_progress: OnProgress | None = None) -> AddReport:
         """Try every file in `failures` again, also the unchanged ones; those that are gone are dropped from it."""
         failed = [os.fsencode(failure.path) for failure in self.failures()]
-        with self._writing():
+        with self._writing(), self._indexing() as committed:
             unlisted = self.catalog.failures_of_size(UNLISTED)
             there = {p for p in failed if os.path.lexists(p) and (p in unlisted or not os.path.isdir(p))}
             gone = without_members({*failed} - there)
             self._forget(gone)
             selection = _Selection.of([], sorted({*failed}.difference(gone)), ALL_FILES)
-            return replace(self._ingest(selection, retry=True, on_progress=on_progress), forgotten=len(gone))
+            report = self._ingest(selection, committed, retry=True, on_progress=on_progress)
+            return replace(report, forgotten=len(gone))
 
     def remove(self, *refs: ImageRef) -> RemoveReport:
         """Forget images: by id with all their paths, by path or folder those paths; an image goes with its last path.
@@ -283,14 +295,11 @@ class Store:
             raise BadInput("name at least one image to find others like it")
         if k < 1:
             raise BadInput(f"k is {k}; it must be at least 1")
-        from indexes.ann import ExactIndex, open_index
-
         with self.catalog.reading():
             vectors = self._vectors()
             allowed = self._allowed(len(vectors), cluster, not_cluster)
             query, own = self._query(refs, minus)
-            index = ExactIndex(vectors) if exact else open_index(vectors)
-            found = index.search(query[None], k, allowed)
+            found = self._open_index(vectors, exact).search(query[None], k, allowed)
             hits = list(zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True))
             if own is not None and (allowed is None or allowed[own]):
                 hits = _own_first(own, hits)
@@ -299,11 +308,9 @@ class Store:
 
     def info(self) -> Info:
         """Return what the store is: sizes, embedder, index, clusters and drift."""
-        from indexes.ann import open_index
-
         catalog, spec = self.catalog, self._recorded()
         with catalog.reading():
-            index = open_index(self._vectors())
+            index = self._open_index(self._vectors())
             return Info(
                 store=str(self.path),
                 images=catalog.image_count(),
@@ -314,10 +321,49 @@ class Store:
                 weights=", ".join(spec.weights.values()) or None,
                 index=index.kind,
                 recall=index.recall,
+                index_bytes=index.bytes,
+                query_ms=_median_ms(index, self._vectors()),
                 clusters=catalog.cluster_count(),
                 drift=self._drift(),
                 bytes=sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
                 created=catalog.created(),
+            )
+
+    def index(
+        self,
+        *,
+        kind: str | None = None,
+        target_recall: float | None = None,
+        memory_budget: int | None = None,
+        rebuild: bool = False,
+    ) -> IndexReport:
+        """Bring the index up to date with every image, and measure it; adding does so by itself when it is due.
+
+        What is said of it is recorded, and holds for later adds. kind: "auto" (by the number of images), "exact"
+        (none), "rabitq" or "pq". target_recall: of ten neighbours, in (0, 1]; 0.99 unless said. memory_budget: bytes
+        that it may take; 0: no bound. rebuild: make it anew. Raises BadInput, StoreBusy.
+        """
+        started = time.monotonic()
+        with self._writing():
+            before = self._index_settings()
+            settings = replace(
+                before,
+                kind=kind or before.kind,
+                target_recall=before.target_recall if target_recall is None else target_recall,
+                memory_budget=before.memory_budget if memory_budget is None else memory_budget or None,
+            )
+            self.catalog.set_index_settings(settings.to_json())
+            vectors = self._vectors()
+            indexing.bring_up_to_date(self.path / INDEX, vectors, settings, self.device, rebuild=rebuild)
+            index = self._open_index(vectors)
+            return IndexReport(
+                index=index.kind,
+                rows=len(vectors),
+                recall=index.recall,
+                target_recall=settings.target_recall,
+                index_bytes=index.bytes,
+                query_ms=_median_ms(index, vectors),
+                seconds=time.monotonic() - started,
             )
 
     # Clusters
@@ -453,6 +499,31 @@ class Store:
         """Return all rows that the catalog counts, mapped. Inside a read transaction the two agree."""
         return self._vector_file().read(self.catalog.row_count())
 
+    def _index_settings(self) -> IndexSettings:
+        return IndexSettings.from_json(self.catalog.index_settings())
+
+    @contextmanager
+    def _indexing(self) -> Iterator[OnCommit]:
+        """Keep the index up to date with what is committed inside."""
+        work = BackgroundIndexing(self.path / INDEX, self._vector_file(), self._index_settings(), self.device)
+        try:
+            yield work.committed
+        except BaseException:
+            work.abandon()
+            raise
+        work.finish()
+
+    def _open_index(self, vectors: Float16, exact: bool = False) -> "Index":
+        """Return what to search these vectors with; kept open while neither they nor the index file change."""
+        if exact:
+            return indexing.open_index(None, vectors)
+        path = self.path / INDEX
+        state = path.stat() if path.exists() else None
+        key = (len(vectors), state and (state.st_ino, state.st_mtime_ns))
+        if self._opened is None or self._opened[0] != key:
+            self._opened = key, indexing.open_index(path, vectors)
+        return self._opened[1]
+
     def _add(self, selection: "_Selection", forget: bool, on_progress: OnProgress | None) -> AddReport:
         self._require_pictures(selection, forget)
         report = self._bring_in(selection, forget, on_progress)
@@ -465,8 +536,8 @@ class Store:
     def _bring_in(self, selection: "_Selection", forget: bool, on_progress: OnProgress | None = None) -> AddReport:
         if self._catalog is None:
             self._create(self._loaded_embedder().spec)
-        with self._writing():
-            report = self._ingest(selection, on_progress=on_progress)
+        with self._writing(), self._indexing() as committed:
+            report = self._ingest(selection, committed, on_progress=on_progress)
             if forget:
                 report = replace(report, forgotten=self._forget(self._gone(selection.roots)))
         return report
@@ -478,19 +549,26 @@ class Store:
                 if os.path.isdir(root) and any(True for _ in self.catalog.paths_under(root)):
                     require_pictures([root], selection.named, catalog=self._catalog)
 
-    def _ingest(self, selection: "_Selection", *, retry: bool = False, on_progress: OnProgress | None) -> AddReport:
+    def _ingest(
+        self, selection: "_Selection", committed: OnCommit, *, retry: bool = False, on_progress: OnProgress | None
+    ) -> AddReport:
         for folder in self.catalog.failures_of_size(UNLISTED):
             if os.access(folder, os.R_OK):  # it can be listed by now; if it is scanned and cannot, it fails again
                 self.catalog.forget_failure(folder)
-        ingest = self._ingestion(retry, on_progress, lambda: count_pictures(selection.roots))
+        ingest = self._ingestion(committed, retry, on_progress, lambda: count_pictures(selection.roots))
         known = None if retry else self.catalog
         return ingest.run(selection.pictures(self.path, known, self.catalog.record_archive))
 
     def _ingestion(
-        self, retry: bool = False, on_progress: OnProgress | None = None, total: Callable[[], int] | None = None
+        self,
+        committed: OnCommit,
+        retry: bool = False,
+        on_progress: OnProgress | None = None,
+        total: Callable[[], int] | None = None,
     ) -> Ingest:
         current = clustering.current(self.catalog, self._recorded().dim, self.device)
-        return Ingest(self.catalog, self._vector_file(), self._loaded_embedder, current, retry, on_progress, total)
+        vectors, embedder = self._vector_file(), self._loaded_embedder
+        return Ingest(self.catalog, vectors, embedder, current, retry, on_progress, total, committed)
 
     def _changes(self, selection: "_Selection") -> Iterator[Change]:
         catalog = self._catalog
@@ -650,6 +728,17 @@ class Store:
             return None
         then, since = self.catalog.mean_distances(current)
         return since / then - 1 if then and since is not None else None
+
+
+def _median_ms(index: "Index", vectors: Float16) -> float | None:
+    """Return the median milliseconds of a search for ten neighbours, over a few of the vectors themselves."""
+    seconds = []
+    for row in range(0, len(vectors), max(len(vectors) // QUERIES_TO_TIME, 1)):
+        query = np.asarray(vectors[row : row + 1], np.float32)
+        started = time.perf_counter()
+        index.search(query, 10)
+        seconds.append(time.perf_counter() - started)
+    return 1000 * statistics.median(seconds) if seconds else None
 
 
 def _imported(path: bytes, unit: Float32) -> Picture:

@@ -1,0 +1,366 @@
+"""Compressed search: short codes in inverted lists find candidates, the stored rows put them in exact order.
+
+A row is turned by a Hadamard rotation, which spreads what it says evenly over its numbers, belongs to the list of its
+nearest centroid, and is kept there as a code of its difference from it. A search looks through the lists nearest to the
+query and compares the best candidates exactly. Rows newer than the index are all compared.
+
+The index is one file: a FAISS index, readable by FAISS, and behind it a stamp (`indexes/stamps.py`) that says what it
+is of. It is opened by memory map, so a query reads the lists it looks at and no more. It is derived: whatever is wrong
+with it, `open_compressed` refuses it and it is made again; and what it answers is scored by the stored rows.
+"""
+
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.ann import ExactIndex, Neighbours, check, gathered, ranked, restricted
+from indexes.devices import Device, faiss_gpus
+from indexes.stamps import (
+    EXACT_BYTES,
+    PQ_DIMS_A_BYTE,
+    Stamp,
+    Unusable,
+    append_stamp,
+    checksum_of,
+    load_stamp,
+    stamp_start,
+)
+
+log = logging.getLogger(__name__)
+
+# A list for every sqrt(rows) rows: comparing a query with the centroids then costs about as much as a few lists.
+FEWEST_LISTS, MOST_LISTS = 16, 8_192
+ROWS_A_LIST_TO_TRAIN, TRAINING_ITERATIONS = 64, 10
+BLOCK_ROWS = 8_192
+SEED = 1
+
+# To set how much a search looks at, so many stored rows are searched for their ten nearest others.
+MEASURED_QUERIES, MEASURED_NEIGHBOURS = 200, 10
+CANDIDATES = (20, 50, 100, 200, 400, 800)
+# Comparing one candidate exactly takes about as long as going through so many codes (`scripts/bench index`).
+CODES_A_CANDIDATE = 50
+# With fewer rows to each candidate than that, going through the index saves nothing.
+ROWS_A_CANDIDATE = 4
+SAME_SCORE = 1e-6
+# Measured again when the index has grown by half since: the answers' recall changes slowly.
+MEASURE_AGAIN = 1.5
+
+DIGEST_ROWS = 16
+
+
+class Stopped(Exception):
+    """The work was called off; what was there before is still there."""
+
+
+class CompressedIndex:
+    """Searches rows through an index file. Open one with `open_compressed`."""
+
+    def __init__(self, index: Any, stamp: Stamp, n_bytes: int, vectors: NDArray[np.float16]) -> None:
+        """vectors: (n, dim) float16, all rows that may be found, those beyond the index included."""
+        self.kind = stamp.kind
+        self.recall = stamp.recall
+        self.bytes = n_bytes
+        self.stamp = stamp
+        self._index = index
+        self._exact = ExactIndex(vectors)
+        self.vectors = self._exact.vectors
+        self._tail = ExactIndex(self.vectors[stamp.rows :])
+
+    def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
+        """Return the k rows nearest to each query, as `Index.search` says."""
+        n_allowed = check(self.vectors, queries, k, allowed)
+        n_rows = self.stamp.rows
+        older, newer = (None, None) if allowed is None else (allowed[:n_rows], allowed[n_rows:])
+        n_indexed = n_rows if older is None else int(np.count_nonzero(older))
+        n_found = min(k, n_allowed)
+        wanted = min(self.stamp.candidates * -(-n_found // MEASURED_NEIGHBOURS), n_indexed)
+        few = allowed is not None and n_allowed * self.vectors[:1].nbytes <= EXACT_BYTES
+        # Where a good part of the rows would be candidates, or few may be found at all, comparing them all is quicker.
+        if few or not n_found or wanted * ROWS_A_CANDIDATE > n_indexed:
+            return self._exact.search(queries, k, allowed)
+        try:
+            candidates = self._candidates(queries, wanted, n_indexed, older)
+        except Unusable as error:
+            log.warning("the index is not used: %s; every vector is compared instead; `vecstore index` mends it", error)
+            return self._exact.search(queries, k, allowed)
+        tail = self._tail.search(queries, k, newer).rows + n_rows
+        rows = [np.concatenate([c[c >= 0], t]) for c, t in zip(candidates, tail, strict=True)]
+        return gathered([ranked(self.vectors, r, q, k) for r, q in zip(rows, queries, strict=True)], n_found)
+
+    def _candidates(
+        self, queries: NDArray[np.float32], wanted: int, n_indexed: int, allowed: NDArray[np.bool_] | None
+    ) -> NDArray[np.int64]:
+        if not wanted:
+            return np.empty((len(queries), 0), np.int64)
+        # The fewer rows may be found, the more lists it takes to come by as many of them.
+        probes = min(-(-self.stamp.probes * self.stamp.rows // n_indexed), self.stamp.lists)
+        while True:
+            parameters = faiss.SearchParametersIVF(nprobe=probes)
+            if allowed is not None:
+                parameters = restricted(parameters, allowed)
+            outer = faiss.SearchParametersPreTransform(index_params=parameters)
+            with _threads(1 if len(queries) == 1 else None):
+                rows: NDArray[np.int64] = self._index.search(queries, wanted, params=outer)[1]
+            if probes == self.stamp.lists or (rows[:, -1] >= 0).all():
+                break
+            probes = min(probes * 4, self.stamp.lists)
+        if rows.max(initial=-1) >= self.stamp.rows:
+            raise Unusable("its lists name rows that it does not have")
+        return rows
+
+
+def open_compressed(path: Path, vectors: NDArray[np.float16]) -> CompressedIndex:
+    """Open an index file by memory map. vectors: (n, dim) float16, all rows of the store, may be mapped.
+
+    Raises FileNotFoundError, and Unusable for a file that is damaged or of other rows.
+    """
+    with open(path, "rb") as file:
+        stamp = load_stamp(file)
+        if stamp.dim != vectors.shape[1] or stamp.rows > len(vectors):
+            raise Unusable(f"it is of {stamp.rows} rows of {stamp.dim} numbers; the store has {vectors.shape}")
+        if stamp.digest != _digest(vectors, stamp.rows):
+            raise Unusable("it is of other rows than the store has")
+        if stamp.head_checksum != checksum_of(file, 0, stamp.head):
+            raise Unusable("its checksum is not the recorded one")
+        return CompressedIndex(_read(file, faiss.IO_FLAG_MMAP), stamp, os.fstat(file.fileno()).st_size, vectors)
+
+
+def verify(path: Path, vectors: NDArray[np.float16]) -> None:
+    """Read the whole index file. Raises what `open_compressed` does, and Unusable if its lists are damaged."""
+    open_compressed(path, vectors)
+    with open(path, "rb") as file:
+        stamp = load_stamp(file)
+        if stamp.codes_checksum != checksum_of(file, stamp.head, stamp_start(file)):
+            raise Unusable("the checksum of its lists is not the recorded one")
+
+
+def build(
+    path: Path,
+    vectors: NDArray[np.float16],
+    kind: str,
+    target: float,
+    device: Device,
+    stop: threading.Event | None = None,
+    lists: int | None = None,
+) -> Stamp:
+    """Make the index of these rows, measure it, and put it in the place of the one there was.
+
+    vectors: (n, dim) float16, n > 0, may be mapped. kind: one of KINDS. target: the recall of ten neighbours to reach,
+    in (0, 1]. lists: how many inverted lists; None: about sqrt(n). Memory: a sample of at most 64 rows a list in
+    float32, and the codes. Raises Stopped.
+    """
+    lists = min(lists or number_of_lists(len(vectors)), len(vectors))
+    index = _train(vectors, kind, lists, device, stop)
+    return _grow(path, index, Stamp(kind, vectors.shape[1], 0, len(vectors), lists, target=target), vectors, stop)
+
+
+def extend(path: Path, vectors: NDArray[np.float16], target: float, stop: threading.Event | None = None) -> Stamp:
+    """Take the rows newer than the index into it, and put the result in its place. Raises Unusable, Stopped."""
+    with open(path, "rb") as file:
+        stamp = load_stamp(file)
+        if stamp.head_checksum != checksum_of(file, 0, stamp.head):
+            raise Unusable("its checksum is not the recorded one")
+        if stamp.codes_checksum != checksum_of(file, stamp.head, stamp_start(file)):
+            raise Unusable("the checksum of its lists is not the recorded one")
+        index = _read(file, 0)
+    if stamp.target != target:
+        stamp = replace(stamp, target=target, measured=0)
+    return _grow(path, index, stamp, vectors, stop)
+
+
+def number_of_lists(n_rows: int) -> int:
+    """Return the power of two nearest to sqrt(n_rows), within bounds."""
+    return int(min(max(2 ** round(np.log2(max(n_rows, 1)) / 2), FEWEST_LISTS), MOST_LISTS))
+
+
+def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, stop: threading.Event | None) -> Any:
+    """Return an empty index whose lists and codes are made for these rows."""
+    n_rows, dim = vectors.shape
+    rotation = faiss.HadamardRotation(dim, SEED)
+    sample = _sample(n_rows, lists * ROWS_A_LIST_TO_TRAIN)
+    rotated = np.empty((len(sample), rotation.d_out), np.float32)
+    for start in range(0, len(sample), BLOCK_ROWS):
+        block = sample[start : start + BLOCK_ROWS]
+        rotated[start : start + len(block)] = rotation.apply(vectors[block].astype(np.float32))
+    quantizer = faiss.IndexFlatL2(rotation.d_out)
+    quantizer.add(_centroids(rotated, lists, device, stop))
+    if kind == "rabitq":
+        inner = faiss.IndexIVFRaBitQ(quantizer, rotation.d_out, lists, faiss.METRIC_L2)
+    else:
+        parts = max(rotation.d_out // PQ_DIMS_A_BYTE, 1)
+        bits = min(8, int(np.log2(len(sample))))
+        inner = faiss.IndexIVFPQ(quantizer, rotation.d_out, lists, parts, bits, faiss.METRIC_L2)
+        inner.use_precomputed_table = -1  # one would be made at every opening
+        inner.pq.cp.niter = TRAINING_ITERATIONS
+        inner.pq.cp.min_points_per_centroid = 1  # or FAISS warns on stderr where there are few rows
+    inner.train(rotated)
+    index = faiss.IndexPreTransform(rotation, inner)
+    index.referenced_objects = (rotation, quantizer, inner)
+    return index
+
+
+def _centroids(rows: NDArray[np.float32], k: int, device: Device, stop: threading.Event | None) -> NDArray[np.float32]:
+    centroids = rows[_sample(len(rows), k)]
+    for _ in range(TRAINING_ITERATIONS):  # one at a time, so that it can be called off
+        _go_on(stop)
+        kmeans = faiss.Kmeans(
+            rows.shape[1],
+            k,
+            niter=1,
+            seed=SEED,
+            min_points_per_centroid=1,
+            max_points_per_centroid=len(rows),
+            gpu=faiss_gpus(device) > 0,  # True means every GPU
+        )
+        kmeans.train(rows, init_centroids=centroids)
+        centroids = np.asarray(kmeans.centroids, np.float32)
+    return centroids
+
+
+def _grow(path: Path, index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: threading.Event | None) -> Stamp:
+    """Add the rows that the index lacks, set what a search looks at, and write the file."""
+    for start in range(stamp.rows, len(vectors), BLOCK_ROWS):
+        _go_on(stop)
+        block = vectors[start : start + BLOCK_ROWS].astype(np.float32)
+        index.add_with_ids(block, np.arange(start, start + len(block)))
+    stamp = replace(stamp, rows=len(vectors), digest=_digest(vectors, len(vectors)))
+    if stamp.rows >= MEASURE_AGAIN * stamp.measured:
+        stamp = _measured(index, stamp, vectors, stop)
+    _go_on(stop)
+    return _write(path, index, stamp)
+
+
+def _measured(index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: threading.Event | None) -> Stamp:
+    """Set probes and candidates to the least work that reaches the target, and say what it reaches.
+
+    The recall counts a neighbour as found if one with its score is. It has to exceed the target by its standard error.
+    """
+    sample = _sample(stamp.rows, MEASURED_QUERIES)
+    queries = vectors[sample].astype(np.float32)
+    truth = _nearest(vectors, sample, queries, stop)
+    best, least = None, np.inf
+    for probes in _doubling(stamp.lists):
+        _go_on(stop)
+        parameters = faiss.SearchParametersPreTransform(index_params=faiss.SearchParametersIVF(nprobe=probes))
+        most = min(CANDIDATES[-1] + 1, stamp.rows)
+        found = index.search(queries, most, params=parameters)[1]
+        for candidates in CANDIDATES:
+            recalls = np.array([_recall(t, f[: candidates + 1]) for t, f in zip(truth, found, strict=True)])
+            sure = recalls.mean() - recalls.std() / np.sqrt(len(recalls))
+            work = probes * stamp.rows / stamp.lists + candidates * CODES_A_CANDIDATE
+            reached = replace(
+                stamp, probes=probes, candidates=candidates, recall=float(recalls.mean()), measured=stamp.rows
+            )
+            if sure >= stamp.target and work < least:
+                best, least = reached, work
+    if best is None:  # the last one looked at the most that there is
+        log.warning("the index reaches a recall of %.4f, not %g: its codes are too short", reached.recall, stamp.target)
+    return best or reached
+
+
+def _nearest(
+    vectors: NDArray[np.float16], sample: NDArray[np.int64], queries: NDArray[np.float32], stop: threading.Event | None
+) -> list[set[int]]:
+    """Return for each sampled row which others are among its ten nearest, ties with the tenth included."""
+    kept = 64  # more than ten, for ties
+    rows = np.full((len(sample), kept), -1)
+    scores = np.full((len(sample), kept), -np.inf, np.float32)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        _go_on(stop)
+        block = queries @ vectors[start : start + BLOCK_ROWS].astype(np.float32).T
+        mine = (sample >= start) & (sample < start + BLOCK_ROWS)
+        block[mine, sample[mine] - start] = -np.inf
+        scores = np.hstack([scores, block])
+        rows = np.hstack([rows, np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)])
+        top = np.argpartition(-scores, min(kept, scores.shape[1]) - 1, axis=1)[:, :kept]
+        scores, rows = np.take_along_axis(scores, top, 1), np.take_along_axis(rows, top, 1)
+    wanted = min(MEASURED_NEIGHBOURS, len(vectors) - 1)
+    tenth = -np.sort(-scores, axis=1)[:, max(wanted, 1) - 1]
+    return [set(r[(s >= t - SAME_SCORE) & (r >= 0)].tolist()) for r, s, t in zip(rows, scores, tenth, strict=True)]
+
+
+def _recall(truth: set[int], found: NDArray[np.int64]) -> float:
+    wanted = min(MEASURED_NEIGHBOURS, len(truth))
+    return min(len(truth.intersection(found.tolist())), wanted) / wanted if wanted else 1.0
+
+
+def _doubling(most: int) -> Iterator[int]:
+    probes = 1
+    while probes < most:
+        yield probes
+        probes *= 2
+    yield most
+
+
+def _sample(n_rows: int, wanted: int) -> NDArray[np.int64]:
+    if n_rows <= wanted:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(SEED).choice(n_rows, wanted, replace=False))
+
+
+@contextmanager
+def _threads(wanted: int | None) -> Iterator[None]:
+    """Let FAISS use so many threads, None for all: for less than a millisecond's work, waking others costs more."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(wanted or before)  # a setting of the calling thread alone
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _go_on(stop: threading.Event | None) -> None:
+    if stop is not None and stop.is_set():
+        raise Stopped
+
+
+# The file
+
+
+def _write(path: Path, index: Any, stamp: Stamp) -> Stamp:
+    """Write the index beside its place, and move it there when it is on the disk."""
+    beside = path.with_name(path.name + ".new")
+    with open(beside, "w+b") as file:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+        end = file.tell()
+        file.flush()
+        written = _read(file, faiss.IO_FLAG_MMAP)
+        lists = faiss.downcast_InvertedLists(faiss.extract_index_ivf(written).invlists)
+        head = min(lists.lists.at(i).offset for i in range(stamp.lists) if lists.lists.at(i).capacity)
+        stamp = replace(stamp, head=head, head_checksum=checksum_of(file, 0, head))
+        stamp = replace(stamp, codes_checksum=checksum_of(file, head, end))
+        file.seek(end)
+        append_stamp(file, stamp)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return stamp
+
+
+def _read(file: BinaryIO, flags: int) -> Any:
+    """Read the FAISS index of an open file; by its descriptor, since FAISS takes no name that is not UTF-8."""
+    try:
+        return faiss.read_index(f"/dev/fd/{file.fileno()}", flags | faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
+    except RuntimeError as error:
+        raise Unusable("FAISS cannot read it") from error
+
+
+def _digest(vectors: NDArray[np.float16], n_rows: int) -> str:
+    """Return a hash of rows spread over the first n_rows."""
+    some = np.unique(np.linspace(0, max(n_rows - 1, 0), DIGEST_ROWS).astype(np.int64))
+    return hashlib.sha256(np.ascontiguousarray(vectors[some[:n_rows]], "<f2").tobytes()).hexdigest()

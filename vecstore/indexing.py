@@ -1,0 +1,191 @@
+"""The life of the index: which kind a store gets, when it is made, grown and made anew, and whether it is believed.
+
+It is derived from the vectors. A reader that finds none, or one that is damaged or of other rows, compares every vector
+instead; the next writer mends it. All work on it is done by the holder of the store's lock.
+"""
+
+import json
+import logging
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indexes.devices import Device
+from indexes.stamps import EXACT_BYTES, KINDS, Stamp, Unusable, code_bytes, read_stamp
+from vecstore.errors import BadInput
+from vecstore.vectors import ROW_DTYPE, Float16, VectorFile
+
+if TYPE_CHECKING:
+    from indexes.ann import Index
+
+log = logging.getLogger(__name__)
+
+AUTO, EXACT = "auto", "exact"
+# Rows newer than the index are compared one by one: so many bytes of them, or that part of a large store, and they are
+# taken into it. Each time the whole file is written anew, so a part, not a number, keeps the work per image bounded.
+TAIL_BYTES, TAIL_PART = 64 << 20, 64
+# The lists were made for a smaller store: from so many times its rows on, they are made anew.
+OUTGROWN = 4
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """What the user wants of the index; recorded in the store.
+
+    kind: "auto", "exact", or one of `indexes.compressed.KINDS`. target_recall: of ten neighbours, in (0, 1].
+    memory_budget: bytes that the index may take; None: no bound.
+    """
+
+    kind: str = AUTO
+    target_recall: float = 0.99
+    memory_budget: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in (AUTO, EXACT, *KINDS):
+            raise BadInput(f"no kind of index is called {self.kind!r}; choose {AUTO}, {EXACT}, {' or '.join(KINDS)}")
+        if not 0 < self.target_recall <= 1:
+            raise BadInput(f"the target recall is {self.target_recall}; it must be above 0 and at most 1")
+        if self.memory_budget is not None and self.memory_budget < 0:
+            raise BadInput(f"the memory budget is {self.memory_budget} bytes; it must be at least 0")
+
+    @classmethod
+    def from_json(cls, text: str) -> "IndexSettings":
+        return cls(**json.loads(text))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    def kind_for(self, n_rows: int, dim: int) -> str:
+        """Return the kind of index for a store of this size: exact while that is quick, then the best that fits."""
+        if self.kind != AUTO:
+            return self.kind if n_rows else EXACT
+        if n_rows * dim * ROW_DTYPE.itemsize <= EXACT_BYTES:
+            return EXACT
+        for kind in KINDS:
+            if self.memory_budget is None or n_rows * code_bytes(kind, dim) <= self.memory_budget:
+                return kind
+        return EXACT
+
+
+def open_index(path: Path | None, vectors: Float16) -> "Index":
+    """Return what to search the vectors with. path: of the index file; None: exact. vectors: (rows, dim), mapped."""
+    from indexes.ann import ExactIndex
+    from indexes.compressed import open_compressed
+
+    try:
+        if path is not None and path.exists():
+            return open_compressed(path, vectors)
+    except (Unusable, OSError) as error:
+        log.warning(
+            "the index %s is not used: %s; every vector is compared instead, until the next add or `vecstore index` "
+            "makes it anew",
+            path,
+            error,
+        )
+    return ExactIndex(vectors)
+
+
+def is_due(path: Path, n_rows: int, dim: int, settings: IndexSettings) -> bool:
+    """Say whether the index is to be made, grown or made anew now."""
+    kind = settings.kind_for(n_rows, dim)
+    if kind == EXACT:
+        return path.exists()
+    stamp = read_stamp(path)
+    if stamp is None or stamp.kind != kind or stamp.dim != dim or stamp.rows > n_rows:
+        return True
+    tail = max(TAIL_BYTES // (dim * ROW_DTYPE.itemsize), n_rows // TAIL_PART)
+    return n_rows - stamp.rows > tail or n_rows >= OUTGROWN * stamp.trained
+
+
+def bring_up_to_date(
+    path: Path,
+    vectors: Float16,
+    settings: IndexSettings,
+    device: Device,
+    stop: threading.Event | None = None,
+    rebuild: bool = False,
+) -> Stamp | None:
+    """Take every row into the index, making it (anew) where need be; return its stamp, None for exact search.
+
+    Raises Stopped. The index that was there answers until the new one is in its place.
+    """
+    from indexes import compressed
+
+    n_rows, dim = vectors.shape
+    kind = settings.kind_for(n_rows, dim)
+    if kind == EXACT:
+        path.unlink(missing_ok=True)
+        return None
+    stamp = read_stamp(path)
+    if (
+        not rebuild
+        and stamp is not None
+        and (stamp.kind, stamp.dim) == (kind, dim)
+        and n_rows < OUTGROWN * stamp.trained
+    ):
+        try:
+            return compressed.extend(path, vectors, settings.target_recall, stop)
+        except Unusable as error:
+            log.warning("the index %s is made anew: %s", path, error)
+    log.info("indexing %d images (%s) ...", n_rows, kind)
+    return compressed.build(path, vectors, kind, settings.target_recall, device, stop)
+
+
+class BackgroundIndexing:
+    """Keeps the index up to date beside a run that adds images; `committed` is told of each commit."""
+
+    def __init__(self, path: Path, vectors: VectorFile, settings: IndexSettings, device: Device) -> None:
+        self._path = path
+        self._vectors = vectors
+        self._settings = settings
+        self._device = device
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._n_rows = 0
+
+    def committed(self, n_rows: int) -> None:
+        """Begin to take new rows into the index if there are enough of them and nothing is under way."""
+        self._n_rows = n_rows
+        if not self._is_under_way() and self._is_due():
+            self._thread = threading.Thread(target=self._work, args=(n_rows,), name="indexing")
+            self._thread.start()
+
+    def finish(self) -> None:
+        """Wait for what is under way, and do what is due."""
+        try:
+            self._join()
+            if self._is_due():
+                self._work(self._n_rows)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Call off what is under way; the next run does it."""
+        self._stop.set()
+        self._join()
+
+    def _is_under_way(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _is_due(self) -> bool:
+        return bool(self._n_rows) and is_due(self._path, self._n_rows, self._vectors.dim, self._settings)
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self, n_rows: int) -> None:
+        from indexes.compressed import Stopped
+
+        try:
+            bring_up_to_date(self._path, self._vectors.read(n_rows), self._settings, self._device, self._stop)
+        except Stopped:
+            pass
+        except OSError as error:  # a full disk: the images are safe, and answers are right without an index
+            log.warning(
+                "the index %s could not be brought up to date (%s); answers stay right, and take longer",
+                self._path,
+                error.strerror,
+            )
