@@ -4,17 +4,20 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from vecstore.painting import KINDS, paint
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "flowers200"
 PHOTO_SIZE = (500, 375)
+# Of `resnet_like`: images of one scene, numbers that a scene is drawn from, rows of a block.
+SCENE_IMAGES, LATENT_DIM, BLOCK_ROWS = 50, 100, 10_000
 
 
 def make_photos(folder: Path, n: int, source: Path) -> str:
@@ -34,6 +37,34 @@ def make_photos(folder: Path, n: int, source: Path) -> str:
             folder / f"{i:05}.jpg", quality=90
         )
     return f"made from {len(originals)} photos in {source.name}" if originals else "painted, with noise"
+
+
+def resnet_like(n: int, dim: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    """Yield n vectors like ResNet50's in blocks: (at most 10,000, dim) float32, never negative, of length 1.
+
+    Each image is of one of n / 50 scenes, drawn evenly. A scene is a point z of 100 normal numbers with a spread s from
+    0.2 to 0.7; an image of it is relu(A (z + s e) + 0.15 f - 0.3) with normal e (100 numbers) and f (dim numbers), and
+    a normal (dim, 100) matrix A with rows of length about 1. So the nearest neighbours are of the same scene, with a
+    cosine of 0.72 to 0.95 (98 of 100 images), images of two scenes have one of 0.25 or so, and three of five numbers
+    are 0. A block depends on its number, n, dim and seed alone.
+    """
+    random = np.random.default_rng(seed)
+    n_scenes = max(n // SCENE_IMAGES, 1)
+    spread_out = random.standard_normal((LATENT_DIM, dim), np.float32) / np.float32(np.sqrt(LATENT_DIM))
+    scenes = random.standard_normal((n_scenes, LATENT_DIM), np.float32)
+    spreads = random.uniform(0.2, 0.7, (n_scenes, 1)).astype(np.float32)
+    for start in range(0, n, BLOCK_ROWS):
+        random = np.random.default_rng([seed, start])
+        rows = min(BLOCK_ROWS, n - start)
+        scene = random.integers(n_scenes, size=rows)
+        latent = scenes[scene] + spreads[scene] * random.standard_normal((rows, LATENT_DIM), np.float32)
+        block = random.standard_normal((rows, dim), np.float32)
+        block *= np.float32(0.15)
+        block += latent @ spread_out
+        block -= np.float32(0.3)
+        np.maximum(block, 0, out=block)
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+        yield block
 
 
 def rounds(contestants: dict[str, Callable[[], float]], n_rounds: int) -> dict[str, list[float]]:
