@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from PIL import Image
 from indexes import compressed
 from indexes.ann import ExactIndex, Index
 from indexes.devices import Device
+from indexes.gpu import GpuIndex
 from indexes.stamps import KINDS
 from vecstore.embedders import unit_rows
 from vecstore.errors import BadInput
@@ -44,10 +46,13 @@ def queries() -> Float32:
 
 # Every kind of index meets the same contract; another kind is added here. A compressed one is made of two thirds of
 # the rows, the others are newer than it, and it looks at all that it has: so it agrees with brute force in everything.
-@pytest.fixture(params=["exact", *KINDS])
+@pytest.fixture(params=["exact", "gpu", *KINDS])
 def build(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     if request.param == "exact":
         return ExactIndex
+    if request.param == "gpu":  # all but the copying to a GPU; tests/test_gpu.py has that
+        monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda index, co: index)
+        return GpuIndex
     # Nothing is so small that it is rather compared one by one.
     monkeypatch.setattr(compressed, "EXACT_BYTES", -1)
     monkeypatch.setattr(compressed, "ROWS_A_CANDIDATE", 0)

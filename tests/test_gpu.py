@@ -7,9 +7,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexes import kmeans
+from indexes import compressed, kmeans
+from indexes.ann import ExactIndex
 from indexes.devices import Device, count_gpus
+from indexes.gpu import GpuIndex
 from indexes.kmeans import KMeansOptions
+from indexes.stamps import KINDS
 from tests.weights import open_loaded
 from vecstore.embedders import Embedder, EmbedderOptions, open_embedder, unit_rows
 from vecstore.store import Store
@@ -73,3 +76,20 @@ def test_store_clusters_on_the_gpu_and_says_so(tmp_path: Path, pictures: Path) -
     with Store.open(tmp_path / "store", embedder="tiny", device="cuda", create=True) as store:
         store.add(pictures)
         assert store.cluster(3, restarts=3).device == f"cuda x{count_gpus()}"
+
+
+def test_search_on_gpus_agrees_with_the_cpu_s() -> None:
+    rows, _ = planted(20_000, 256, k=20)
+    vectors, allowed = rows.astype(np.float16), np.arange(20_000) % 50 != 0
+    cpu, gpu = ExactIndex(vectors), GpuIndex(vectors)
+    for mask in (None, allowed):
+        expected, found = cpu.search(rows[:500], 10, mask), gpu.search(rows[:500], 10, mask)
+        np.testing.assert_array_equal(found.rows, expected.rows)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_index_made_on_gpus_reaches_its_recall(kind: str, tmp_path: Path) -> None:
+    rows, _ = planted(50_000, 256, k=500)
+    stamp = compressed.build(tmp_path / "index.faiss", rows.astype(np.float16), kind, 0.99, CUDA)
+    assert stamp.recall >= 0.99
