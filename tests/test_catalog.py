@@ -1,15 +1,19 @@
 """The catalog: migrations, transactions, and where content and location meet."""
 
 import sqlite3
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vecstore import catalog as catalog_module
 from vecstore.catalog import Catalog, FileStamp, KnownPath, NewImage, holds_store
 from vecstore.errors import NotFound, StoreDamaged, VecstoreError
+from vecstore.selecting import Conditions, allowed_rows
 
 
 @pytest.fixture
@@ -320,3 +324,75 @@ def test_an_unknown_cluster_is_refused_with_those_that_there_are(catalog: Catalo
         catalog.insert_clustering(Clustering(1, 3, 0, 0.0, 0.0, "cpu", 1, 0), {}, 0, b"", [4, 0, 2])
     with pytest.raises(NotFound, match="^no cluster 1 in the current clustering; there are 0, 2, 4$"):
         catalog.require_cluster(1, 1)
+
+
+# Which images have no path, kept by the database itself
+
+
+def without_a_path(catalog: Catalog) -> list[int]:
+    """The same, by looking at every image."""
+    query = "select row from images where row not in (select row from paths) order by row"
+    return [row for (row,) in catalog.db.execute(query)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("place"), st.integers(0, 5), st.integers(0, 9)),
+            st.tuples(st.just("forget_path"), st.just(0), st.integers(0, 9)),
+            st.tuples(st.just("forget_paths_of"), st.integers(0, 5), st.just(0)),
+        ),
+        max_size=30,
+    )
+)
+def test_removed_images_are_those_without_a_path_whatever_is_written(steps: list[tuple[str, int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        catalog = Catalog.create(Path(folder) / "catalog.sqlite", "an embedder")
+        for row in range(6):
+            add(catalog, row)
+        for step, row, path in steps:
+            if step == "place":
+                catalog.place(FileStamp(b"/%d" % path, 1, 1), row)
+            elif step == "forget_path":
+                catalog.forget_path(b"/%d" % path)
+            else:
+                catalog.forget_paths_of(row)
+            assert catalog.removed_rows() == without_a_path(catalog)
+            assert catalog.image_count() == 6 - len(without_a_path(catalog)) == len(catalog.alive_rows())
+        catalog.close()
+
+
+def test_an_upgrade_knows_the_images_that_were_removed_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = catalog_module.MIGRATIONS
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", newer[: newer.index(catalog_module.m003_removed_images)])
+    catalog = Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
+    add(catalog, 0, b"/a.png")
+    add(catalog, 1)
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", newer)
+    catalog.migrate()
+    assert (catalog.removed_rows(), catalog.image_count()) == ([1], 1)
+    catalog.close()
+
+
+def plans(catalog: Catalog, ask: Callable[[], object]) -> list[str]:
+    """How SQLite goes through each table, for every statement that `ask` runs."""
+    run: list[str] = []
+    catalog.db.set_trace_callback(run.append)
+    ask()
+    catalog.db.set_trace_callback(None)
+    return [step[3] for statement in run for step in catalog.db.execute(f"explain query plan {statement}")]
+
+
+def test_a_query_without_conditions_looks_at_no_image_but_those_it_names(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a.png")
+
+    def ask() -> None:
+        allowed_rows(catalog, catalog.row_count(), Conditions(), lambda: 0)
+        catalog.is_alive(0), catalog.first_path(0), catalog.cluster_of(0), catalog.known_path(b"/a.png")
+
+    found = plans(catalog, ask)
+    # The removed images are all read. A greatest row or least path is one look-up, which SQLite calls a search.
+    assert [
+        step for step in found if step.startswith("SCAN") and step not in ("SCAN removed", "SCAN CONSTANT ROW")
+    ] == []

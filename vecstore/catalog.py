@@ -139,7 +139,39 @@ def m002_index_settings(db: sqlite3.Connection) -> None:
     db.execute("alter table store add column index_settings text not null default '{}'")  # IndexSettings as JSON
 
 
-MIGRATIONS = (m001_the_store, m002_index_settings)  # append only; a store's position in it is `pragma user_version`
+def m003_removed_images(db: sqlite3.Connection) -> None:
+    # Which images have no path: few, where those that have one can be millions. A query reads these alone.
+    db.execute("create table removed (row integer primary key references images)")
+    db.execute("""
+        insert into removed
+        select row from images where not exists (select 1 from paths where paths.row = images.row)""")
+    # Kept by the database itself, so that no way of writing a path can forget it.
+    db.execute("""
+        create trigger an_image_begins_without_a_path after insert on images begin
+            insert into removed values (new.row);
+        end""")
+    db.execute("""
+        create trigger a_path_brings_its_image_to_life after insert on paths begin
+            delete from removed where row = new.row;
+        end""")
+    db.execute("""
+        create trigger a_path_leads_to_another_image after update of row on paths begin
+            delete from removed where row = new.row;
+            insert into removed
+            select old.row where not exists (select 1 from paths where row = old.row) and old.row <> new.row;
+        end""")
+    db.execute("""
+        create trigger an_image_goes_with_its_last_path after delete on paths begin
+            insert into removed
+            select old.row where not exists (select 1 from paths where row = old.row);
+        end""")
+
+
+MIGRATIONS = (
+    m001_the_store,
+    m002_index_settings,
+    m003_removed_images,
+)  # append only; a store's position in it is `pragma user_version`
 
 # The path shown for an image that has several: the first in byte order, so that it is the same every time.
 FIRST_PATH = "(select min(paths.path) from paths where paths.row = {row})"
@@ -279,7 +311,7 @@ class Catalog:
 
     def image_count(self) -> int:
         """Return the number of images that are alive."""
-        return int(self._value("select count(distinct row) from paths"))
+        return self.row_count() - int(self._value("select count(*) from removed"))
 
     def path_count(self) -> int:
         return int(self._value("select count(*) from paths"))
@@ -287,6 +319,10 @@ class Catalog:
     def alive_rows(self) -> list[int]:
         """Return the rows of the images that have a path, ascending."""
         return [row for (row,) in self.db.execute("select distinct row from paths order by row")]
+
+    def removed_rows(self) -> list[int]:
+        """Return the rows of the images that have no path, ascending: few, and the others are not read."""
+        return [row for (row,) in self.db.execute("select row from removed order by row")]
 
     def is_alive(self, row: int) -> bool:
         # An id from outside can be more than SQLite's integers hold.
@@ -310,6 +346,28 @@ class Catalog:
         found = self._value(f"select {FIRST_PATH.format(row=':row')}", row=row)
         return None if found is None else bytes(found)
 
+    def paths_of(self, row: int) -> list[bytes]:
+        """Return all paths of an image; the first is the one shown."""
+        query = "select path from paths where row = :row order by path"
+        return [bytes(path) for (path,) in self.db.execute(query, {"row": row})]
+
+    def all_paths(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (row, path) for every path; to be read to the end before anything is written."""
+        for row, path in self.db.execute("select row, path from paths"):
+            yield row, bytes(path)
+
+    def rows_with_copies(self) -> list[int]:
+        """Return the rows of the images that were seen at more than one path, ascending."""
+        return [row for (row,) in self.db.execute("select row from paths group by row having count(*) > 1")]
+
+    def rows_added_since(self, moment: str) -> list[int]:
+        """Return the rows of the images that were added at a moment, in UTC as `added` has it, or later."""
+        return [row for (row,) in self.db.execute("select row from images where added >= :moment", {"moment": moment})]
+
+    def pixel_counts(self) -> list[tuple[int, int]]:
+        """Return (row, width x height) of every image, removed ones too, by row; 0 where it is not known."""
+        return self.db.execute("select row, width * height from images order by row").fetchall()
+
     def paths_under(self, root: bytes) -> Iterator[bytes]:
         """Yield `root` itself, if it is a known path, and every known path below it or, if it is an archive, in it."""
         query = """
@@ -330,7 +388,13 @@ class Catalog:
     def place(self, stamp: FileStamp, row: int) -> None:
         """Record that the file in this state holds the image; a failure or another image at that path is replaced."""
         values = {"path": stamp.path, "row": row, "size": stamp.size, "mtime_ns": stamp.mtime_ns}
-        self.db.execute("insert or replace into paths values (:path, :row, :size, :mtime_ns)", values)
+        # Not `insert or replace`: what that replaces goes without the triggers that `removed` is kept by.
+        self.db.execute(
+            """
+            insert into paths values (:path, :row, :size, :mtime_ns)
+            on conflict (path) do update set row = :row, size = :size, mtime_ns = :mtime_ns""",
+            values,
+        )
         self.forget_failure(stamp.path)
 
     def forget_path(self, path: bytes) -> bool:
@@ -488,6 +552,21 @@ class Catalog:
         query = "select row from memberships where clustering = :clustering and cluster = :cluster"
         return [row for (row,) in self.db.execute(query, {"clustering": clustering, "cluster": cluster})]
 
+    def farthest(self, clustering: int, limit: int) -> list[tuple[int, bytes, float]]:
+        """Return (row, path, distance) of the living images that are farthest from their centroid, these first."""
+        query = f"""
+            select row, {FIRST_PATH.format(row="farthest.row")}, distance
+            from   (
+                select   row, distance
+                from     memberships
+                where    clustering = :clustering and row not in (select row from removed)
+                order by distance desc, row
+                limit    :limit
+            ) as farthest
+            order by distance desc, row"""
+        values = {"clustering": clustering, "limit": limit}
+        return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, values)]
+
     def mean_distances(self, clustering: int) -> tuple[float | None, float | None]:
         """Return the living members' mean distance to their centroid: of those clustered, and of those added since."""
         query = f"""
@@ -500,8 +579,11 @@ class Catalog:
 
     def require_cluster(self, clustering: int, cluster: int) -> None:
         """Raise NotFound, with the ids that there are, unless the clustering has the cluster."""
-        ids = [c for c, _, _ in self.cluster_sizes(clustering)]
-        if cluster not in ids:
+        values = {"clustering": clustering, "cluster": cluster}
+        query = "select exists (select 1 from clusters where clustering = :clustering and cluster = :cluster)"
+        # An id from outside can be more than SQLite's integers hold.
+        if not (0 <= cluster < 1 << 63 and self._value(query, **values)):
+            ids = [c for c, _, _ in self.cluster_sizes(clustering)]
             shown = ", ".join(str(c) for c in sorted(ids)[:20]) + (", ..." if len(ids) > 20 else "")
             raise NotFound(f"no cluster {cluster} in the current clustering; there are {shown}")
 
