@@ -26,6 +26,7 @@ from cli.options import (
     Excludes,
     Globs,
     Images,
+    ImagesOrAll,
     Paths,
     Quiet,
     StoreDir,
@@ -33,6 +34,7 @@ from cli.options import (
 )
 from vecstore.errors import VecstoreError
 from vecstore.paths import shown
+from vecstore.results import NEAR_SCORE
 
 if TYPE_CHECKING:
     from vecstore.results import AddReport
@@ -252,14 +254,29 @@ def failures(
 
 @app.command()
 def similar(
-    images: Images,
     store: StoreDir,
+    images: ImagesOrAll = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Ask for every stored image, as its others see it: the k-NN graph.")
+    ] = False,
     k: Count = 10,
     minus: Annotated[
         list[str] | None, typer.Option("--minus", help="An image to subtract; may be repeated.", metavar="IMAGE")
     ] = None,
     cluster: Annotated[int | None, typer.Option("--cluster", help="Only images of this cluster.")] = None,
     not_cluster: Annotated[int | None, typer.Option("--not-cluster", help="No images of this cluster.")] = None,
+    path: Annotated[
+        str | None,
+        typer.Option("--path", help="Only images with a path that matches, as in a .gitignore.", metavar="GLOB"),
+    ] = None,
+    added_after: Annotated[
+        str | None,
+        typer.Option(
+            "--added-after",
+            help="Only images added since 2026-05-31, 2026-05-31T18:30, or 7d (h, d, w) ago.",
+            metavar="WHEN",
+        ),
+    ] = None,
     min_score: Annotated[
         float | None, typer.Option("--min-score", help="Only scores of at least this.", min=-1, max=1)
     ] = None,
@@ -271,21 +288,65 @@ def similar(
 ) -> None:
     """Print the stored images nearest to IMAGE, nearest first; several images are averaged.
 
-    The score is the cosine similarity, 1 for the same picture. A stored image finds itself first.
+    The score is the cosine similarity, 1 for the same picture. A stored image finds itself first, but not with --all.
 
     Example: vecstore similar cat.jpg -k 5
     """
+    if not images and not every:
+        raise typer.BadParameter("name an IMAGE, or --all for every stored one", param_hint="IMAGE...")
+    if every and (images or minus):
+        raise typer.BadParameter("it asks for every stored image; leave IMAGE and --minus out", param_hint="--all")
+    chosen: dict[str, Any] = {
+        "k": k,
+        "cluster": cluster,
+        "not_cluster": not_cluster,
+        "path": path,
+        "added_after": added_after,
+        "min_score": min_score,
+        "exact": exact,
+    }
+    columns, empty = ("rank", "score", "id", "cluster", "path"), "nothing fits these conditions"
     with _open(store, device, quiet, weights=weights) as opened:
-        found = opened.similar(
-            *images,
-            k=k,
-            minus=minus or (),
-            cluster=cluster,
-            not_cluster=not_cluster,
-            min_score=min_score,
-            exact=exact,
-        )
-    output.rows(found, ("rank", "score", "id", "cluster", "path"), as_json, empty="nothing fits these conditions")
+        if every:
+            output.rows(opened.neighbours(**chosen), ("query", *columns), as_json, empty, no_table=True)
+        else:
+            output.rows(opened.similar(*images or (), minus=minus or (), **chosen), columns, as_json, empty)
+
+
+@app.command()
+def duplicates(
+    store: StoreDir,
+    min_score: Annotated[
+        float, typer.Option("--min-score", help="Of an image with the one to keep.", min=-1, max=1)
+    ] = NEAR_SCORE,
+    exact: Annotated[bool, typer.Option("--exact", help="Only the same content under several paths.")] = False,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print groups of equal and nearly equal images. The first of a group, of the most pixels, is the one to keep.
+
+    Every other is that content under another path (copy), or of at least --min-score with the one to keep (near).
+
+    Example: vecstore duplicates --min-score 0.98
+    """
+    with _open(store, device, quiet) as opened:
+        with output.working("comparing", quiet):
+            found = opened.duplicates(min_score=min_score, exact=exact)
+        output.rows(found, ("group", "kind", "score", "id", "path"), as_json, empty="no duplicates")
+
+
+@app.command()
+def outliers(
+    store: StoreDir, k: Count = 10, device: DeviceName = "auto", as_json: AsJson = False, quiet: Quiet = False
+) -> None:
+    """Print the images that are far from every centroid of the current clustering, farthest first.
+
+    Example: vecstore outliers -k 20
+    """
+    with _open(store, device, quiet) as opened:
+        found = opened.outliers(k)
+    output.rows(found, ("id", "distance", "path"), as_json, empty="every clustered image was removed")
 
 
 @app.command()

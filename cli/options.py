@@ -37,6 +37,7 @@ Excludes = Annotated[
     typer.Option("--exclude", help="No files or folders that match; may be repeated.", metavar="PATTERN"),
 ]
 Images = Annotated[list[str], typer.Argument(help="Files, or stored ids such as @12.", metavar="IMAGE...")]
+ImagesOrAll = Annotated[list[str] | None, typer.Argument(help="Files, or stored ids such as @12.", metavar="IMAGE...")]
 EmbedderName = Annotated[
     str | None,
     typer.Option(

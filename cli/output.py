@@ -24,19 +24,25 @@ def as_object(result: Any, **more: Any) -> None:
     print(json.dumps({**asdict(result), **more}), flush=True)
 
 
-def rows(results: Iterable[Any], columns: Sequence[str], as_json: bool, empty: str) -> None:
-    """Print dataclasses, one a row. empty: what to tell a person, on stderr, when there is none."""
-    results = list(results)
-    if as_json:
-        for result in results:
+def rows(results: Iterable[Any], columns: Sequence[str], as_json: bool, empty: str, no_table: bool = False) -> None:
+    """Print dataclasses, one a row, each as it comes; a table on a terminal waits for them all.
+
+    empty: what to tell a person, on stderr, when there is none. no_table: lines on a terminal too, for what is long.
+    """
+    if not as_json and not no_table and sys.stdout.isatty():
+        results = list(results)
+        if results:
+            _table(results, columns)
+            return
+    printed = False
+    for result in results:
+        printed = True
+        if as_json:
             as_object(result)
-    elif not results:
-        notice(empty)
-    elif sys.stdout.isatty():
-        _table(results, columns)
-    else:
-        for result in results:
+        else:
             print("\t".join(_cell(result, column) for column in columns))
+    if not printed and not as_json:
+        notice(empty)
 
 
 def fields(result: Any, as_json: bool) -> None:
@@ -114,7 +120,7 @@ def _cell(result: Any, column: str) -> str:
     value = getattr(result, column)
     if value is None:
         return "-"
-    if column in ("id", "representative_id"):
+    if column in ("id", "query", "representative_id"):
         return f"@{value}"
     if column in PATH_FIELDS:
         return shown(os.fsencode(value))

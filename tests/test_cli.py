@@ -222,7 +222,7 @@ def test_a_cluster_that_is_not_there_is_an_error(clustered: Vecstore) -> None:
     assert outcome(clustered("members", 9)) == (1, "", expected)
 
 
-@pytest.mark.parametrize("arguments", [("clusters",), ("members", "0"), ("which", "@0")])
+@pytest.mark.parametrize("arguments", [("clusters",), ("members", "0"), ("which", "@0"), ("outliers",)])
 def test_clusters_that_were_never_made_are_an_error(
     arguments: tuple[str, ...], filled: Vecstore, tmp_path: Path
 ) -> None:
@@ -235,6 +235,7 @@ def test_clusters_that_were_never_made_are_an_error(
     [
         *[("similar", "@0"), ("remove", "@0"), ("failures",), ("cluster", "-k", "2")],
         *[("clusters",), ("members", "0"), ("which", "@0"), ("info",)],
+        *[("similar", "--all"), ("duplicates",), ("outliers",)],
     ],
 )
 def test_a_store_that_is_not_there_is_an_error(arguments: tuple[str, ...], vecstore_: Vecstore, tmp_path: Path) -> None:
@@ -307,6 +308,9 @@ KEYS = {
     ("remove", "@9"): {"removed"},
     ("failures",): {"path", "reason"},
     ("similar", "@0"): {"rank", "id", "score", "path", "cluster"},
+    ("similar", "--all"): {"query", "rank", "id", "score", "path", "cluster"},
+    ("duplicates", "--min-score", "-1"): {"group", "id", "path", "score"},
+    ("outliers",): {"id", "path", "distance"},
     ("cluster", "-k", "2", "--restarts", "2"): {"clustering", "k", "rows", "objective", "seconds", "device"},
     ("clusters",): {"cluster", "name", "size", "cohesion", "representative"},
     ("members", "0"): {"id", "path", "distance"},
@@ -315,7 +319,7 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("arguments", KEYS, ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize("arguments", KEYS, ids=lambda arguments: " ".join(arguments[:2]))
 def test_every_line_of_json_has_the_keys_of_the_contract(
     arguments: tuple[str, ...], clustered: Vecstore, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -490,6 +494,12 @@ def test_an_interruption_of_any_command_exits_130(filled: Vecstore) -> None:
 
 def test_every_store_command_leaves_the_pictures_alone(clustered: Vecstore, pictures: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in pictures.rglob("*")}
-    for arguments in (["similar", "@0"], ["sync", pictures], ["remove", pictures / "deep"], ["cluster", "-k", 2]):
+    for arguments in (
+        ["similar", "@0"],
+        ["duplicates"],
+        ["sync", pictures],
+        ["remove", pictures / "deep"],
+        ["cluster", "-k", 2],
+    ):
         clustered(*arguments)
     assert {path: path.stat().st_mtime_ns for path in pictures.rglob("*")} == before

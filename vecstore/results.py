@@ -6,6 +6,10 @@ its output without loading NumPy.
 
 from dataclasses import dataclass
 
+# The score from which two images are nearly equal, unless another is asked for. Chosen by measurement: below it are
+# pictures of the same thing, above it altered copies and bursts (docs/duplicates.md).
+NEAR_SCORE = 0.95
+
 
 @dataclass(frozen=True)
 class AddReport:
@@ -72,6 +76,33 @@ class Neighbour:
     score: float
     path: str
     cluster: int | None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One of the nearest neighbours of the stored image `query`, as `Neighbour` has it."""
+
+    query: int
+    rank: int
+    id: int
+    score: float
+    path: str
+    cluster: int | None
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """One path of a group of equal and nearly equal images; the first of a group is the one to keep.
+
+    kind: "keep", "copy" (the keeper's very content, under another path), or "near" (another image, of this score with
+    the keeper). score: cosine similarity with the keeper, in [-1, 1].
+    """
+
+    group: int
+    kind: str
+    id: int
+    path: str
+    score: float
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def path_test(pattern: AnyPath) -> Callable[[bytes], bool]:
     """
     text = os.fsdecode(pattern)
     # The regular expression alone, for speed; DOTALL because a name may hold a line end.
-    compiled = GitIgnoreSpec.from_lines([_anchored(text)]).patterns
+    compiled = GitIgnoreSpec.from_lines([_anchored(text)] if text.strip() else []).patterns
     source = compiled[0].regex.pattern if compiled and compiled[0].regex else None
     if source is None:
         raise BadInput(f"{text!r} is no pattern for paths; give one such as '*.png', 'holiday/' or '/home/me/Photos'")

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -27,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import choose_device
-from vecstore import archives, clustering, images, importing, indexing
+from vecstore import archives, clustering, duplicates, graph, images, importing, indexing
 from vecstore.catalog import Catalog, FileStamp, holds_store
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, VecstoreError, WrongEmbedder
@@ -35,10 +36,13 @@ from vecstore.indexing import BackgroundIndexing, IndexSettings
 from vecstore.ingest import Ingest, Picture, Progress
 from vecstore.paths import AnyPath, absolute, on_disk, shown
 from vecstore.results import (
+    NEAR_SCORE,
     AddReport,
     Change,
     Cluster,
     Clustering,
+    Duplicate,
+    Edge,
     Failure,
     IndexReport,
     Info,
@@ -58,6 +62,7 @@ from vecstore.scan import (
     roots_of,
     without_members,
 )
+from vecstore.selecting import Conditions, allowed_rows
 from vecstore.vectors import Float16, Float32, VectorFile, rounded
 
 if TYPE_CHECKING:
@@ -280,6 +285,8 @@ class Store:
         minus: Sequence[ImageRef] = (),
         cluster: int | None = None,
         not_cluster: int | None = None,
+        path: AnyPath | None = None,
+        added_after: str | date | None = None,
         min_score: float | None = None,
         exact: bool = False,
     ) -> list[Neighbour]:
@@ -287,24 +294,77 @@ class Store:
 
         An image that is stored finds itself first, with score 1; other equal scores come in the order of ids. Fewer
         than k come back only where fewer fit.
-        cluster, not_cluster: only images in, or not in, that cluster of the current clustering. min_score: only scores
-        of at least this, in [-1, 1]. exact: never an approximate index.
-        Raises NotFound for an image or cluster that is not there, BadInput on a picture that cannot be read.
+        cluster, not_cluster: only images in, or not in, that cluster of the current clustering. path: only images of
+        which a path fits this pattern (`selecting.path_test`). added_after: only images that were added then or later,
+        a date, a datetime or text (`selecting.moment`). min_score: only scores of at least this, in [-1, 1].
+        exact: never an approximate index.
+        Raises NotFound for an image or cluster that is not there, BadInput on a picture that cannot be read, and for
+        conditions that cannot be.
         """
         if not refs:
             raise BadInput("name at least one image to find others like it")
-        if k < 1:
-            raise BadInput(f"k is {k}; it must be at least 1")
+        _require_bounds(k, min_score)
+        conditions = Conditions(cluster, not_cluster, path, added_after)
         with self.catalog.reading():
             vectors = self._vectors()
-            allowed = self._allowed(len(vectors), cluster, not_cluster)
+            allowed = self._allowed(len(vectors), conditions)
             query, own = self._query(refs, minus)
             found = self._open_index(vectors, exact).search(query[None], k, allowed)
             hits = list(zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True))
             if own is not None and (allowed is None or allowed[own]):
                 hits = _own_first(own, hits)
-            kept = [(row, score) for row, score in hits if min_score is None or score >= min_score]
-            return [self._neighbour(rank, row, score) for rank, (row, score) in enumerate(kept, start=1)]
+            return self._neighbours(hits, min_score)
+
+    def neighbours(
+        self,
+        *,
+        k: int = 10,
+        cluster: int | None = None,
+        not_cluster: int | None = None,
+        path: AnyPath | None = None,
+        added_after: str | date | None = None,
+        min_score: float | None = None,
+        exact: bool = False,
+    ) -> Iterator[Edge]:
+        """Yield the k nearest of every image, by id and then nearest first: the k-NN graph of the store.
+
+        An image is not among its own neighbours. The conditions are those of `similar`, and hold for the images that
+        are asked for as for those found: with `cluster`, the graph of that cluster. Memory does not grow with the
+        graph. It is that of the store as it is now; images removed while it is read are left out. Raises what
+        `similar` does, before the first step.
+        """
+        _require_bounds(k, min_score)
+        conditions = Conditions(cluster, not_cluster, path, added_after)
+        with self.catalog.reading():
+            vectors = self._vectors()
+            allowed = self._allowed(len(vectors), conditions)
+            index = self._open_index(vectors, exact)
+        found = graph.nearest_of_each(index, vectors, allowed, k)
+        return (edge for query, near in found for edge in self._edges(query, near, min_score))
+
+    def duplicates(self, *, min_score: float = NEAR_SCORE, exact: bool = False) -> Iterator[Duplicate]:
+        """Return the groups of equal and nearly equal images, a path at a time, each group's keeper first.
+
+        The keeper has the most pixels (of equals, the least id); every other image of the group has a score of at
+        least `min_score` with it, in [-1, 1], and no two keepers have, so that a store with the keepers alone has
+        no duplicates. exact: only the same content under several paths; no vector is read.
+        Groups are numbered from 1 by their keepers' ids. Every pair is compared before the first is returned, in
+        memory of some 300 bytes an image. Raises BadInput for a score that cannot be.
+        """
+        _require_bounds(1, min_score)
+        with self.catalog.reading():
+            vectors = None if exact else self._vectors()
+            return iter(duplicates.find(self.catalog, vectors, min_score))
+
+    def outliers(self, k: int = 10) -> list[Member]:
+        """Return the k images that are farthest from their centroid, which is the nearest of all, these first.
+
+        Raises NotFound before the first clustering.
+        """
+        _require_bounds(k)
+        with self.catalog.reading():
+            farthest = self.catalog.farthest(self._clustered().clustering, min(k, self.catalog.row_count()))
+            return [Member(row, os.fsdecode(path), distance) for row, path, distance in farthest]
 
     def info(self) -> Info:
         """Return what the store is: sizes, embedder, index, clusters and drift."""
@@ -392,8 +452,7 @@ class Store:
 
     def members(self, cluster: int, k: int | None = None) -> list[Member]:
         """Return a cluster's images, most typical first, at most k. Raises NotFound if there is no such cluster."""
-        if k is not None and k < 1:
-            raise BadInput(f"k is {k}; it must be at least 1")
+        _require_bounds(1 if k is None else k)
         with self.catalog.reading():
             current = self._clustered().clustering
             self.catalog.require_cluster(current, cluster)
@@ -686,26 +745,26 @@ class Store:
         # Rounded as a stored vector is, so that asking before and after adding gives the same answer.
         return np.asarray(rounded(embedder.embed([embedder.prepare(image)]))[0], np.float32)
 
-    def _allowed(self, n_rows: int, cluster: int | None, not_cluster: int | None) -> NDArray[np.bool_] | None:
+    def _allowed(self, n_rows: int, conditions: Conditions) -> NDArray[np.bool_] | None:
         """Return which rows may be found, None for all of them."""
-        alive = self.catalog.alive_rows()
-        if cluster is None and not_cluster is None and len(alive) == n_rows:
-            return None
-        allowed = np.zeros(n_rows, np.bool_)
-        allowed[alive] = True
-        for wanted, members_allowed in ((cluster, True), (not_cluster, False)):
-            if wanted is not None:
-                current = self._clustered().clustering
-                self.catalog.require_cluster(current, wanted)
-                members = np.zeros(n_rows, np.bool_)
-                members[self.catalog.member_rows(current, wanted)] = True
-                allowed &= members == members_allowed
-        return allowed
+        return allowed_rows(self.catalog, n_rows, conditions, lambda: self._clustered().clustering)
+
+    def _neighbours(self, hits: list[tuple[int, float]], min_score: float | None) -> list[Neighbour]:
+        kept = [(row, score) for row, score in hits if min_score is None or score >= min_score]
+        return [self._neighbour(rank, row, score) for rank, (row, score) in enumerate(kept, start=1)]
 
     def _neighbour(self, rank: int, row: int, score: float) -> Neighbour:
         path = self.catalog.first_path(row)
         assigned = self.catalog.cluster_of(row)
         return Neighbour(rank, row, score, os.fsdecode(path or b""), assigned[0] if assigned else None)
+
+    def _edges(self, query: int, near: list[tuple[int, float]], min_score: float | None) -> list[Edge]:
+        """Return the edges of the graph from one image; none that lead to, or from, one that was removed meanwhile."""
+        with self.catalog.reading():
+            if not self.catalog.is_alive(query):
+                return []
+            alive = [(row, score) for row, score in near if self.catalog.is_alive(row)]
+            return [Edge(query, **vars(neighbour)) for neighbour in self._neighbours(alive, min_score)]
 
     def _clustered(self) -> clustering.CurrentClusters:
         current = clustering.current(self.catalog, self._recorded().dim, self.device)
@@ -783,6 +842,13 @@ def _as_path(ref: ImageRef) -> AnyPath:
     if isinstance(ref, int):
         raise BadInput(f"{ref} is an image id where a file is wanted")
     return ref
+
+
+def _require_bounds(k: int, min_score: float | None = None) -> None:
+    if k < 1:
+        raise BadInput(f"k is {k}; it must be at least 1")
+    if min_score is not None and not -1 <= min_score <= 1:  # nor NaN
+        raise BadInput(f"the least score is {min_score}; scores are from -1 to 1")
 
 
 def _own_first(own: int, hits: list[tuple[int, float]]) -> list[tuple[int, float]]:
