@@ -2,10 +2,11 @@
 
 import typer
 
-from scripts.benchmarks import decoders, growth, index, ingest, preprocessing, restarts, search
+from scripts.benchmarks import decoders, duplicates, growth, index, ingest, preprocessing, restarts, search
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.command("decoders")(decoders.main)
+app.command("duplicates")(duplicates.main)
 app.command("growth")(growth.main)
 app.command("index")(index.main)
 app.command("ingest")(ingest.main)

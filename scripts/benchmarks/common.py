@@ -3,8 +3,10 @@
 import os
 import platform
 import statistics
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vecstore.catalog import Catalog, FileStamp, NewImage
+from vecstore.embedders import EmbedderSpec
 from vecstore.painting import KINDS, paint
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "flowers200"
@@ -65,6 +69,50 @@ def resnet_like(n: int, dim: int, seed: int) -> Iterator[NDArray[np.float32]]:
         np.maximum(block, 0, out=block)
         block /= np.linalg.norm(block, axis=1, keepdims=True)
         yield block
+
+
+def make_store(folder: Path, blocks: Iterable[NDArray[np.float32]]) -> Path:
+    """Make a store of vectors that nothing embedded, at pictures that are not there; return its folder.
+
+    blocks: (n, dim) float32, unit length. Row i is at /pictures/<i // 1000>/<i>.jpg.
+    """
+    folder.mkdir(parents=True)
+    catalog, first = None, 0
+    with open(folder / "vectors.f16", "wb") as file:
+        for block in blocks:
+            file.write(block.astype("<f2").tobytes())
+            if catalog is None:
+                spec = EmbedderSpec("imported", 1, None, block.shape[1], "made for a benchmark")
+                catalog = Catalog.create(folder / "catalog.sqlite", spec.to_json())
+            with catalog.writing():
+                for row in range(first, first + len(block)):
+                    catalog.insert_image(row, NewImage(row.to_bytes(32, "big"), 0, 0))
+                    catalog.place(FileStamp(b"/pictures/%04d/%08d.jpg" % (row // 1000, row), 0, 0), row)
+            first += len(block)
+    if catalog is not None:
+        catalog.close()
+    return folder
+
+
+@contextmanager
+def peak_memory() -> Iterator[list[float]]:
+    """Measure the most memory that this process has of its own, mapped files apart; yield a list that gets the MiB."""
+    done, peak, found = threading.Event(), 0, []
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.02):
+            status = Path("/proc/self/status").read_text()
+            peak = max(peak, int(status.partition("RssAnon:")[2].split()[0]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        watcher.join()
+        found.append(peak / 1024)
 
 
 def rounds(contestants: dict[str, Callable[[], float]], n_rounds: int) -> dict[str, list[float]]:

@@ -1,0 +1,116 @@
+"""What `duplicates` finds and takes: among vectors with planted near-copies, and in folders of altered pictures."""
+
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from scripts.benchmarks.common import describe_machine, make_store, peak_memory, resnet_like
+from vecstore import Store
+from vecstore.results import NEAR_SCORE, Duplicate
+
+# Rows of the tile by which the cost of comparing every pair in all dimensions is told.
+TILE_ROWS = 4_096
+
+
+def main(
+    rows: Annotated[int, typer.Option(help="Vectors, the planted copies included.")] = 200_000,
+    dim: Annotated[int, typer.Option()] = 2048,
+    planted: Annotated[int, typer.Option(help="Near-copies among them.")] = 5_000,
+    min_score: Annotated[float, typer.Option(help="As for `vecstore duplicates`.")] = NEAR_SCORE,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Instead: a folder with a folder for each picture and its altered copies.")
+    ] = None,
+    embedder: Annotated[str, typer.Option(help="For --pictures.")] = "efficientnet-lite0",
+    folder: Annotated[Path | None, typer.Option(help="Where to work, with 4 KB a vector to spare.")] = None,
+) -> None:
+    """Print planted copies found, other groups, seconds and peak memory; or, with --pictures, a table for docs/."""
+    describe_machine("numpy")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        if pictures is not None:
+            _print_table(Path(scratch) / "store", pictures, embedder, min_score)
+        else:
+            _print_found(Path(scratch) / "store", rows, dim, planted, min_score)
+
+
+def _print_found(path: Path, rows: int, dim: int, planted: int, min_score: float) -> None:
+    random = np.random.default_rng(1)
+    originals = np.sort(random.choice(rows - planted, planted, replace=False))
+    make_store(path, _with_copies(rows, dim, originals, random))
+    vectors = np.memmap(path / "vectors.f16", "<f2", mode="r").reshape(-1, dim)
+    scores = np.einsum("ij,ij->i", *(vectors[part].astype(np.float32) for part in (originals, slice(-planted, None))))
+    print(f"{rows:,} x {dim}, {planted:,} near-copies with scores of {scores.min():.3f} to {scores.max():.3f}")
+    with Store.open(path) as store, peak_memory() as peak:
+        started = time.perf_counter()
+        groups = _grouped(store.duplicates(min_score=min_score))
+        seconds = time.perf_counter() - started
+    group_of = {member.id: number for number, members in groups.items() for member in members}
+    pairs = list(zip(originals.tolist(), range(rows - planted, rows), strict=True))
+    found = [pair for pair in pairs if group_of.get(pair[0], -1) == group_of.get(pair[1], -2)]
+    planted_in = {group_of[copy] for _, copy in found}
+    others = [members for number, members in groups.items() if number not in planted_in]
+    print(f"found {len(found):,} of {planted:,} planted ({len(found) / planted:.2%}) in {seconds:.1f} s, ", end="")
+    print(f"{seconds / (rows * (rows - 1) / 2) * 1e9:.2f} ns a pair, {peak[0]:.0f} MiB at the peak")
+    real = sum(min(member.score for member in members) >= min_score for members in others)
+    print(f"{len(others)} groups without a planted pair, of which {real} by real scores of {min_score} or more")
+    print(f"for comparison, every pair in all dimensions by blocks (from one block): {_all_dimensions(vectors):.0f} s")
+
+
+def _with_copies(
+    rows: int, dim: int, originals: NDArray[np.int64], random: np.random.Generator
+) -> Iterator[NDArray[np.float32]]:
+    """Yield resnet_like vectors, and then a copy of each original: noise of length 0.05 to 0.25 added, ReLU, unit."""
+    first, copied = 0, []
+    for block in resnet_like(rows - len(originals), dim, seed=0):
+        copied.append(block[originals[(originals >= first) & (originals < first + len(block))] - first])
+        first += len(block)
+        yield block
+    copies = np.concatenate(copied)
+    noise = random.standard_normal(copies.shape, np.float32) / np.float32(np.sqrt(dim))
+    copies = np.maximum(copies + random.uniform(0.05, 0.25, (len(copies), 1)).astype(np.float32) * noise, 0)
+    yield copies / np.linalg.norm(copies, axis=1, keepdims=True)
+
+
+def _all_dimensions(vectors: NDArray[np.float16]) -> float:
+    """Return the seconds that one thing would take that compares all pairs, each once, by multiplying matrices."""
+    tile = vectors[:TILE_ROWS].astype(np.float32)
+    started = time.perf_counter()
+    np.flatnonzero(tile @ tile.T >= NEAR_SCORE)
+    return (time.perf_counter() - started) * (len(vectors) / len(tile)) ** 2 / 2
+
+
+def _print_table(path: Path, pictures: Path, embedder: str, min_score: float) -> None:
+    """Print each picture, its score with the original (the first of its folder), and what it was grouped with."""
+    with Store.open(path, embedder=embedder, create=True) as store:
+        store.add(pictures)
+        groups = _grouped(store.duplicates(min_score=min_score))
+        group_of = {member.path: number for number, members in groups.items() for member in members}
+        mixed = [m for m in groups.values() if len({Path(member.path).parent for member in m}) > 1]
+        stored = {os.fsdecode(path) for _, path in store.catalog.all_paths()}
+        files = sorted(path for path in pictures.rglob("*") if str(path) in stored)
+        print(f"{embedder}, --min-score {min_score}: {len(files)} pictures, {len(groups)} groups, {len(mixed)} mixed\n")
+        print("| picture | score with the first | nearest other of its folder | group |\n|---|---|---|---|")
+        originals = {file.parent: file for file in reversed(files)}
+        for file in files:
+            scores = {hit.path: hit.score for hit in store.similar(file, k=len(files))}
+            same = [
+                score for other, score in scores.items() if Path(other).parent == file.parent and other != str(file)
+            ]
+            group = group_of.get(str(file))
+            original = scores.get(str(originals[file.parent]), 1.0)
+            nearest = f"{max(same):.3f}" if same else "-"
+            print(f"| {file.parent.name}/{file.name} | {original:.3f} | {nearest} | {group or '-'} |")
+
+
+def _grouped(found: Iterator[Duplicate]) -> dict[int, list[Duplicate]]:
+    groups = defaultdict(list)
+    for member in found:
+        groups[member.group].append(member)
+    return groups
