@@ -18,6 +18,8 @@ from vecstore.results import NEAR_SCORE, Duplicate
 
 # Rows of the tile by which the cost of comparing every pair in all dimensions is told.
 TILE_ROWS = 4_096
+# The least scores that are compared on pictures.
+LEAST_SCORES = (0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.99)
 
 
 def main(
@@ -29,13 +31,18 @@ def main(
         Path | None, typer.Option(help="Instead: a folder with a folder for each picture and its altered copies.")
     ] = None,
     embedder: Annotated[str, typer.Option(help="For --pictures.")] = "efficientnet-lite0",
+    each: Annotated[bool, typer.Option("--each", help="With --pictures: also a line for each picture.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Where to work, with 4 KB a vector to spare.")] = None,
 ) -> None:
     """Print planted copies found, other groups, seconds and peak memory; or, with --pictures, a table for docs/."""
     describe_machine("numpy")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         if pictures is not None:
-            _print_table(Path(scratch) / "store", pictures, embedder, min_score)
+            with Store.open(Path(scratch) / "store", embedder=embedder, create=True) as store:
+                store.add(pictures)
+                _print_by_score(store, pictures)
+                if each:
+                    _print_each(store, min_score)
         else:
             _print_found(Path(scratch) / "store", rows, dim, planted, min_score)
 
@@ -86,27 +93,37 @@ def _all_dimensions(vectors: NDArray[np.float16]) -> float:
     return (time.perf_counter() - started) * (len(vectors) / len(tile)) ** 2 / 2
 
 
-def _print_table(path: Path, pictures: Path, embedder: str, min_score: float) -> None:
-    """Print each picture, its score with the original (the first of its folder), and what it was grouped with."""
-    with Store.open(path, embedder=embedder, create=True) as store:
-        store.add(pictures)
-        groups = _grouped(store.duplicates(min_score=min_score))
-        group_of = {member.path: number for number, members in groups.items() for member in members}
-        mixed = [m for m in groups.values() if len({Path(member.path).parent for member in m}) > 1]
-        stored = {os.fsdecode(path) for _, path in store.catalog.all_paths()}
-        files = sorted(path for path in pictures.rglob("*") if str(path) in stored)
-        print(f"{embedder}, --min-score {min_score}: {len(files)} pictures, {len(groups)} groups, {len(mixed)} mixed\n")
-        print("| picture | score with the first | nearest other of its folder | group |\n|---|---|---|---|")
-        originals = {file.parent: file for file in reversed(files)}
-        for file in files:
-            scores = {hit.path: hit.score for hit in store.similar(file, k=len(files))}
-            same = [
-                score for other, score in scores.items() if Path(other).parent == file.parent and other != str(file)
-            ]
-            group = group_of.get(str(file))
-            original = scores.get(str(originals[file.parent]), 1.0)
-            nearest = f"{max(same):.3f}" if same else "-"
-            print(f"| {file.parent.name}/{file.name} | {original:.3f} | {nearest} | {group or '-'} |")
+def _print_by_score(store: Store, pictures: Path) -> None:
+    info = store.info()
+    print(f"{pictures.name}: {info.paths} pictures, {info.images} contents, {info.embedder}\n")
+    print(
+        "| least score | groups | pictures in them | of these near | groups of several folders |\n|---|---|---|---|---|"
+    )
+    for least in LEAST_SCORES:
+        groups = _grouped(store.duplicates(min_score=least)).values()
+        near = sum(member.kind == "near" for members in groups for member in members)
+        mixed = sum(len({Path(member.path).parent for member in members}) > 1 for members in groups)
+        print(f"| {least} | {len(groups)} | {sum(map(len, groups))} | {near} | {mixed} |")
+
+
+def _print_each(store: Store, min_score: float) -> None:
+    """Print each picture, its score with the first of its folder, and the group it is in."""
+    groups = _grouped(store.duplicates(min_score=min_score))
+    group_of = {member.path: number for number, members in groups.items() for member in members}
+    files = sorted(Path(os.fsdecode(path)) for _, path in store.catalog.all_paths())
+    first_of = {file.parent: file for file in reversed(files)}
+    print("\n| picture | score with the first | nearest other of its folder | group |\n|---|---|---|---|")
+    for file in files:
+        # A hit names one path of an image, which may have several.
+        scores = {path: hit.score for hit in store.similar(file, k=len(files)) for path in _paths(store, hit.id)}
+        others = [score for path, score in scores.items() if path.parent == file.parent and path != file]
+        nearest = f"{max(others):.3f}" if others else "-"
+        name = f"{file.parent.name}/{file.name}"
+        print(f"| {name} | {scores[first_of[file.parent]]:.3f} | {nearest} | {group_of.get(str(file), '-')} |")
+
+
+def _paths(store: Store, row: int) -> list[Path]:
+    return [Path(os.fsdecode(path)) for path in store.catalog.paths_of(row)]
 
 
 def _grouped(found: Iterator[Duplicate]) -> dict[int, list[Duplicate]]:
