@@ -257,7 +257,7 @@ def similar(
     store: StoreDir,
     images: ImagesOrAll = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Ask for every stored image, as its others see it: the k-NN graph.")
+        bool, typer.Option("--all", help="The nearest others of every stored image: the k-NN graph.")
     ] = False,
     k: Count = 10,
     minus: Annotated[
@@ -290,7 +290,9 @@ def similar(
 
     The score is the cosine similarity, 1 for the same picture. A stored image finds itself first, but not with --all.
 
-    Example: vecstore similar cat.jpg -k 5
+    Example: vecstore similar cat.jpg -k 5 --path 'holiday/'
+
+    The graph of the whole store: vecstore similar --all --json
     """
     if not images and not every:
         raise typer.BadParameter("name an IMAGE, or --all for every stored one", param_hint="IMAGE...")

@@ -364,9 +364,9 @@ class Catalog:
         """Return the rows of the images that were added at a moment, in UTC as `added` has it, or later."""
         return [row for (row,) in self.db.execute("select row from images where added >= :moment", {"moment": moment})]
 
-    def pixel_counts(self) -> list[tuple[int, int]]:
-        """Return (row, width x height) of every image, removed ones too, by row; 0 where it is not known."""
-        return self.db.execute("select row, width * height from images order by row").fetchall()
+    def pixel_counts(self) -> Iterator[tuple[int, int]]:
+        """Yield (row, width x height) of every image, removed ones too, by row; 0 where it is not known."""
+        yield from self.db.execute("select row, width * height from images order by row")
 
     def paths_under(self, root: bytes) -> Iterator[bytes]:
         """Yield `root` itself, if it is a known path, and every known path below it or, if it is an archive, in it."""

@@ -31,7 +31,7 @@ def _near(catalog: Catalog, vectors: Float16, min_score: float) -> dict[int, lis
     """Return, for every keeper that others are near to, these as (row, score), nearest first."""
     from indexes.keepers import keep
 
-    counted = np.array(catalog.pixel_counts(), np.int64).reshape(-1, 2)
+    counted = np.asarray(np.fromiter(catalog.pixel_counts(), np.dtype((np.int64, 2))), np.int64)
     counted = np.delete(counted, catalog.removed_rows(), axis=0)
     rows = counted[np.lexsort((counted[:, 0], -counted[:, 1])), 0]
     kept = keep(vectors, rows, min_score)
