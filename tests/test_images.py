@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 
 from tests.programs import run_code
 from vecstore import images
+from vecstore.embedders import Embedder
 from vecstore.images import Unreadable, decode, looks_like_picture, read
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -65,6 +66,20 @@ def test_all_orientations_decode_to_the_same_pixels(orientation: int, kind: str)
     exif[0x0112] = orientation
     lossless = {"lossless": True} if kind == "WEBP" else {}
     np.testing.assert_array_equal(decoded(stored, kind, exif=exif, **lossless), np.asarray(seen))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_all_orientations_of_a_lossless_picture_have_the_same_vector(kind: str, efficientnet: Embedder) -> None:
+    seen = noise().resize((300, 200), Image.Resampling.BICUBIC)
+    prepared = []
+    for orientation, turn in STORED_AS.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = encoded(seen if turn is None else seen.transpose(turn), kind, exif=exif, lossless=True)
+        prepared.append(efficientnet.prepare(decode(stored, at_least=efficientnet.input_size)))
+    vectors = efficientnet.embed(prepared)
+    assert len(vectors) == 8
+    assert (vectors @ vectors.T).min() > 0.999
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "JPEG"])

@@ -135,6 +135,12 @@ def test_efficientnet_s_features_are_its_own_network_s(efficientnet: Any) -> Non
     assert relative_error(through_the_last_layer, logits) <= 1e-5
 
 
+def test_a_batch_for_many_cores_has_the_vectors_of_its_pictures_one_by_one_in_order(efficientnet: Any) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (11, 224, 224, 3), np.uint8)  # no whole number of chunks
+    one_by_one = np.concatenate([efficientnet.embed([picture]) for picture in pixels])
+    np.testing.assert_allclose(efficientnet.embed(list(pixels)), one_by_one, atol=1e-6)
+
+
 # Exported once
 
 

@@ -355,10 +355,9 @@ def _reduced(image: Image.Image, side: int) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # orientation is in the EXIF block, and a damaged one says nothing about the pixels
-        return image
+    with contextlib.suppress(Exception):  # orientation is in the EXIF block; a damaged one says nothing of the pixels
+        ImageOps.exif_transpose(image, in_place=True)  # else it copies a picture that is upright already
+    return image
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -2,7 +2,7 @@
 
 import typer
 
-from scripts.benchmarks import decoders, duplicates, growth, index, ingest, preprocessing, restarts, search
+from scripts.benchmarks import decoders, duplicates, growth, index, ingest, precision, preprocessing, restarts, search
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.command("decoders")(decoders.main)
@@ -10,6 +10,7 @@ app.command("duplicates")(duplicates.main)
 app.command("growth")(growth.main)
 app.command("index")(index.main)
 app.command("ingest")(ingest.main)
+app.command("precision")(precision.main)
 app.command("preprocessing")(preprocessing.main)
 app.command("restarts")(restarts.main)
 app.command("search")(search.main)

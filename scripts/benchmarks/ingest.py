@@ -1,14 +1,22 @@
-"""Ingest, end to end, against the loop everybody writes first and against the bare network."""
+"""Ingest, end to end, against the loops that others write and against the bare network."""
 
+import os
+import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from PIL import Image
 
 from scripts.benchmarks.common import REAL_PHOTOS, describe_machine, make_photos, print_ratios, rate_of, rounds
+
+PEERS = Path(__file__).with_name("peers.py")
+# Rates do not depend on how many photos there are, and everything but vecstore is given fewer.
+LOOP_PHOTOS, PEER_PHOTOS, NETWORK_PHOTOS = 100, 200, 512
 
 
 def main(
@@ -17,8 +25,11 @@ def main(
     embedder: Annotated[str, typer.Option(help="resnet50 (random weights) or efficientnet-lite0.")] = "resnet50",
     n_rounds: Annotated[int, typer.Option("--rounds")] = 3,
     gpu: Annotated[bool, typer.Option("--gpu", help="Run all of them on CUDA.")] = False,
+    peers: Annotated[
+        Path | None, typer.Option(metavar="PYTHON", help="A Python with imagededup and efficientnet_lite_pytorch.")
+    ] = None,
 ) -> None:
-    """Print images/s of `add` beside (a) one image at a time in torch and (b) the network alone on ready pixels."""
+    """Print images/s of `add` beside other loops, and beside the network alone on ready pixels."""
     import torch
     import torchvision
 
@@ -33,11 +44,19 @@ def main(
             torch.manual_seed(0)
             weights = work / "resnet50.pth"
             torch.save(torchvision.models.resnet50().state_dict(), weights)
-        contestants = {
+        contestants: dict[str, Callable[[], float]] = {
             "vecstore add": lambda: _add(work, embedder, weights, device),
-            "(a) one image at a time in torch": lambda: _one_at_a_time(work / "photos", embedder, weights, device),
-            "(b) the network alone": lambda: _network_alone(photos, embedder, weights, device),
+            "the network alone, as vecstore runs it": lambda: _network_alone(embedder, weights, device),
+            "one image at a time in torch": lambda: _one_at_a_time(work / "photos", embedder, weights, device),
         }
+        if device == "cpu":
+            contestants["the network alone, ONNX Runtime's defaults"] = lambda: _default_session(embedder, weights)
+        if peers is None:
+            print("without --peers, no DataLoader and no imagededup")
+        else:
+            some = _first(PEER_PHOTOS, work / "photos", work / "some")
+            contestants["DataLoader and torchvision"] = lambda: _peer(peers, "dataloader", some, embedder, weights)
+            contestants["imagededup's CNN encoder"] = lambda: _peer(peers, "imagededup", some, embedder, weights)
         print_ratios(rounds(contestants, n_rounds), "vecstore add")
 
 
@@ -65,7 +84,7 @@ def _one_at_a_time(photos: Path, embedder: str, weights: Path | None, device: st
         from efficientnet_lite_pytorch import EfficientNet
 
         forward = EfficientNet.from_name(embedder).eval().to(device).extract_features
-    files = sorted(photos.iterdir())[:100]
+    files = sorted(photos.iterdir())[:LOOP_PHOTOS]
 
     def loop() -> None:
         with torch.inference_mode():
@@ -76,11 +95,45 @@ def _one_at_a_time(photos: Path, embedder: str, weights: Path | None, device: st
     return rate_of(len(files), loop)
 
 
-def _network_alone(n: int, embedder: str, weights: Path | None, device: str) -> float:
+def _first(n: int, photos: Path, folder: Path) -> Path:
+    """Return `folder`, with links to the first n photos in it."""
+    folder.mkdir()
+    for photo in sorted(photos.iterdir())[:n]:
+        os.link(photo, folder / photo.name)
+    return folder
+
+
+def _peer(python: Path, peer: str, photos: Path, embedder: str, weights: Path | None) -> float:
+    command = [python, PEERS, peer, photos, embedder, *([weights] if weights else [])]
+    return float(subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
+
+
+def _network_alone(embedder: str, weights: Path | None, device: str) -> float:
     from vecstore.embedders import EmbedderOptions, open_embedder
 
     opened = open_embedder(embedder, EmbedderOptions(weights=weights, device=device))
-    batch = list(np.random.default_rng(0).integers(0, 256, (opened.batch_size, 224, 224, 3), np.uint8))
-    opened.embed(batch)  # loads the network
-    n_batches = max(n // len(batch), 1)
-    return rate_of(n_batches * len(batch), lambda: [opened.embed(batch) for _ in range(n_batches)])
+    pixels = list(_pixels())
+    opened.embed(pixels[: opened.batch_size])  # loads the network
+    return rate_of(len(pixels), lambda: opened.embed(pixels))
+
+
+def _default_session(embedder: str, weights: Path | None) -> float:
+    """The same network as most people run it: every layer divided among the cores, whose threads spin while they wait.
+
+    In batches of 8, which it is fastest with.
+    """
+    import onnxruntime
+
+    from vecstore.embedders import EmbedderOptions, open_embedder
+
+    opened: Any = open_embedder(embedder, EmbedderOptions(weights=weights, device="cpu"))
+    opened.load()
+    session = onnxruntime.InferenceSession(str(opened.network.exported), providers=["CPUExecutionProvider"])
+    pixels = _pixels()
+    session.run(None, {"pixels": pixels[:8]})
+    starts = range(0, len(pixels), 8)
+    return rate_of(len(pixels), lambda: [session.run(None, {"pixels": pixels[i : i + 8]}) for i in starts])
+
+
+def _pixels() -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (NETWORK_PHOTOS, 224, 224, 3), np.uint8)

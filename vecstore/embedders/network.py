@@ -10,6 +10,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ Pixels = NDArray[np.uint8]
 Features = NDArray[np.float32]
 
 INPUT_SIDE = 224
-# Measured by `scripts/bench ingest`: on two cores throughput is flat from 4 to 16; large batches only cost memory.
-CPU_BATCH = 8
+# Pictures that one core takes through the network at a time. One after the other is slower, and with more of them what
+# a layer leaves for the next no longer fits the core's cache. docs/design.md has the figures.
+CPU_CHUNK = 4
 CUDA_BATCH = 128
 # Largest relative difference allowed between the exported network and torch; 5e-7 is usual.
 EXPORT_TOLERANCE = 1e-5
@@ -48,7 +50,7 @@ class Network:
 
     @property
     def batch_size(self) -> int:
-        return CUDA_BATCH if self.device.kind == "cuda" else CPU_BATCH
+        return CUDA_BATCH if self.device.kind == "cuda" else CPU_CHUNK * (os.cpu_count() or 1)
 
     def load(self) -> None:
         """Make the network ready to run, if it is not. May take half a minute the first time (see the module)."""
@@ -75,7 +77,15 @@ class Network:
             _require_folder(self.exported.parent)
             export(self.build(), self.exported)
             session = open_session(self.exported)
-        return functools.partial(_run_session, session)
+        # Each core runs pictures of its own through the whole network: dividing every layer among the cores instead
+        # makes them wait for each other a hundred times a batch, and for the decoders as often.
+        cores = ThreadPoolExecutor(os.cpu_count() or 1)
+
+        def run(pixels: Pixels) -> Features:
+            chunks = (pixels[start : start + CPU_CHUNK] for start in range(0, len(pixels), CPU_CHUNK))
+            return np.concatenate(list(cores.map(functools.partial(_run_session, session), chunks)))
+
+        return run
 
     def _on_cuda(self) -> Callable[[Pixels], Features]:
         import torch
@@ -204,13 +214,12 @@ def _export_quietly(module: Any, pixels: Any, path: Path) -> None:
 
 
 def open_session(path: Path) -> Any:
-    """Return an ONNX Runtime session on the CPU."""
+    """Return an ONNX Runtime session that keeps to the core that calls it; several may at once."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only; its warnings are about graph details nobody can act on
-    # Threads that spin while they wait take the processors from the decoders.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
