@@ -28,8 +28,7 @@ Pixels = NDArray[np.uint8]
 Features = NDArray[np.float32]
 
 INPUT_SIDE = 224
-# Pictures that one core takes through the network at a time. One after the other is slower, and with more of them what
-# a layer leaves for the next no longer fits the core's cache. docs/design.md has the figures.
+# Pictures that one core takes through the network at a time.
 CPU_CHUNK = 4
 CUDA_BATCH = 128
 # Largest relative difference allowed between the exported network and torch; 5e-7 is usual.
@@ -78,7 +77,7 @@ class Network:
             export(self.build(), self.exported)
             session = open_session(self.exported)
         # Each core runs pictures of its own through the whole network: dividing every layer among the cores instead
-        # makes them wait for each other a hundred times a batch, and for the decoders as often.
+        # makes them wait for each other, and for the decoders, at every layer.
         cores = ThreadPoolExecutor(os.cpu_count() or 1)
 
         def run(pixels: Pixels) -> Features:
