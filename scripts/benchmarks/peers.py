@@ -18,8 +18,8 @@ import torchvision
 from PIL import Image
 from torchvision.models import ResNet50_Weights
 
-# The loop gains nothing from larger batches; imagededup's are of 64, always. With a process for each core, which then
-# competes with torch's own threads, both are slower.
+# imagededup's batches are of 64, always. With a process for each core, which then
+# competes with torch's own threads, both were slower.
 DATALOADER_BATCH = 8
 WORKERS = max((os.cpu_count() or 1) // 2, 1)
 PREPARE = ResNet50_Weights.IMAGENET1K_V2.transforms()
