@@ -68,6 +68,16 @@ class IndexSettings:
         return EXACT
 
 
+def open_for_many(path: Path | None, vectors: Float16, device: Device) -> "Index":
+    """Return what to search with when every image is asked for: the GPUs, where there are some with room for them."""
+    if device.kind == "cuda":
+        from indexes import gpu
+
+        if gpu.fits(vectors):
+            return gpu.GpuIndex(vectors)
+    return open_index(path, vectors)
+
+
 def open_index(path: Path | None, vectors: Float16) -> "Index":
     """Return what to search the vectors with. path: of the index file; None: exact. vectors: (rows, dim), mapped."""
     from indexes.ann import ExactIndex

@@ -338,7 +338,7 @@ class Store:
         with self.catalog.reading():
             vectors = self._vectors()
             allowed = self._allowed(len(vectors), conditions)
-            index = self._open_index(vectors, exact)
+            index = indexing.open_for_many(None if exact else self.path / INDEX, vectors, self.device)
         found = graph.nearest_of_each(index, vectors, allowed, k)
         return (edge for query, near in found for edge in self._edges(query, near, min_score))
 
