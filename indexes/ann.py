@@ -137,7 +137,8 @@ def check(vectors: NDArray[np.float16], queries: NDArray[np.float32], k: int, al
 def restricted(parameters: Any, allowed: NDArray[np.bool_]) -> Any:
     """Return FAISS's search parameters with a selector of the allowed rows."""
     bits = np.packbits(allowed, bitorder="little")
-    parameters.sel = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
+    # Of bytes, whatever its parameter is called: what lies beyond is not read, also for a row that is none.
+    parameters.sel = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
     parameters.referenced_objects = (bits, parameters.sel)  # FAISS keeps pointers to both and owns neither
     return parameters
 

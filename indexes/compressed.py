@@ -9,7 +9,6 @@ is of. It is opened by memory map, so a query reads the lists it looks at and no
 with it, `open_compressed` refuses it and it is made again; and what it answers is scored by the stored rows.
 """
 
-import hashlib
 import logging
 import os
 import threading
@@ -31,15 +30,14 @@ from indexes.stamps import (
     Stamp,
     Unusable,
     append_stamp,
+    checked_stamp,
     checksum_of,
-    load_stamp,
-    stamp_start,
+    digest,
+    number_of_lists,
 )
 
 log = logging.getLogger(__name__)
 
-# A list for every sqrt(rows) rows: comparing a query with the centroids then costs about as much as a few lists.
-FEWEST_LISTS, MOST_LISTS = 16, 8_192
 ROWS_A_LIST_TO_TRAIN, TRAINING_ITERATIONS = 64, 10
 BLOCK_ROWS = 8_192
 SEED = 1
@@ -51,11 +49,12 @@ CANDIDATES = (20, 50, 100, 200, 400, 800)
 CODES_A_CANDIDATE = 50
 # With fewer rows to each candidate than that, going through the index saves nothing.
 ROWS_A_CANDIDATE = 4
+# Where few rows may be found they lie farther from the query, and their codes tell them apart less well: so many times
+# the candidates at most.
+MOST_SCARCE = 4
 SAME_SCORE = 1e-6
 # Measured again when the index has grown by half since: the answers' recall changes slowly.
 MEASURE_AGAIN = 1.5
-
-DIGEST_ROWS = 16
 
 
 class Stopped(Exception):
@@ -72,6 +71,7 @@ class CompressedIndex:
         self.bytes = n_bytes
         self.stamp = stamp
         self._index = index
+        self._is_damaged = False
         self._exact = ExactIndex(vectors)
         self.vectors = self._exact.vectors
         self._tail = ExactIndex(self.vectors[stamp.rows :])
@@ -83,39 +83,45 @@ class CompressedIndex:
         older, newer = (None, None) if allowed is None else (allowed[:n_rows], allowed[n_rows:])
         n_indexed = n_rows if older is None else int(np.count_nonzero(older))
         n_found = min(k, n_allowed)
-        wanted = min(self.stamp.candidates * -(-n_found // MEASURED_NEIGHBOURS), n_indexed)
+        scarce = min(round(n_rows / max(n_indexed, 1)), MOST_SCARCE)
+        wanted = min(scarce * self.stamp.candidates * -(-n_found // MEASURED_NEIGHBOURS), n_indexed)
         few = allowed is not None and n_allowed * self.vectors[:1].nbytes <= EXACT_BYTES
         # Where a good part of the rows would be candidates, or few may be found at all, comparing them all is quicker.
-        if few or not n_found or wanted * ROWS_A_CANDIDATE > n_indexed:
+        if self._is_damaged or few or not n_found or wanted * ROWS_A_CANDIDATE > n_indexed:
             return self._exact.search(queries, k, allowed)
         try:
-            candidates = self._candidates(queries, wanted, n_indexed, older)
+            # The fewer rows may be found, the more lists it takes to come by as many of them.
+            probes = -(-scarce * self.stamp.probes * n_rows // max(n_indexed, 1))
+            candidates = self._candidates(queries, wanted, probes, older)
         except Unusable as error:
+            self._is_damaged = True
             log.warning("the index is not used: %s; every vector is compared instead; `vecstore index` mends it", error)
             return self._exact.search(queries, k, allowed)
         tail = self._tail.search(queries, k, newer).rows + n_rows
-        rows = [np.concatenate([c[c >= 0], t]) for c, t in zip(candidates, tail, strict=True)]
+        rows = np.hstack([candidates, tail])
         return gathered([ranked(self.vectors, r, q, k) for r, q in zip(rows, queries, strict=True)], n_found)
 
     def _candidates(
-        self, queries: NDArray[np.float32], wanted: int, n_indexed: int, allowed: NDArray[np.bool_] | None
+        self, queries: NDArray[np.float32], wanted: int, probes: int, allowed: NDArray[np.bool_] | None
     ) -> NDArray[np.int64]:
-        if not wanted:
-            return np.empty((len(queries), 0), np.int64)
-        # The fewer rows may be found, the more lists it takes to come by as many of them.
-        probes = min(-(-self.stamp.probes * self.stamp.rows // n_indexed), self.stamp.lists)
-        while True:
+        """Return the nearest so many of the allowed rows by their codes. Raises Unusable if it cannot be so."""
+        rows = np.full((len(queries), wanted), -1, np.int64)
+        lacking = np.arange(len(queries) if wanted else 0)
+        while len(lacking):
+            probes = min(probes, self.stamp.lists)
             parameters = faiss.SearchParametersIVF(nprobe=probes)
             if allowed is not None:
                 parameters = restricted(parameters, allowed)
             outer = faiss.SearchParametersPreTransform(index_params=parameters)
-            with _threads(1 if len(queries) == 1 else None):
-                rows: NDArray[np.int64] = self._index.search(queries, wanted, params=outer)[1]
-            if probes == self.stamp.lists or (rows[:, -1] >= 0).all():
+            with _threads(1 if len(lacking) == 1 else None):
+                rows[lacking] = self._index.search(queries[lacking], wanted, params=outer)[1]
+            if probes == self.stamp.lists:
                 break
-            probes = min(probes * 4, self.stamp.lists)
-        if rows.max(initial=-1) >= self.stamp.rows:
-            raise Unusable("its lists name rows that it does not have")
+            lacking = lacking[rows[lacking, -1] < 0]
+            probes *= 4
+        in_order = np.sort(rows, axis=1)
+        if (in_order[:, :1] < 0).any() or (in_order[:, -1:] >= self.stamp.rows).any() or (np.diff(in_order) == 0).any():
+            raise Unusable("its lists do not name every row once")
         return rows
 
 
@@ -125,23 +131,15 @@ def open_compressed(path: Path, vectors: NDArray[np.float16]) -> CompressedIndex
     Raises FileNotFoundError, and Unusable for a file that is damaged or of other rows.
     """
     with open(path, "rb") as file:
-        stamp = load_stamp(file)
-        if stamp.dim != vectors.shape[1] or stamp.rows > len(vectors):
-            raise Unusable(f"it is of {stamp.rows} rows of {stamp.dim} numbers; the store has {vectors.shape}")
-        if stamp.digest != _digest(vectors, stamp.rows):
-            raise Unusable("it is of other rows than the store has")
-        if stamp.head_checksum != checksum_of(file, 0, stamp.head):
-            raise Unusable("its checksum is not the recorded one")
+        stamp = checked_stamp(file, vectors)
         return CompressedIndex(_read(file, faiss.IO_FLAG_MMAP), stamp, os.fstat(file.fileno()).st_size, vectors)
 
 
 def verify(path: Path, vectors: NDArray[np.float16]) -> None:
     """Read the whole index file. Raises what `open_compressed` does, and Unusable if its lists are damaged."""
-    open_compressed(path, vectors)
     with open(path, "rb") as file:
-        stamp = load_stamp(file)
-        if stamp.codes_checksum != checksum_of(file, stamp.head, stamp_start(file)):
-            raise Unusable("the checksum of its lists is not the recorded one")
+        checked_stamp(file, vectors, whole=True)
+        _read(file, faiss.IO_FLAG_MMAP)
 
 
 def build(
@@ -155,7 +153,7 @@ def build(
 ) -> Stamp:
     """Make the index of these rows, measure it, and put it in the place of the one there was.
 
-    vectors: (n, dim) float16, n > 0, may be mapped. kind: one of KINDS. target: the recall of ten neighbours to reach,
+    vectors: (n, dim) float16, n > 1, may be mapped. kind: one of KINDS. target: the recall of ten neighbours to reach,
     in (0, 1]. lists: how many inverted lists; None: about sqrt(n). Memory: a sample of at most 64 rows a list in
     float32, and the codes. Raises Stopped.
     """
@@ -167,20 +165,11 @@ def build(
 def extend(path: Path, vectors: NDArray[np.float16], target: float, stop: threading.Event | None = None) -> Stamp:
     """Take the rows newer than the index into it, and put the result in its place. Raises Unusable, Stopped."""
     with open(path, "rb") as file:
-        stamp = load_stamp(file)
-        if stamp.head_checksum != checksum_of(file, 0, stamp.head):
-            raise Unusable("its checksum is not the recorded one")
-        if stamp.codes_checksum != checksum_of(file, stamp.head, stamp_start(file)):
-            raise Unusable("the checksum of its lists is not the recorded one")
+        stamp = checked_stamp(file, vectors, whole=True)
         index = _read(file, 0)
     if stamp.target != target:
         stamp = replace(stamp, target=target, measured=0)
     return _grow(path, index, stamp, vectors, stop)
-
-
-def number_of_lists(n_rows: int) -> int:
-    """Return the power of two nearest to sqrt(n_rows), within bounds."""
-    return int(min(max(2 ** round(np.log2(max(n_rows, 1)) / 2), FEWEST_LISTS), MOST_LISTS))
 
 
 def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, stop: threading.Event | None) -> Any:
@@ -233,7 +222,7 @@ def _grow(path: Path, index: Any, stamp: Stamp, vectors: NDArray[np.float16], st
         _go_on(stop)
         block = vectors[start : start + BLOCK_ROWS].astype(np.float32)
         index.add_with_ids(block, np.arange(start, start + len(block)))
-    stamp = replace(stamp, rows=len(vectors), digest=_digest(vectors, len(vectors)))
+    stamp = replace(stamp, rows=len(vectors), digest=digest(vectors, len(vectors)))
     if stamp.rows >= MEASURE_AGAIN * stamp.measured:
         stamp = _measured(index, stamp, vectors, stop)
     _go_on(stop)
@@ -263,7 +252,8 @@ def _measured(index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: thre
             )
             if sure >= stamp.target and work < least:
                 best, least = reached, work
-    if best is None:  # the last one looked at the most that there is
+    # The last one looked at the most that there is.
+    if best is None and reached.recall < stamp.target:
         log.warning("the index reaches a recall of %.4f, not %g: its codes are too short", reached.recall, stamp.target)
     return best or reached
 
@@ -275,18 +265,32 @@ def _nearest(
     kept = 64  # more than ten, for ties
     rows = np.full((len(sample), kept), -1)
     scores = np.full((len(sample), kept), -np.inf, np.float32)
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        _go_on(stop)
-        block = queries @ vectors[start : start + BLOCK_ROWS].astype(np.float32).T
-        mine = (sample >= start) & (sample < start + BLOCK_ROWS)
-        block[mine, sample[mine] - start] = -np.inf
+    for start, block in _scores(vectors, sample, queries, stop):
         scores = np.hstack([scores, block])
         rows = np.hstack([rows, np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)])
         top = np.argpartition(-scores, min(kept, scores.shape[1]) - 1, axis=1)[:, :kept]
         scores, rows = np.take_along_axis(scores, top, 1), np.take_along_axis(rows, top, 1)
     wanted = min(MEASURED_NEIGHBOURS, len(vectors) - 1)
-    tenth = -np.sort(-scores, axis=1)[:, max(wanted, 1) - 1]
-    return [set(r[(s >= t - SAME_SCORE) & (r >= 0)].tolist()) for r, s, t in zip(rows, scores, tenth, strict=True)]
+    least = -np.sort(-scores, axis=1)[:, max(wanted, 1) - 1] - SAME_SCORE
+    found = [set(r[(s >= t) & (r >= 0)].tolist()) for r, s, t in zip(rows, scores, least, strict=True)]
+    crowded = np.flatnonzero(scores.min(axis=1) >= least)  # so many copies of a picture that not all were kept
+    if len(crowded):
+        for start, block in _scores(vectors, sample[crowded], queries[crowded], stop):
+            for query, row in zip(*np.nonzero(block >= least[crowded, None]), strict=True):
+                found[crowded[query]].add(int(start + row))
+    return found
+
+
+def _scores(
+    vectors: NDArray[np.float16], sample: NDArray[np.int64], queries: NDArray[np.float32], stop: threading.Event | None
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the scores of the queries with the rows from a number on, a block at a time; -inf for their own rows."""
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        _go_on(stop)
+        block = queries @ vectors[start : start + BLOCK_ROWS].astype(np.float32).T
+        mine = (sample >= start) & (sample < start + BLOCK_ROWS)
+        block[mine, sample[mine] - start] = -np.inf
+        yield start, block
 
 
 def _recall(truth: set[int], found: NDArray[np.int64]) -> float:
@@ -330,20 +334,24 @@ def _go_on(stop: threading.Event | None) -> None:
 def _write(path: Path, index: Any, stamp: Stamp) -> Stamp:
     """Write the index beside its place, and move it there when it is on the disk."""
     beside = path.with_name(path.name + ".new")
-    with open(beside, "w+b") as file:
-        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
-        end = file.tell()
-        file.flush()
-        written = _read(file, faiss.IO_FLAG_MMAP)
-        lists = faiss.downcast_InvertedLists(faiss.extract_index_ivf(written).invlists)
-        head = min(lists.lists.at(i).offset for i in range(stamp.lists) if lists.lists.at(i).capacity)
-        stamp = replace(stamp, head=head, head_checksum=checksum_of(file, 0, head))
-        stamp = replace(stamp, codes_checksum=checksum_of(file, head, end))
-        file.seek(end)
-        append_stamp(file, stamp)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    try:
+        with open(beside, "w+b") as file:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+            end = file.tell()
+            file.flush()
+            written = _read(file, faiss.IO_FLAG_MMAP)
+            lists = faiss.downcast_InvertedLists(faiss.extract_index_ivf(written).invlists)
+            head = min(lists.lists.at(i).offset for i in range(stamp.lists) if lists.lists.at(i).capacity)
+            stamp = replace(stamp, head=head, head_checksum=checksum_of(file, 0, head))
+            stamp = replace(stamp, codes_checksum=checksum_of(file, head, end))
+            file.seek(end)
+            append_stamp(file, stamp)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:  # a disk that is full needs the room
+        beside.unlink(missing_ok=True)
+        raise
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -358,9 +366,3 @@ def _read(file: BinaryIO, flags: int) -> Any:
         return faiss.read_index(f"/dev/fd/{file.fileno()}", flags | faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
     except RuntimeError as error:
         raise Unusable("FAISS cannot read it") from error
-
-
-def _digest(vectors: NDArray[np.float16], n_rows: int) -> str:
-    """Return a hash of rows spread over the first n_rows."""
-    some = np.unique(np.linspace(0, max(n_rows - 1, 0), DIGEST_ROWS).astype(np.int64))
-    return hashlib.sha256(np.ascontiguousarray(vectors[some[:n_rows]], "<f2").tobytes()).hexdigest()

@@ -1,9 +1,11 @@
-"""What an index file is of: a stamp behind the FAISS index, that can be read without FAISS.
+"""What an index file is of: a stamp behind the FAISS index, that can be read and checked without FAISS.
 
 The file is the FAISS index, the stamp as JSON, and a footer: the stamp's length, its CRC-32, and a mark.
 """
 
+import hashlib
 import json
+import math
 import os
 import struct
 import zlib
@@ -12,6 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 # rabitq: one bit a dimension (https://arxiv.org/abs/2405.12497). pq: product quantization, a byte for 32 dimensions,
 # for those who have less memory. docs/design.md, "Search", compares.
 KINDS = ("rabitq", "pq")
@@ -19,7 +24,12 @@ PQ_DIMS_A_BYTE = 32
 # Vectors that are compared one by one rather than by an index: some 10 ms of one core, from memory.
 EXACT_BYTES = 128 << 20
 
+# A list for every sqrt(rows) rows: comparing a query with the centroids then costs about as much as a few lists.
+FEWEST_LISTS, MOST_LISTS = 16, 8_192
+
+FORMAT = 1
 FOOTER, MAGIC = struct.Struct("<II8s"), b"vecstore"
+DIGEST_ROWS = 16
 
 
 class Unusable(Exception):
@@ -49,21 +59,47 @@ class Stamp:
     head: int = 0
     head_checksum: int = 0
     codes_checksum: int = 0
-    format: int = 1
+    format: int = FORMAT
 
 
-def code_bytes(kind: str, dim: int) -> int:
-    """Return the bytes that an index of this kind takes for each row."""
+def index_bytes(kind: str, n_rows: int, dim: int) -> int:
+    """Return the bytes that an index of this kind takes for so many rows: codes, centroids and codebooks."""
     rotated = 1 << max(dim - 1, 0).bit_length()  # the Hadamard rotation fills up to a power of two
     # RaBitQ keeps two float32 beside its bits; every row has an int64 id.
-    return (-(-rotated // 8) + 8 if kind == "rabitq" else max(rotated // PQ_DIMS_A_BYTE, 1)) + 8
+    code = (-(-rotated // 8) + 8 if kind == "rabitq" else max(rotated // PQ_DIMS_A_BYTE, 1)) + 8
+    codebooks = 256 if kind == "pq" else 0
+    return n_rows * code + (number_of_lists(n_rows) + codebooks) * rotated * 4
+
+
+def number_of_lists(n_rows: int) -> int:
+    """Return the power of two nearest to sqrt(n_rows), within bounds."""
+    return min(max(1 << round(math.log2(max(n_rows, 1)) / 2), FEWEST_LISTS), MOST_LISTS)
 
 
 def read_stamp(path: Path) -> Stamp | None:
     """Return what an index file says it is of, None if there is no file, or none that says it."""
-    with suppress(FileNotFoundError, Unusable), open(path, "rb") as file:
+    with suppress(OSError, Unusable), open(path, "rb") as file:
         return load_stamp(file)
     return None
+
+
+def checked_stamp(file: BinaryIO, vectors: NDArray[np.float16], whole: bool = False) -> Stamp:
+    """Return the stamp of an index file that is of these rows, or of the first of them, and undamaged.
+
+    vectors: (n, dim) float16. whole: read the lists too, not only what is before them. Raises Unusable.
+    """
+    stamp = load_stamp(file)
+    if stamp.dim != vectors.shape[1] or stamp.rows > len(vectors):
+        raise Unusable(
+            f"it is of {stamp.rows} vectors of {stamp.dim} numbers; the store has {len(vectors)} of {vectors.shape[1]}"
+        )
+    if stamp.digest != digest(vectors, stamp.rows):
+        raise Unusable("it is of other vectors than the store has")
+    if stamp.head_checksum != checksum_of(file, 0, stamp.head):
+        raise Unusable("its checksum is not the recorded one")
+    if whole and stamp.codes_checksum != checksum_of(file, stamp.head, stamp_start(file)):
+        raise Unusable("the checksum of its lists is not the recorded one")
+    return stamp
 
 
 def append_stamp(file: BinaryIO, stamp: Stamp) -> None:
@@ -78,9 +114,12 @@ def load_stamp(file: BinaryIO) -> Stamp:
     file.seek(start)
     text = file.read()[: -FOOTER.size]
     try:
-        return Stamp(**json.loads(text))
+        stamp = Stamp(**json.loads(text))
     except (TypeError, ValueError) as error:
         raise Unusable("it is of another format") from error
+    if stamp.format != FORMAT:
+        raise Unusable(f"it is of format {stamp.format}; this vecstore knows {FORMAT}")
+    return stamp
 
 
 def stamp_start(file: BinaryIO) -> int:
@@ -109,3 +148,9 @@ def checksum_of(file: BinaryIO, start: int, end: int) -> int:
         checksum = zlib.crc32(block, checksum)
         start += len(block)
     return checksum
+
+
+def digest(vectors: NDArray[np.float16], n_rows: int) -> str:
+    """Return a hash of rows spread over the first n_rows."""
+    some = np.unique(np.linspace(0, max(n_rows - 1, 0), DIGEST_ROWS).astype(np.int64))
+    return hashlib.sha256(np.ascontiguousarray(vectors[some[:n_rows]], "<f2").tobytes()).hexdigest()

@@ -6,7 +6,7 @@
 import os
 import platform
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,17 @@ def paint(path: Path, seed: int, size: tuple[int, int] = (32, 24)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(colours).resize(size, Image.Resampling.NEAREST).save(path)
     return path
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let FAISS use one thread: on a busy machine its threads wait for each other longer than these tests work."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    yield
+    faiss.omp_set_num_threads(before)
 
 
 @pytest.fixture

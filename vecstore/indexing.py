@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexes.devices import Device
-from indexes.stamps import EXACT_BYTES, KINDS, Stamp, Unusable, code_bytes, read_stamp
-from vecstore.errors import BadInput
+from indexes.stamps import EXACT_BYTES, KINDS, Stamp, Unusable, checked_stamp, index_bytes, load_stamp, read_stamp
+from vecstore.errors import BadInput, Interrupted, VecstoreError
 from vecstore.vectors import ROW_DTYPE, Float16, VectorFile
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ class IndexSettings:
     def kind_for(self, n_rows: int, dim: int) -> str:
         """Return the kind of index for a store of this size: exact while that is quick, then the best that fits."""
         if self.kind != AUTO:
-            return self.kind if n_rows else EXACT
+            return self.kind if n_rows > 1 else EXACT  # there is nothing to tell apart
         if n_rows * dim * ROW_DTYPE.itemsize <= EXACT_BYTES:
             return EXACT
         for kind in KINDS:
-            if self.memory_budget is None or n_rows * code_bytes(kind, dim) <= self.memory_budget:
+            if self.memory_budget is None or index_bytes(kind, n_rows, dim) <= self.memory_budget:
                 return kind
         return EXACT
 
@@ -84,8 +84,10 @@ def open_index(path: Path | None, vectors: Float16) -> "Index":
     from indexes.compressed import open_compressed
 
     try:
-        if path is not None and path.exists():
+        if path is not None:
             return open_compressed(path, vectors)
+    except FileNotFoundError:
+        pass
     except (Unusable, OSError) as error:
         log.warning(
             "the index %s is not used: %s; every vector is compared instead, until the next add or `vecstore index` "
@@ -108,6 +110,18 @@ def is_due(path: Path, n_rows: int, dim: int, settings: IndexSettings) -> bool:
     return n_rows - stamp.rows > tail or n_rows >= OUTGROWN * stamp.trained
 
 
+def is_believed(path: Path, vectors: Float16) -> bool:
+    """Say whether there is no index file, or one that can be opened."""
+    try:
+        with open(path, "rb") as file:
+            checked_stamp(file, vectors)
+    except FileNotFoundError:
+        pass
+    except (Unusable, OSError):
+        return False
+    return True
+
+
 def bring_up_to_date(
     path: Path,
     vectors: Float16,
@@ -127,17 +141,15 @@ def bring_up_to_date(
     if kind == EXACT:
         path.unlink(missing_ok=True)
         return None
-    stamp = read_stamp(path)
-    if (
-        not rebuild
-        and stamp is not None
-        and (stamp.kind, stamp.dim) == (kind, dim)
-        and n_rows < OUTGROWN * stamp.trained
-    ):
-        try:
+    try:
+        with open(path, "rb") as file:
+            stamp = load_stamp(file)
+        if not rebuild and stamp.kind == kind and n_rows < OUTGROWN * stamp.trained:
             return compressed.extend(path, vectors, settings.target_recall, stop)
-        except Unusable as error:
-            log.warning("the index %s is made anew: %s", path, error)
+    except FileNotFoundError:
+        pass
+    except Unusable as error:
+        log.warning("the index %s is made anew: %s", path, error)
     log.info("indexing %d images (%s) ...", n_rows, kind)
     return compressed.build(path, vectors, kind, settings.target_recall, device, stop)
 
@@ -157,16 +169,22 @@ class BackgroundIndexing:
     def committed(self, n_rows: int) -> None:
         """Begin to take new rows into the index if there are enough of them and nothing is under way."""
         self._n_rows = n_rows
-        if not self._is_under_way() and self._is_due():
+        if not self._stop.is_set() and not self._is_under_way() and self._is_due():
             self._thread = threading.Thread(target=self._work, args=(n_rows,), name="indexing")
             self._thread.start()
 
     def finish(self) -> None:
-        """Wait for what is under way, and do what is due."""
+        """Wait for what is under way, and do what is due, also where the file is damaged. Raises Interrupted."""
         try:
             self._join()
-            if self._is_due():
+            if not self._stop.is_set() and (self._is_due() or self._is_damaged()):
                 self._work(self._n_rows)
+        except KeyboardInterrupt as interruption:
+            self.abandon()
+            raise Interrupted(
+                "interrupted while the index was brought up to date; every image is safe in the store, and the next "
+                "add or `vecstore index` goes on"
+            ) from interruption
         except BaseException:
             self.abandon()
             raise
@@ -182,6 +200,9 @@ class BackgroundIndexing:
     def _is_due(self) -> bool:
         return bool(self._n_rows) and is_due(self._path, self._n_rows, self._vectors.dim, self._settings)
 
+    def _is_damaged(self) -> bool:
+        return bool(self._n_rows) and not is_believed(self._path, self._vectors.read(self._n_rows))
+
     def _join(self) -> None:
         if self._thread is not None:
             self._thread.join()
@@ -193,9 +214,11 @@ class BackgroundIndexing:
             bring_up_to_date(self._path, self._vectors.read(n_rows), self._settings, self._device, self._stop)
         except Stopped:
             pass
-        except OSError as error:  # a full disk: the images are safe, and answers are right without an index
+        # A full disk, say: the images are safe, and answers are right without an index. The next run tries again.
+        except (OSError, MemoryError, VecstoreError) as error:
+            self._stop.set()
             log.warning(
                 "the index %s could not be brought up to date (%s); answers stay right, and take longer",
                 self._path,
-                error.strerror,
+                error,
             )

@@ -307,9 +307,10 @@ class Store:
         conditions = Conditions(cluster, not_cluster, path, added_after)
         with self.catalog.reading():
             vectors = self._vectors()
+            index = self._open_index(vectors, exact)  # at once: a writer may put one of newer rows in its place
             allowed = self._allowed(len(vectors), conditions)
             query, own = self._query(refs, minus)
-            found = self._open_index(vectors, exact).search(query[None], k, allowed)
+            found = index.search(query[None], k, allowed)
             hits = list(zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True))
             if own is not None and (allowed is None or allowed[own]):
                 hits = _own_first(own, hits)
@@ -408,7 +409,7 @@ class Store:
             before = self._index_settings()
             settings = replace(
                 before,
-                kind=kind or before.kind,
+                kind=before.kind if kind is None else kind,
                 target_recall=before.target_recall if target_recall is None else target_recall,
                 memory_budget=before.memory_budget if memory_budget is None else memory_budget or None,
             )
@@ -577,8 +578,11 @@ class Store:
         if exact:
             return indexing.open_index(None, vectors)
         path = self.path / INDEX
-        state = path.stat() if path.exists() else None
-        key = (len(vectors), state and (state.st_ino, state.st_mtime_ns))
+        try:
+            state = path.stat()
+            key = (len(vectors), state.st_ino, state.st_mtime_ns)
+        except FileNotFoundError:
+            key = (len(vectors), 0, 0)
         if self._opened is None or self._opened[0] != key:
             self._opened = key, indexing.open_index(path, vectors)
         return self._opened[1]
@@ -854,7 +858,9 @@ def _require_bounds(k: int, min_score: float | None = None) -> None:
 def _own_first(own: int, hits: list[tuple[int, float]]) -> list[tuple[int, float]]:
     """Put the image that was asked for before others with the very same vector, which tie with it."""
     others = [(row, score) for row, score in hits if row != own]
-    return [(own, hits[0][1]), *others][: len(hits)]
+    # Of more copies than k, or through a damaged index, it may not be among those that were found.
+    score = hits[0][1] if len(others) < len(hits) else 1.0
+    return [(own, score), *others][: len(hits)]
 
 
 def _unit(vector: Float32) -> Float32:
