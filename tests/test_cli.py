@@ -153,6 +153,57 @@ def test_info_is_a_field_a_line(filled: Vecstore, tmp_path: Path) -> None:
     ]
 
 
+def fields(printed: str) -> dict[str, str]:
+    return dict(line.split(maxsplit=1) for line in printed.splitlines())
+
+
+def test_an_index_says_what_it_is_a_field_a_line(filled: Vecstore) -> None:
+    exit_code, stdout, stderr = outcome(filled("index"))
+    assert (exit_code, {**fields(stdout), "query_ms": "#", "seconds": "#"}, stderr) == (
+        0,
+        {
+            "index": "exact",
+            "rows": "10",
+            "recall": "1.0000",
+            "target_recall": "0.9900",
+            "index_bytes": "0",
+            "query_ms": "#",
+            "seconds": "#",
+        },
+        "",
+    )
+
+
+def test_what_is_said_of_the_index_holds_from_then_on(filled: Vecstore, pictures: Path, tmp_path: Path) -> None:
+    said = filled("index", "--kind", "rabitq", "--target-recall", 0.5)
+    found = fields(said.stdout)
+    assert (said.exit_code, found["index"], found["rows"], found["target_recall"]) == (0, "rabitq", "10", "0.5000")
+    assert int(found["index_bytes"]) == (tmp_path / "store/index.faiss").stat().st_size
+    assert fields(filled("info").stdout)["index"] == "rabitq"
+    assert fields(filled("index", "--rebuild").stdout)["target_recall"] == "0.5000"
+    assert fields(filled("index", "--kind", "auto", "--memory-budget", 100).stdout)["index"] == "exact"
+    assert not (tmp_path / "store/index.faiss").exists()
+
+
+def test_a_damaged_index_is_one_line_on_stderr_and_no_wrong_answer(filled: Vecstore, tmp_path: Path) -> None:
+    expected = filled("similar", "@4", "-k", 3).stdout
+    filled("index", "--kind", "rabitq")
+    (tmp_path / "store/index.faiss").write_bytes(b"damaged")
+    asked = run_program("similar", "@4", "-k", "3", "--store", tmp_path / "store")
+    assert (asked.returncode, asked.stdout, asked.stderr) == (
+        0,
+        expected,
+        f"the index {tmp_path}/store/index.faiss is not used: its end is missing; every vector is compared instead, "
+        "until the next add or `vecstore index` makes it anew\n",
+    )
+    mended = run_program("index", "--store", tmp_path / "store")
+    assert (mended.returncode, mended.stderr) == (
+        0,
+        f"the index {tmp_path}/store/index.faiss is made anew: its end is missing\n",
+    )
+    assert run_program("similar", "@4", "-k", "3", "--store", tmp_path / "store").stderr == ""
+
+
 def test_the_version_is_printed(vecstore_: Vecstore) -> None:
     assert outcome(vecstore_("--version")) == (0, f"vecstore {vecstore.__version__}\n", "")
 
@@ -205,6 +256,28 @@ def test_more_clusters_than_images_are_wrong_use(filled: Vecstore) -> None:
     assert outcome(filled("cluster", "-k", 11)) == (2, "", expected)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--kind", "hnsw", "no kind of index is called 'hnsw'; choose auto, exact, rabitq or pq"),
+        ("--target-recall", "0", "the target recall is 0.0; it must be above 0 and at most 1"),
+        ("--target-recall", "nan", "the target recall is nan; it must be above 0 and at most 1"),
+    ],
+)
+def test_an_index_that_there_is_not_is_wrong_use(option: str, value: str, message: str, filled: Vecstore) -> None:
+    assert outcome(filled("index", option, value)) == (2, "", f"Error: {message}\n")
+
+
+def test_an_index_that_finds_no_room_is_an_error(filled: Vecstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    from indexes import compressed
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(compressed, "_write", full)
+    assert outcome(filled("index", "--kind", "rabitq")) == (1, "", "Error: No space left on device\n")
+
+
 def test_an_id_that_is_not_there_is_an_error(filled: Vecstore, tmp_path: Path) -> None:
     expected = (
         f"Error: no image @99 in the store {tmp_path}/store; its ids are below 10, less those of removed images\n"
@@ -234,7 +307,7 @@ def test_clusters_that_were_never_made_are_an_error(
     "arguments",
     [
         *[("similar", "@0"), ("remove", "@0"), ("failures",), ("cluster", "-k", "2")],
-        *[("clusters",), ("members", "0"), ("which", "@0"), ("info",)],
+        *[("clusters",), ("members", "0"), ("which", "@0"), ("index",), ("info",)],
         *[("similar", "--all"), ("duplicates",), ("outliers",)],
     ],
 )
@@ -284,7 +357,15 @@ def test_a_damaged_store_needs_attention(filled: Vecstore, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "arguments", [("nonsense",), ("similar",), ("similar", "@0", "-k", "0"), ("cluster",), ("members", "x")]
+    "arguments",
+    [
+        ("nonsense",),
+        ("similar",),
+        ("similar", "@0", "-k", "0"),
+        ("cluster",),
+        ("members", "x"),
+        ("index", "--memory-budget", "-1"),
+    ],
 )
 def test_what_cannot_be_parsed_is_wrong_use(arguments: tuple[str, ...], filled: Vecstore) -> None:
     result = filled(*arguments)
@@ -315,7 +396,11 @@ KEYS = {
     ("clusters",): {"cluster", "name", "size", "cohesion", "representative"},
     ("members", "0"): {"id", "path", "distance"},
     ("which", "@0", "@1"): {"path", "id", "cluster", "distance"},
-    ("info",): {"images", "paths", "dim", "embedder", "index", "recall", "clusters", "drift", "bytes"},
+    ("index",): {"index", "rows", "recall", "target_recall", "index_bytes", "query_ms", "seconds"},
+    ("info",): {
+        *{"images", "paths", "dim", "embedder", "index", "recall", "index_bytes", "query_ms", "clusters", "drift"},
+        "bytes",
+    },
 }
 
 

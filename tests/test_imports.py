@@ -60,6 +60,13 @@ def test_adding_what_is_known_loads_neither_network_nor_index(store: Path) -> No
     assert found & {"torch", "torchvision", "onnxruntime", "onnx", "faiss"} == set()
 
 
+def test_adding_what_is_known_to_a_store_with_an_index_loads_no_index(store: Path) -> None:
+    assert run_program("index", "--kind", "rabitq", "--store", store).returncode == 0
+    found = loaded("add", store.parent / "pictures", "--store", store)
+    assert run_program("index", "--kind", "auto", "--store", store).returncode == 0
+    assert found & {"torch", "torchvision", "onnxruntime", "onnx", "faiss"} == set()
+
+
 @pytest.mark.parametrize("arguments", [("members", "0"), ("which", "@0"), ("failures",), ("remove", "@5")])
 def test_what_the_catalog_knows_needs_neither_network_nor_index(arguments: tuple[str, ...], store: Path) -> None:
     found = loaded(*arguments, "--store", store)
