@@ -157,7 +157,8 @@ def test_copies_of_one_picture_are_as_good_as_each_other(
     copied = rows.copy()
     copied[::4] = rows[0]
     stamp = build(tmp_path / "index.faiss", copied, "rabitq", 0.9, CPU)
-    assert (stamp.recall > 0.9, caplog.records) == (True, [])
+    # Ten of a thousand copies are found by looking at a few of them, not at those that were met first.
+    assert (stamp.recall > 0.9, stamp.candidates <= 100, caplog.records) == (True, True, [])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -180,7 +181,12 @@ def test_an_index_takes_no_more_than_was_reckoned(made: dict[str, bytes], kind: 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_as_many_as_asked_for_are_found_where_they_are(
-    made: dict[str, bytes], kind: str, rows: Float16, queries: Float32, tmp_path: Path
+    made: dict[str, bytes],
+    kind: str,
+    rows: Float16,
+    queries: Float32,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (tmp_path / "index.faiss").write_bytes(made[kind])
     index = open_compressed(tmp_path / "index.faiss", rows)
@@ -193,6 +199,7 @@ def test_as_many_as_asked_for_are_found_where_they_are(
             assert found.shape == (20, min(k, n_allowed))
             assert allowed[found].all()
             assert all(len(set(one)) == len(one) for one in found.tolist())
+    assert caplog.records == []  # it did not give up
 
 
 def test_recall_under_a_filter_is_what_was_measured(path: Path, rows: Float16, queries: Float32) -> None:
@@ -202,7 +209,7 @@ def test_recall_under_a_filter_is_what_was_measured(path: Path, rows: Float16, q
         assert recall(index, queries, allowed=allowed) >= 0.95
 
 
-def test_rows_that_all_lie_elsewhere_are_found(path: Path, rows: Float16) -> None:
+def test_rows_that_all_lie_elsewhere_are_found(path: Path, rows: Float16, caplog: pytest.LogCaptureFixture) -> None:
     groups = groups_of(N_ROWS, seed=0)
     index = open_compressed(path, rows)
     for group in range(0, N_GROUPS, 8):
@@ -211,6 +218,7 @@ def test_rows_that_all_lie_elsewhere_are_found(path: Path, rows: Float16) -> Non
         found = index.search(query, 10, allowed).rows
         assert (found.shape, allowed[found].all()) == ((5, 10), True)
         assert recall(index, query, allowed=allowed) >= 0.9
+    assert caplog.records == []  # it did not give up
 
 
 def test_few_rows_are_compared_one_by_one(
