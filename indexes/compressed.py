@@ -10,6 +10,7 @@ with it, `open_compressed` refuses it and it is made again; and what it answers 
 """
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -49,8 +50,7 @@ CANDIDATES = (20, 50, 100, 200, 400, 800)
 CODES_A_CANDIDATE = 50
 # With fewer rows to each candidate than that, going through the index saves nothing.
 ROWS_A_CANDIDATE = 4
-# Where few rows may be found they lie farther from the query, and their codes tell them apart less well: so many times
-# the candidates at most.
+# Where few of the nearest rows may be found, so many times the candidates at most.
 MOST_SCARCE = 4
 SAME_SCORE = 1e-6
 # Measured again when the index has grown by half since: the answers' recall changes slowly.
@@ -83,16 +83,21 @@ class CompressedIndex:
         older, newer = (None, None) if allowed is None else (allowed[:n_rows], allowed[n_rows:])
         n_indexed = n_rows if older is None else int(np.count_nonzero(older))
         n_found = min(k, n_allowed)
-        scarce = min(round(n_rows / max(n_indexed, 1)), MOST_SCARCE)
-        wanted = min(scarce * self.stamp.candidates * -(-n_found // MEASURED_NEIGHBOURS), n_indexed)
+        wanted = min(self.stamp.candidates * -(-n_found // MEASURED_NEIGHBOURS), n_indexed)
         few = allowed is not None and n_allowed * self.vectors[:1].nbytes <= EXACT_BYTES
         # Where a good part of the rows would be candidates, or few may be found at all, comparing them all is quicker.
         if self._is_damaged or few or not n_found or wanted * ROWS_A_CANDIDATE > n_indexed:
             return self._exact.search(queries, k, allowed)
         try:
-            # The fewer rows may be found, the more lists it takes to come by as many of them.
-            probes = -(-scarce * self.stamp.probes * n_rows // max(n_indexed, 1))
-            candidates = self._candidates(queries, wanted, probes, older)
+            if older is None or not wanted:
+                candidates = self._candidates(queries, wanted, self.stamp.probes, None)
+            else:
+                # The fewer of a query's nearest rows may be found, the more lists it takes to come by those that may,
+                # and the farther they lie; codes tell far rows apart less well.
+                share = min(n_indexed / n_rows, self._least_share(queries, older))
+                probes = self.stamp.lists if not share else math.ceil(self.stamp.probes / share)
+                wanted = min(MOST_SCARCE * wanted if share < 1 / MOST_SCARCE else math.ceil(wanted / share), n_indexed)
+                candidates = self._candidates(queries, wanted, probes, older)
         except Unusable as error:
             self._is_damaged = True
             log.warning("the index is not used: %s; every vector is compared instead; `vecstore index` mends it", error)
@@ -100,6 +105,11 @@ class CompressedIndex:
         tail = self._tail.search(queries, k, newer).rows + n_rows
         rows = np.hstack([candidates, tail])
         return gathered([ranked(self.vectors, r, q, k) for r, q in zip(rows, queries, strict=True)], n_found)
+
+    def _least_share(self, queries: NDArray[np.float32], allowed: NDArray[np.bool_]) -> float:
+        """Return the part of a query's nearest rows that may be found, for the query of which it is the least."""
+        nearest = self._candidates(queries, min(self.stamp.candidates, self.stamp.rows), self.stamp.probes, None)
+        return float(allowed[nearest].mean(axis=1).min())
 
     def _candidates(
         self, queries: NDArray[np.float32], wanted: int, probes: int, allowed: NDArray[np.bool_] | None
