@@ -52,3 +52,4 @@ WeightsFile = Annotated[
 ]
 Count = Annotated[int, typer.Option("-k", help="How many to print.", min=1)]
 CountOrAll = Annotated[int | None, typer.Option("-k", help="How many to print.", min=1, show_default="all")]
+Seed = Annotated[int, typer.Option("--seed", help="Where all randomness comes from.", min=0)]

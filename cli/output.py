@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from vecstore.paths import shown
 
 if TYPE_CHECKING:
+    from vecstore.clustering import ClusterProgress
     from vecstore.ingest import Progress
 
-PATH_FIELDS = ("path", "representative", "store")
+PATH_FIELDS = ("path", "representative", "store", "file", "folder", "name", "label", "stands_for")
 
 
 def as_object(result: Any, **more: Any) -> None:
@@ -91,15 +92,22 @@ def progress_bar(quiet: bool) -> Iterator["Callable[[Progress], None] | None"]:
 
 
 @contextmanager
-def working(what: str, quiet: bool) -> Iterator[None]:
-    """Show that something is being done whose end cannot be told, only on a terminal."""
+def working(what: str, quiet: bool) -> Iterator["Callable[[ClusterProgress], None] | None"]:
+    """Show that something of unknown length is being done, only on a terminal; yield what to tell of a k-means."""
     if quiet or not sys.stderr.isatty():
-        yield
+        yield None
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(f"{what} ..."):
-        yield
+    with Console(stderr=True).status(f"{what} ...") as status:
+
+        def report(progress: "ClusterProgress") -> None:
+            status.update(
+                f"{what}: run {progress.run}, iteration {progress.iteration} of {progress.iterations}, "
+                f"objective {progress.objective:.4f}, imbalance {progress.imbalance:.2f}"
+            )
+
+        yield report
 
 
 def _table(results: Sequence[Any], columns: Sequence[str]) -> None:
@@ -120,6 +128,8 @@ def _cell(result: Any, column: str) -> str:
     value = getattr(result, column)
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if column in ("id", "query", "representative_id"):
         return f"@{value}"
     if column in PATH_FIELDS:

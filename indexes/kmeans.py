@@ -1,8 +1,10 @@
 """K-means by FAISS: train on rows, assign rows. On every GPU where there are some, else on the CPU."""
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+import mmap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import faiss
 import numpy as np
@@ -31,6 +33,12 @@ WORK_BUDGET = 1e11
 READING = 20
 # Two runs have met the same optimum when their objectives differ by less than this part.
 SAME_OBJECTIVE = 1e-6
+# Multiplications between two reports of a run's state, about a second's worth on two cores: a run is cut into calls of
+# FAISS of so many. A number of seconds would do as well, as the cuts do not change the result.
+STEP_WORK = 5e10
+
+# Where the first centroids are drawn: rows at random, or rows far from those drawn before.
+INITS = {"random": faiss.ClusteringInitMethod_RANDOM, "kmeans++": faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS}
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,36 @@ class KMeansOptions:
     """seed: all randomness comes from it. iterations: at the most, of each run. restarts: runs; None: as many as pay.
 
     spherical: centroids are scaled to length 1 after each iteration, so that the nearest is the most cosine-similar.
+    init: "random" or "kmeans++".
     """
 
     seed: int = 0
     iterations: int = 25
     restarts: int | None = None
     spherical: bool = False
+    init: str = "random"
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a training is; one that is given its state goes on from there, to the same result.
+
+    run: the one under way, from 1. iteration: how many it has made. centroids: (k, dim) float32, where they are now.
+    objective, imbalance: of the last iteration; an imbalance of 1 means clusters of equal size. best, least, met: the
+    best run so far, None before the first has ended; its objective; and how many runs have ended with that.
+    """
+
+    run: int
+    iteration: int
+    centroids: NDArray[np.float32]
+    objective: float
+    imbalance: float
+    best: NDArray[np.float32] | None
+    least: float
+    met: int
+
+
+Watch = Callable[[State], None]
 
 
 @dataclass(frozen=True)
@@ -68,11 +100,22 @@ class Assignment:
         return float(np.sum(np.square(self.distances, dtype=np.float64)))
 
 
-def train(rows: NDArray[np.float32], k: int, options: KMeansOptions, device: Device) -> Training:
+def train(
+    rows: NDArray[np.float32],
+    k: int,
+    options: KMeansOptions,
+    device: Device,
+    *,
+    start: NDArray[np.float32] | None = None,
+    resume: State | None = None,
+    watch: Watch | None = None,
+) -> Training:
     """Return the best of several k-means runs: the one with the least sum of squared distances over `rows`.
 
-    rows: (n, dim) float32, n >= k. On a CPU the result depends on rows, k and options alone.
-    Raises BadInput on k < 1, k > n, or a wrong shape or type.
+    rows: (n, dim) float32, n >= k. start: (k, dim) float32 centroids to begin with; there is one run then.
+    resume: the state of a training of the same rows, k, options and start, to go on from. watch: told the state every
+    now and then, at the latest when a run has ended. On a CPU the result depends on rows, k, options and start alone.
+    Raises BadInput on k < 1, k > n, an unknown init, or a wrong shape or type.
     """
     if rows.ndim != 2 or rows.dtype != np.float32:
         raise BadInput(f"rows are {rows.dtype} of shape {rows.shape}; (n, dim) float32 is wanted")
@@ -80,27 +123,50 @@ def train(rows: NDArray[np.float32], k: int, options: KMeansOptions, device: Dev
         raise BadInput(f"k is {k}; it must be from 1 to the number of rows, {len(rows)}")
     if options.restarts is not None and options.restarts < 1:
         raise BadInput(f"the number of restarts is {options.restarts}; it must be at least 1")
-    most = options.restarts or _affordable_runs(rows, k, options)
-    seeds = np.random.default_rng(options.seed)
-    best, least, met = np.empty((k, rows.shape[1]), np.float32), np.inf, 0
-    for runs in range(1, most + 1):
-        centroids = _train_once(rows, k, int(seeds.integers(2**31)), options, device)
+    if options.init not in INITS:
+        raise BadInput(f"no start of k-means is called {options.init!r}; choose one of {', '.join(INITS)}")
+    if start is not None and start.shape != (k, rows.shape[1]):
+        raise BadInput(f"the centroids to begin with have the shape {start.shape}; ({k}, {rows.shape[1]}) is wanted")
+    most = 1 if start is not None else options.restarts or _affordable_runs(rows, k, options)
+    seeds = np.random.default_rng(options.seed).integers(2**31, size=most).tolist()
+    state = resume or State(1, 0, np.empty((0, rows.shape[1]), np.float32), np.inf, 1.0, None, np.inf, 0)
+    while not _is_enough(state, most, options):
+        centroids = _train_once(rows, k, seeds[state.run - 1], options, device, start, state, watch)
         objective = assign(rows, centroids, device).objective
-        if objective < least * (1 - SAME_OBJECTIVE):
+        best, least, met = state.best, state.least, state.met
+        if best is None or objective < least * (1 - SAME_OBJECTIVE):
             best, least, met = centroids, objective, 1
         elif objective <= least * (1 + SAME_OBJECTIVE):
             met += 1
-        if options.restarts is None and met >= MEETINGS and runs >= LEAST_RUNS:
-            break
-    log.info("k-means on %s: k %d, %d rows, %d runs, objective %.6g", device, k, len(rows), runs, least)
-    return Training(best, least, runs)
+        state = State(state.run + 1, 0, centroids[:0], objective, state.imbalance, best, least, met)
+        if watch:
+            watch(state)
+    runs, best = state.run - 1, state.best
+    if best is None:
+        raise ValueError("a training makes at least one run")
+    log.info("k-means on %s: k %d, %d rows, %d runs, objective %.6g", device, k, len(rows), runs, state.least)
+    return Training(best, state.least, runs)
+
+
+def _is_enough(state: State, most: int, options: KMeansOptions) -> bool:
+    if state.iteration:  # in the middle of a run
+        return False
+    enough = options.restarts is None and state.met >= MEETINGS and state.run > LEAST_RUNS
+    return state.run > most or enough
 
 
 def assign(rows: NDArray[np.float32], centroids: NDArray[np.float32], device: Device) -> Assignment:
     """Return each row's nearest centroid. rows: (n, dim) float32, centroids: (k, dim) float32."""
+    return _assign(rows, _index_of(centroids, device))
+
+
+def _index_of(centroids: NDArray[np.float32], device: Device) -> Any:
     flat = faiss.IndexFlatL2(centroids.shape[1])
     flat.add(centroids)
-    index = faiss.index_cpu_to_all_gpus(flat) if faiss_gpus(device) else flat
+    return faiss.index_cpu_to_all_gpus(flat) if faiss_gpus(device) else flat
+
+
+def _assign(rows: NDArray[np.float32], index: Any) -> Assignment:
     squared, labels = index.search(rows, 1)
     # FAISS works out |x|^2 - 2xy + |y|^2, which rounding can take below zero.
     return Assignment(labels[:, 0], np.sqrt(squared[:, 0].clip(0)))
@@ -109,10 +175,29 @@ def assign(rows: NDArray[np.float32], centroids: NDArray[np.float32], device: De
 def assign_blocks(
     vectors: NDArray[np.float16], rows: NDArray[np.int64], centroids: NDArray[np.float32], device: Device
 ) -> Iterator[tuple[NDArray[np.int64], Assignment]]:
-    """Yield (row numbers, their assignment) for `rows` of the mapped vectors, a block at a time."""
+    """Yield (row numbers, their assignment) for `rows` of the mapped vectors, a block at a time.
+
+    Memory is that of a block, also of the map's: its pages are let go of.
+    """
+    index = _index_of(centroids, device)
     for start in range(0, len(rows), BLOCK_ROWS):
         block = rows[start : start + BLOCK_ROWS]
-        yield block, assign(vectors[block].astype(np.float32), centroids, device)
+        yield block, _assign(as_float32(vectors, block), index)
+
+
+def as_float32(vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return rows of the mapped vectors in float32, (n, dim), and let go of the map's pages. rows: ascending."""
+    converted = np.empty((len(rows), vectors.shape[1]), np.float32)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = rows[start : start + BLOCK_ROWS]
+        if len(block) and block[-1] - block[0] == len(block) - 1:  # no gaps: no copy in between
+            converted[start : start + BLOCK_ROWS] = vectors[block[0] : block[-1] + 1]
+        else:
+            converted[start : start + BLOCK_ROWS] = vectors[block]
+        # A page once read counts as this process's memory as long as it is mapped, up to the whole file.
+        if isinstance(vectors.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            vectors.base.madvise(mmap.MADV_DONTNEED)
+    return converted
 
 
 def sample_rows(rows: NDArray[np.int64], k: int, seed: int) -> NDArray[np.int64]:
@@ -124,22 +209,46 @@ def sample_rows(rows: NDArray[np.int64], k: int, seed: int) -> NDArray[np.int64]
 
 
 def _train_once(
-    rows: NDArray[np.float32], k: int, seed: int, options: KMeansOptions, device: Device
+    rows: NDArray[np.float32],
+    k: int,
+    seed: int,
+    options: KMeansOptions,
+    device: Device,
+    start: NDArray[np.float32] | None,
+    state: State,
+    watch: Watch | None,
 ) -> NDArray[np.float32]:
+    """Make one run, or what is left of it from `state` on, and return its centroids."""
     kmeans = faiss.Kmeans(
         rows.shape[1],
         k,
-        niter=options.iterations,
         seed=seed,
         spherical=options.spherical,
+        init_method=INITS[options.init],
         # Ours to bound and to check: FAISS would sample in silence, or warn on stderr.
         max_points_per_centroid=len(rows),
         min_points_per_centroid=1,
         # True means every GPU; a number n means n of them, but 1 == True: never pass the count.
         gpu=faiss_gpus(device) > 0,
     )
-    kmeans.train(rows)
-    return np.asarray(kmeans.centroids, np.float32)
+    step = int(max(1, STEP_WORK // (rows.size * (k + READING))))
+    while state.iteration < options.iterations:
+        kmeans.cp.niter = min(step, options.iterations - state.iteration)
+        kmeans.train(rows, init_centroids=state.centroids if state.iteration else start)
+        kmeans.cp.check_input_data_for_NaNs = False  # they have been checked
+        made, last = len(kmeans.iteration_stats), kmeans.iteration_stats[-1]
+        # FAISS stops where an iteration gains nothing; the same where that is the first one of a call.
+        ended = made < kmeans.cp.niter or (state.iteration > 0 and last["obj"] == state.objective)
+        state = replace(
+            state,
+            iteration=options.iterations if ended else state.iteration + made,
+            centroids=np.asarray(kmeans.centroids, np.float32),
+            objective=float(last["obj"]),
+            imbalance=float(last["imbalance_factor"]),
+        )
+        if watch and state.iteration < options.iterations:
+            watch(state)
+    return state.centroids
 
 
 def _affordable_runs(rows: NDArray[np.float32], k: int, options: KMeansOptions) -> int:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from vecstore import catalog as catalog_module
 from vecstore.catalog import Catalog, FileStamp, KnownPath, NewImage, holds_store
 from vecstore.errors import NotFound, StoreDamaged, VecstoreError
+from vecstore.results import Clustering
 from vecstore.selecting import Conditions, allowed_rows
 
 
@@ -28,6 +29,13 @@ def add(catalog: Catalog, row: int, *paths: bytes) -> None:
         catalog.insert_image(row, NewImage(bytes([row]) * 32, 4, 3))
         for path in paths:
             catalog.place(FileStamp(path, 10, 20), row)
+
+
+def made_of(k: int) -> Clustering:
+    """The record of a first clustering into k clusters."""
+    figures = {"rows": 0, "objective": 0.0, "seconds": 0.0, "device": "cpu", "restarts": 1, "trained_on": 0}
+    changes = {"previous": None, "kept": 0, "split": 0, "merged": 0, "born": k, "gone": 0, "moved": 0}
+    return Clustering(clustering=1, k=k, created="then", current=True, k_reason=None, **figures, **changes)  # type: ignore[arg-type]
 
 
 def dump(path: Path) -> list[str]:
@@ -98,6 +106,24 @@ def test_an_upgrade_keeps_what_is_there_and_stamps_the_new_version(
     found = dump(catalog.path)
     stamped = f"version {len(catalog_module.MIGRATIONS)}"
     assert (catalog.known_path(b"/a.png"), table in found, found[-1]) == (KnownPath(0, 10, 20), True, stamped)
+
+
+def test_a_store_of_the_first_format_keeps_its_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = catalog_module.MIGRATIONS
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", newest[:1])
+    old = Catalog.create(tmp_path / "old.sqlite", "an embedder")
+    add(old, 0, b"/a.png")
+    with old.writing() as db:
+        for number in (1, 2):
+            db.execute("insert into clusterings values (?, 'then', 2, 1, 0, 0, 'cpu', 1, 1, '{}', 1, x'')", [number])
+            db.executemany("insert into clusters values (?, ?, ?, null)", [(number, 0, 1), (number, 1, 0)])
+            db.execute("insert into memberships values (?, 0, 1, 0.5)", [number])
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", newest)
+    old.migrate()
+    runs = [(run.clustering, run.current, run.born, run.previous) for run in old.clusterings()]
+    assert runs == [(1, False, 2, None), (2, True, 2, None)]
+    assert (old.cluster_of(0), old.centroids(2), old.next_cluster()) == ((1, 0.5), (b"", [1, 0]), 2)
+    old.close()
 
 
 @pytest.mark.parametrize(("step", "error"), [(broken, VecstoreError), (interrupted, KeyboardInterrupt)])
@@ -318,10 +344,8 @@ def test_a_failure_stands_only_for_the_state_it_happened_in(stamp: FileStamp, ex
 
 
 def test_an_unknown_cluster_is_refused_with_those_that_there_are(catalog: Catalog) -> None:
-    from vecstore.results import Clustering
-
     with catalog.writing():
-        catalog.insert_clustering(Clustering(1, 3, 0, 0.0, 0.0, "cpu", 1, 0), {}, 0, b"", [4, 0, 2])
+        catalog.insert_clustering(made_of(3), {}, 0, b"", [4, 0, 2])
     with pytest.raises(NotFound, match="^no cluster 1 in the current clustering; there are 0, 2, 4$"):
         catalog.require_cluster(1, 1)
 

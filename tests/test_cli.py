@@ -119,7 +119,8 @@ def test_clusters_members_and_which_agree_line_by_line(clustered: Vecstore, tmp_
     with Store.open(tmp_path / "store") as store:
         expected = (
             [
-                f"{c.cluster}\t{c.size}\t{c.cohesion:.4f}\t-\t@{c.representative_id}\t{c.representative}"
+                f"{c.cluster}\t{c.size}\t{c.cohesion:.4f}\t{c.separation:.4f}\t{c.nearest}\t-\t-"
+                f"\t@{c.representative_id}\t{c.representative}"
                 for c in store.clusters()
             ],
             [f"@{m.id}\t{m.distance:.4f}\t{m.path}" for m in store.members(1)],
@@ -150,6 +151,7 @@ def test_info_is_a_field_a_line(filled: Vecstore, tmp_path: Path) -> None:
         ["index_bytes", "0"],
         ["clusters", "-"],
         ["drift", "-"],
+        ["recluster", "no"],
     ]
 
 

@@ -589,6 +589,7 @@ def test_info_says_what_the_store_is(clustered: Store, pictures: Path) -> None:
         "query_ms": None,
         "clusters": 3,
         "drift": None,
+        "recluster": False,
         "bytes": n_bytes,
         "created": None,
     }

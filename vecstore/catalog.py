@@ -57,6 +57,21 @@ class KnownPath:
         return (self.size, self.mtime_ns) == (stamp.size, stamp.mtime_ns)
 
 
+@dataclass(frozen=True)
+class ClusterSize:
+    """What the living members of one cluster come to. size: how many. squared: their mean squared distance.
+
+    then, since: the mean distance of those that were clustered, and of those added since; None where there are none.
+    """
+
+    cluster: int
+    name: str | None
+    size: int
+    squared: float | None
+    then: float | None
+    since: float | None
+
+
 def m001_the_store(db: sqlite3.Connection) -> None:
     db.execute("""
         create table store (
@@ -167,16 +182,47 @@ def m003_removed_images(db: sqlite3.Connection) -> None:
         end""")
 
 
+def m004_clusters_live_on(db: sqlite3.Connection) -> None:
+    # Which clustering answers. It used to be the last one; now one can go back to an earlier one.
+    db.execute("alter table store add column clustering integer references clusterings")
+    db.execute("update store set clustering = (select max(id) from clusterings)")
+    # What is the same in every clustering that has the cluster. An id stays here for good, so it is never given again.
+    db.execute("""
+        create table identities (
+            cluster integer primary key,
+            born    integer not null references clusterings,
+            name    text
+        )""")
+    db.execute("insert into identities select cluster, min(clustering), null from clusters group by cluster")
+    # SQLite before 3.35 cannot drop a column; nothing could set the names that were in this one.
+    db.execute("""
+        create table renewed (
+            clustering integer not null references clusterings,
+            cluster    integer not null references identities,
+            position   integer not null,
+            primary key (clustering, cluster)
+        ) without rowid""")
+    db.execute("insert into renewed select clustering, cluster, position from clusters")
+    db.execute("drop table clusters")
+    db.execute("alter table renewed rename to clusters")
+    # What became of the clusters of the clustering before. Until now each one numbered its clusters anew.
+    db.execute("alter table clusterings add column previous integer references clusterings")
+    for counted in ("kept", "split", "merged", "born", "gone", "moved"):
+        db.execute(f"alter table clusterings add column {counted} integer not null default 0")
+    db.execute("update clusterings set born = k")
+
+
 MIGRATIONS = (
     m001_the_store,
     m002_index_settings,
     m003_removed_images,
+    m004_clusters_live_on,
 )  # append only; a store's position in it is `pragma user_version`
 
 # The path shown for an image that has several: the first in byte order, so that it is the same every time.
 FIRST_PATH = "(select min(paths.path) from paths where paths.row = {row})"
 ALIVE = "exists (select 1 from paths where paths.row = {row})"
-CURRENT = "(select max(id) from clusterings)"
+CURRENT = "(select clustering from store)"
 
 
 def holds_store(path: Path) -> bool:
@@ -475,12 +521,12 @@ class Catalog:
             """
             insert into clusterings
             values (
-                :id, :now, :k, :rows, :objective, :seconds, :device, :restarts, :trained_on,
-                :options, :horizon, :centroids
+                :id, :created, :k, :rows, :objective, :seconds, :device, :restarts, :trained_on,
+                :options, :horizon, :centroids, :previous, :kept, :split, :merged, :born, :gone, :moved
             )""",
             {
                 "id": run.clustering,
-                "now": _now(),
+                "created": run.created,
                 "k": run.k,
                 "rows": run.rows,
                 "objective": run.objective,
@@ -491,10 +537,19 @@ class Catalog:
                 "options": json.dumps(options),
                 "horizon": horizon,
                 "centroids": centroids,
+                "previous": run.previous,
+                "kept": run.kept,
+                "split": run.split,
+                "merged": run.merged,
+                "born": run.born,
+                "gone": run.gone,
+                "moved": run.moved,
             },
         )
+        identities = ((cluster, run.clustering) for cluster in cluster_ids)
+        self.db.executemany("insert or ignore into identities (cluster, born) values (?, ?)", identities)
         clusters = ((run.clustering, cluster, position) for position, cluster in enumerate(cluster_ids))
-        self.db.executemany("insert into clusters (clustering, cluster, position) values (?, ?, ?)", clusters)
+        self.db.executemany("insert into clusters values (?, ?, ?)", clusters)
 
     def insert_memberships(self, clustering: int, memberships: Iterable[tuple[int, int, float]]) -> None:
         """Record (row, cluster, distance) of a clustering."""
@@ -504,9 +559,34 @@ class Catalog:
     def next_clustering(self) -> int:
         return int(self._value("select coalesce(max(id), 0) + 1 from clusterings"))
 
+    def next_cluster(self) -> int:
+        """Return the first cluster id that was never given."""
+        return int(self._value("select coalesce(max(cluster), -1) + 1 from identities"))
+
     def current_clustering(self) -> int | None:
         found = self._value(f"select {CURRENT}")
         return None if found is None else int(found)
+
+    def make_current(self, clustering: int) -> None:
+        """Let this clustering answer from now on."""
+        self.db.execute("update store set clustering = :id", {"id": clustering})
+
+    def clusterings(self) -> list[Clustering]:
+        """Return all k-means runs, the first first."""
+        fields = (
+            *("k", "rows", "objective", "seconds", "device", "restarts", "trained_on", "previous"),
+            *("kept", "split", "merged", "born", "gone", "moved", "created"),
+        )
+        query = f"select id, id is {CURRENT}, options, {', '.join(fields)} from clusterings order by id"
+        return [
+            Clustering(
+                clustering=number,
+                current=bool(now),
+                k_reason=json.loads(asked).get("k_reason"),
+                **dict(zip(fields, values, strict=True)),
+            )
+            for number, now, asked, *values in self.db.execute(query).fetchall()
+        ]
 
     def centroids(self, clustering: int) -> tuple[bytes, list[int]]:
         """Return the centroids' bytes, and the cluster id of each position."""
@@ -524,26 +604,48 @@ class Catalog:
         found = self.db.execute(query, {"row": row}).fetchone()
         return (int(found[0]), float(found[1])) if found else None
 
-    def cluster_sizes(self, clustering: int) -> list[tuple[int, str | None, int]]:
-        """Return (cluster, name, number of living members), largest first."""
+    def name_cluster(self, cluster: int, name: str | None) -> None:
+        """Give a cluster its name, in all clusterings that have it; None takes it away."""
+        self.db.execute("update identities set name = :name where cluster = :id", {"name": name, "id": cluster})
+
+    def cluster_named(self, name: str, clustering: int) -> int | None:
+        """Return the cluster of a clustering that has this name."""
+        query = """
+            select cluster from clusters join identities using (cluster)
+            where  name = :name and clustering = :clustering"""
+        found = self._value(query, name=name, clustering=clustering)
+        return None if found is None else int(found)
+
+    def cluster_sizes(self, clustering: int) -> list[ClusterSize]:
+        """Return what the living members of each cluster come to, the largest cluster first."""
         query = f"""
-            select   clusters.cluster, clusters.name, count(memberships.row)
+            select   clusters.cluster, identities.name, count(memberships.row),
+                     avg(distance * distance),
+                     avg(case when memberships.row < horizon then distance end),
+                     avg(case when memberships.row >= horizon then distance end)
             from     clusters
+            join     identities using (cluster)
+            join     clusterings on clusterings.id = clusters.clustering
             left     join memberships on  memberships.clustering = clusters.clustering
                                       and memberships.cluster = clusters.cluster
                                       and {ALIVE.format(row="memberships.row")}
             where    clusters.clustering = :clustering
             group by clusters.cluster
             order by count(memberships.row) desc, clusters.cluster"""
-        return [(int(c), name, int(size)) for c, name, size in self.db.execute(query, {"clustering": clustering})]
+        return [ClusterSize(*found) for found in self.db.execute(query, {"clustering": clustering})]
 
-    def members(self, clustering: int, cluster: int, limit: int = -1) -> list[tuple[int, bytes, float]]:
-        """Return (row, path, distance) of a cluster's living members, the nearest to the centroid first."""
+    def members(
+        self, clustering: int, cluster: int, limit: int = -1, farthest: bool = False
+    ) -> list[tuple[int, bytes, float]]:
+        """Return (row, path, distance) of a cluster's living members, the nearest to the centroid first.
+
+        farthest: the other way round.
+        """
         query = f"""
             select   row, {FIRST_PATH.format(row="memberships.row")} as path, distance
             from     memberships
             where    clustering = :clustering and cluster = :cluster and {ALIVE.format(row="memberships.row")}
-            order by distance, row
+            order by distance {"desc" if farthest else "asc"}, row
             limit    :limit"""
         values = {"clustering": clustering, "cluster": cluster, "limit": limit}
         return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, values)]
@@ -567,6 +669,23 @@ class Catalog:
         values = {"clustering": clustering, "limit": limit}
         return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, values)]
 
+    def memberships(self, clustering: int) -> Iterator[tuple[int, int, float]]:
+        """Yield (row, cluster, distance) of the living images that a clustering has a label for, by row."""
+        query = f"""
+            select   row, cluster, distance
+            from     memberships
+            where    clustering = :clustering and {ALIVE.format(row="memberships.row")}
+            order by row"""
+        yield from self.db.execute(query, {"clustering": clustering})
+
+    def rows_without_cluster(self, clustering: int) -> list[int]:
+        """Return the living images that a clustering has no label for, ascending."""
+        query = """
+            select   distinct row from paths
+            where    not exists (select 1 from memberships where clustering = :clustering and row = paths.row)
+            order by row"""
+        return [row for (row,) in self.db.execute(query, {"clustering": clustering})]
+
     def mean_distances(self, clustering: int) -> tuple[float | None, float | None]:
         """Return the living members' mean distance to their centroid: of those clustered, and of those added since."""
         query = f"""
@@ -583,7 +702,7 @@ class Catalog:
         query = "select exists (select 1 from clusters where clustering = :clustering and cluster = :cluster)"
         # An id from outside can be more than SQLite's integers hold.
         if not (0 <= cluster < 1 << 63 and self._value(query, **values)):
-            ids = [c for c, _, _ in self.cluster_sizes(clustering)]
+            ids = [size.cluster for size in self.cluster_sizes(clustering)]
             shown = ", ".join(str(c) for c in sorted(ids)[:20]) + (", ..." if len(ids) > 20 else "")
             raise NotFound(f"no cluster {cluster} in the current clustering; there are {shown}")
 

@@ -111,6 +111,12 @@ class Clustering:
 
     restarts: how many times k-means was run; the run with the least objective is the one kept.
     trained_on: rows that k-means saw. rows: rows that have a label. device: "cpu", or which GPUs.
+    previous: the clustering whose clusters this one's were matched to, None for the first. What became of them:
+    kept: clusters that go on under their id. gone: clusters of before whose id does not go on. born: clusters with a
+    new id. split: clusters of before that two or more clusters have the most of their images from. merged: clusters
+    that hold more than half of each of two or more clusters of before. moved: images whose cluster's id is another.
+    created: when, in UTC. current: whether it is the one that answers. k_reason: why k is what it is, where `auto`
+    chose it.
     """
 
     clustering: int
@@ -121,6 +127,16 @@ class Clustering:
     device: str
     restarts: int
     trained_on: int
+    previous: int | None
+    kept: int
+    split: int
+    merged: int
+    born: int
+    gone: int
+    moved: int
+    created: str
+    current: bool
+    k_reason: str | None
 
 
 @dataclass(frozen=True)
@@ -128,15 +144,45 @@ class Cluster:
     """One cluster of the current clustering.
 
     cohesion: mean cosine similarity of the members to their centroid's direction, in [-1, 1]; higher is tighter.
-    representative: the path of the most typical member, the one nearest to the centroid.
+    separation: Euclidean distance from its centroid to the nearest other one, that of `nearest`; None for an only
+    cluster. drift: as in `Info`, of this cluster's images. representative: the path of the most typical member, the
+    one nearest to the centroid.
     """
 
     cluster: int
     name: str | None
     size: int
     cohesion: float
+    separation: float | None
+    nearest: int | None
+    drift: float | None
     representative: str
     representative_id: int
+
+
+@dataclass(frozen=True)
+class ElbowPoint:
+    """One k of a sweep. loss: mean squared distance of an image to its centroid. silhouette: None where undefined."""
+
+    k: int
+    loss: float
+    silhouette: float | None
+
+
+@dataclass(frozen=True)
+class Elbow:
+    """A sweep over k. k: the one that is chosen, and the reason. knee: where the loss bends most.
+
+    silhouette_k: where the silhouette is highest. images: that there are; sampled: that the sweep was made on.
+    """
+
+    k: int
+    reason: str
+    knee: int
+    silhouette_k: int
+    images: int
+    sampled: int
+    curve: tuple[ElbowPoint, ...]
 
 
 @dataclass(frozen=True)
@@ -146,6 +192,62 @@ class Member:
     id: int
     path: str
     distance: float
+
+
+@dataclass(frozen=True)
+class FoldersReport:
+    """folders, files: that were made below `folder`. missing: images whose file is gone or is another by now."""
+
+    folder: str
+    folders: int
+    files: int
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One label. cluster: the one that stands for it, None if there are fewer clusters than labels.
+
+    recall: the part of its images that are in that cluster. precision: the part of that cluster that has the label.
+    """
+
+    label: str
+    images: int
+    cluster: int | None
+    recall: float
+    precision: float
+
+
+@dataclass(frozen=True)
+class Misplaced:
+    """An image in a cluster that does not stand for its label. stands_for: the label that it does stand for, if any."""
+
+    id: int
+    path: str
+    label: str
+    cluster: int
+    stands_for: str | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How clusters agree with labels. images: those with a label. k: the clusters that hold them.
+
+    accuracy: the part of the images that are in the cluster of their label, each cluster standing for one label at
+    the most, chosen so that this is greatest. ari: adjusted Rand index. nmi: normalised mutual information.
+    precision: of an image's `neighbours` nearest other labelled images, the mean part that has its label; None where
+    there are not so many.
+    """
+
+    images: int
+    k: int
+    accuracy: float
+    ari: float
+    nmi: float
+    neighbours: int
+    precision: float | None
+    classes: tuple[ClassScore, ...]
+    wrong: tuple[Misplaced, ...]
 
 
 @dataclass(frozen=True)
@@ -184,6 +286,7 @@ class Info:
 
     drift: how much farther, as a fraction, the images added since the clustering lie from their centroid than the
     rows it was run on: mean distance / mean distance - 1. None without a clustering or without new images.
+    recluster: whether the drift is past the bound from which a new clustering is advised.
     """
 
     store: str
@@ -199,5 +302,6 @@ class Info:
     query_ms: float | None
     clusters: int | None
     drift: float | None
+    recluster: bool
     bytes: int
     created: str

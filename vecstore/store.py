@@ -21,17 +21,18 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 import filelock
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import choose_device
-from vecstore import archives, clustering, duplicates, graph, images, importing, indexing
+from vecstore import archives, clustering, duplicates, evaluation, folders, graph, images, importing, indexing
 from vecstore.catalog import Catalog, FileStamp, holds_store
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, VecstoreError, WrongEmbedder
+from vecstore.fitted import FittedClustering
 from vecstore.indexing import BackgroundIndexing, IndexSettings
 from vecstore.ingest import Ingest, Picture, Progress
 from vecstore.paths import AnyPath, absolute, on_disk, shown
@@ -43,7 +44,10 @@ from vecstore.results import (
     Clustering,
     Duplicate,
     Edge,
+    Elbow,
+    Evaluation,
     Failure,
+    FoldersReport,
     IndexReport,
     Info,
     Member,
@@ -204,9 +208,9 @@ class Store:
 
         selection = _Selection.of(paths, (), patterns)
         self._require_pictures(selection, forget=True)
-        for number, folders in enumerate(folders_that_change(selection.roots, stop)):
+        for number, changed in enumerate(folders_that_change(selection.roots, stop)):
             # Patterns are read from the folder that was named, so with them all of it is looked at.
-            roots = folders if patterns == ALL_FILES else selection.roots
+            roots = changed if patterns == ALL_FILES else selection.roots
             report = self._bring_in(replace(selection, roots=roots), forget=True)
             if not number or report.added or report.updated or report.failed or report.forgotten:
                 yield report
@@ -372,6 +376,7 @@ class Store:
         catalog, spec = self.catalog, self._recorded()
         with catalog.reading():
             index = self._open_index(self._vectors())
+            drift = self._drift()
             return Info(
                 store=str(self.path),
                 images=catalog.image_count(),
@@ -385,7 +390,8 @@ class Store:
                 index_bytes=index.bytes,
                 query_ms=_median_ms(index, self._vectors()),
                 clusters=catalog.cluster_count(),
-                drift=self._drift(),
+                drift=drift,
+                recluster=clustering.is_past_bound(drift),
                 bytes=sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
                 created=catalog.created(),
             )
@@ -430,35 +436,174 @@ class Store:
     # Clusters
 
     def cluster(
-        self, k: int, *, seed: int = 0, iterations: int = 25, restarts: int | None = None, spherical: bool = False
-    ) -> Clustering:
+        self,
+        k: int | Literal["auto"] | None = None,
+        *,
+        seed: int = 0,
+        iterations: int = 25,
+        restarts: int | None = None,
+        spherical: bool = False,
+        init: str = "random",
+        warm_start: bool = False,
+        within: int | None = None,
+        on_progress: clustering.OnClusterProgress | None = None,
+    ) -> FittedClustering:
         """Run k-means over all images and make it the current clustering.
 
-        restarts: how many times to run; the run with the least objective is kept. None: as often as pays on a store
-        of this size. The result depends on the images, k and these options alone (on a CPU). Raises BadInput if k is
-        more than the images, StoreBusy.
+        Clusters keep the ids and names of those of the clustering before that they share their images with.
+        k: how many clusters, or "auto" (`elbow`). restarts: how many times to run; the run with the least objective is
+        kept. None: as often as pays on a store of this size. init: "random" or "kmeans++". warm_start: one run from
+        the current centroids, k being theirs. within: split this cluster into k, and leave the others as they are.
+        The result depends on the images, k, these options and, where it starts from them, the current clusters alone
+        (on a CPU); a run that was killed is gone on with when the same is asked for. Raises BadInput if k is more than
+        the images, NotFound if there is no such cluster, StoreBusy.
         """
         from indexes.kmeans import KMeansOptions
 
         if not 1 <= iterations < 2**31 or not 1 <= (restarts or 1) < 2**31 or restarts == 0:
             raise BadInput("iterations and restarts must be at least 1, and less than 2147483648")
-        options = KMeansOptions(seed, iterations, restarts, spherical)
+        if warm_start and (restarts or 1) > 1:
+            raise BadInput("a warm start makes one run, from the current centroids; leave restarts out")
+        if warm_start and within is not None:
+            raise BadInput("a cluster is split from new centroids; leave the warm start or `within` out")
+        options = KMeansOptions(seed, iterations, restarts, spherical, init)
         with self._writing():
-            return clustering.run(self.catalog, self._vectors(), k, options, self.device)
+            vectors, reason = self._vectors(), None
+            if k == "auto":
+                from vecstore import elbow
+
+                rows = clustering.rows_to_cluster(self.catalog, within)
+                chosen = elbow.sweep(vectors, rows, seed=seed, device=self.device)
+                k, reason = chosen.k, chosen.reason
+            request = clustering.Request(k, options, warm_start, within, reason)
+            run = clustering.run(self.catalog, vectors, request, self.device, self.path, on_progress)
+        return FittedClustering.of(run, self.path / CATALOG)
+
+    def use_clustering(self, number: int) -> tuple[FittedClustering, int]:
+        """Go back to an earlier clustering: it is the current one from now on, and what is clustered next is matched
+        to it.
+
+        Returns it, and how many images had been added since and are assigned to it. Raises NotFound, StoreBusy.
+        """
+        with self._writing():
+            run, assigned = clustering.use(self.catalog, self._vectors(), number, self.device)
+        return FittedClustering.of(run, self.path / CATALOG), assigned
+
+    def clusterings(self) -> list[Clustering]:
+        """Return all clusterings that were made, the first first."""
+        return self.catalog.clusterings()
+
+    def name_cluster(self, cluster: int, name: str) -> Cluster:
+        """Name a cluster and return it; it keeps the name as long as it keeps its id. An empty name takes it away.
+
+        Raises NotFound for no such cluster, BadInput for a name with control characters, or that another cluster has.
+        """
+        with self._writing(), self.catalog.writing():
+            current = self._clustered()
+            clustering.give_name(self.catalog, current.clustering, cluster, name)
+            return next(found for found in clustering.describe(self.catalog, current) if found.cluster == cluster)
 
     def clusters(self) -> list[Cluster]:
         """Return the clusters of the current clustering, largest first. Raises NotFound before the first."""
         with self.catalog.reading():
-            return clustering.describe(self.catalog, self._vectors(), self._clustered())
+            return clustering.describe(self.catalog, self._clustered())
 
-    def members(self, cluster: int, k: int | None = None) -> list[Member]:
-        """Return a cluster's images, most typical first, at most k. Raises NotFound if there is no such cluster."""
+    def recluster_advised(self) -> bool:
+        """Say whether the drift is past the bound from which a new clustering is advised (docs/design.md, Drift)."""
+        return clustering.is_past_bound(self._drift())
+
+    def members(self, cluster: int, k: int | None = None, *, farthest: bool = False) -> list[Member]:
+        """Return a cluster's images, most typical first, or farthest from the centroid first; at most k.
+
+        Raises NotFound if there is no such cluster.
+        """
         _require_bounds(1 if k is None else k)
         with self.catalog.reading():
             current = self._clustered().clustering
             self.catalog.require_cluster(current, cluster)
-            members = self.catalog.members(current, cluster, -1 if k is None else min(k, self.catalog.row_count()))
+            most = -1 if k is None else min(k, self.catalog.row_count())
+            members = self.catalog.members(current, cluster, most, farthest)
             return [Member(row, os.fsdecode(path), distance) for row, path, distance in members]
+
+    def make_folders(
+        self,
+        target: AnyPath,
+        cluster: int | None = None,
+        *,
+        link: bool = False,
+        k: int | None = None,
+        farthest: bool = False,
+    ) -> FoldersReport:
+        """Copy the pictures of a cluster, or of all, into a folder per cluster below `target`; link: symbolic links.
+
+        k, farthest: which members, as in `members`. A picture of several paths comes once; two files of one name get
+        different ones. Originals are not touched and nothing is overwritten: raises BadInput if a cluster's folder is
+        there and not empty, or on a link into an archive, and makes nothing then. NotFound if there is no such cluster.
+        """
+        with self.catalog.reading():
+            if cluster is not None:
+                self.catalog.require_cluster(self._clustered().clustering, cluster)
+            found = [
+                (described, self.members(described.cluster, k, farthest=farthest))
+                for described in self.clusters()
+                if cluster in (None, described.cluster)
+            ]
+            return folders.make_folders(self.catalog, found, Path(os.fsdecode(absolute(target))), link=link)
+
+    def elbow(self, *, seed: int = 0, max_k: int | None = None, within: int | None = None) -> Elbow:
+        """Return loss and silhouette against k, on a sample, and the k that `cluster("auto")` takes, with its reason.
+
+        max_k: 100, or a tenth of the images if that is less. within: only this cluster's images. Raises BadInput on
+        too few images or a max_k that cannot be, NotFound if there is no such cluster.
+        """
+        from vecstore import elbow
+
+        with self.catalog.reading():
+            rows = clustering.rows_to_cluster(self.catalog, within)
+            return elbow.sweep(self._vectors(), rows, seed=seed, device=self.device, max_k=max_k)
+
+    def evaluate(self, *, labels: AnyPath | None = None, neighbours: int = 10) -> Evaluation:
+        """Return how well the current clusters, and nearest neighbours, agree with labels.
+
+        labels: a CSV of path,label; without one, the label is the name of the folder that an image's path is in (that
+        of the first path, if there are several). neighbours: how many to judge of each image. Images without a label
+        are left out. Raises NotFound without clusters or without labelled images, BadInput on a table that is none.
+        """
+        if neighbours < 1:
+            raise BadInput(f"neighbours is {neighbours}; it must be at least 1")
+        table = evaluation.read_labels(labels) if labels is not None else None
+        with self.catalog.reading():
+            current = self._clustered().clustering
+            found: dict[int, tuple[bytes, str]] = {}
+            for row, path in sorted(self.catalog.all_paths()):
+                label = evaluation.folder_label(path) if table is None else table.get(path)
+                if label is not None and row not in found:
+                    found[row] = (path, label)
+            if not found:
+                source = "its folders" if labels is None else shown(absolute(labels))
+                raise NotFound(f"no image of the store {self.path} has a label in {source}; name a table of its paths")
+            named = {row: label for row, (_, label) in found.items()}
+            clusters = {row: cluster for row, cluster, _ in self.catalog.memberships(current)}
+            precision = self._precision(named, neighbours)
+            return evaluation.compare(
+                [(row, path) for row, (path, _) in found.items()], named, clusters, precision, neighbours
+            )
+
+    def _precision(self, labels: dict[int, str], n: int) -> float | None:
+        """Return the part of the n nearest labelled neighbours of an image that has its label, over many images."""
+        if len(labels) <= n:
+            return None
+        vectors = self._vectors()
+        numbers = {label: number for number, label in enumerate(sorted({*labels.values()}))}
+        label_of = np.full(len(vectors), -1, np.int64)
+        label_of[[*labels]] = [numbers[label] for label in labels.values()]
+        queries = evaluation.queries(sorted(labels))
+        index, allowed = self._open_index(vectors), label_of >= 0
+        nearest = []
+        for row in queries:  # n + 1: an image finds itself too
+            found = index.search(np.asarray(vectors[row], np.float32)[None], n + 1, allowed).rows[0]
+            nearest.append(found[found != row][:n])
+        return evaluation.precision_at(label_of[np.array(nearest)], label_of[queries])
 
     def which(self, *refs: ImageRef) -> list[Membership]:
         """Return the cluster of each image; one that is not in the store is embedded and assigned, not added."""
@@ -789,8 +934,7 @@ class Store:
         current = self.catalog.current_clustering()
         if current is None:
             return None
-        then, since = self.catalog.mean_distances(current)
-        return since / then - 1 if then and since is not None else None
+        return clustering.drift(*self.catalog.mean_distances(current))
 
 
 def _median_ms(index: "Index", vectors: Float16) -> float | None:

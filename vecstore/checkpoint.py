@@ -1,0 +1,77 @@
+"""The checkpoint of a k-means run: a file beside the catalog, from which a killed run goes on.
+
+Derived, and stamped with all that its result depends on: under another stamp, or damaged, it is ignored. It is written
+beside and renamed, like every derived file, and removed when the clustering is committed.
+"""
+
+import json
+import logging
+import os
+import time
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecstore.vectors import sync_directory
+
+if TYPE_CHECKING:
+    from indexes.kmeans import State
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "clustering.npz"
+# At the most so much work is lost by a kill, and the iteration that was under way.
+SECONDS = 2.0
+
+
+class Checkpoint:
+    """The checkpoint of one run. stamp: what the run depends on, as JSON can hold it."""
+
+    def __init__(self, folder: Path, stamp: dict[str, Any]) -> None:
+        self.path = folder / CHECKPOINT
+        self._stamp = json.dumps(stamp, sort_keys=True)
+        self._saved = time.monotonic()
+
+    def load(self) -> "State | None":
+        """Return the state that an earlier run of the same stamp was killed in, None if there is none."""
+        from indexes.kmeans import State
+
+        try:
+            with np.load(self.path, allow_pickle=False) as found:
+                if str(found["stamp"]) != self._stamp:
+                    return None
+                best = found["best"] if found["best"].size else None
+                run, iteration, met = (int(n) for n in found["counts"])
+                objective, imbalance, least = (float(n) for n in found["figures"])
+                state = State(run, iteration, found["centroids"], objective, imbalance, best, least, met)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none, or a damaged one
+            return None
+        log.info("going on from %s: run %d, iteration %d", self.path, state.run, state.iteration)
+        return state
+
+    def save(self, state: "State") -> None:
+        """Write the state down, unless that was done a moment ago."""
+        if time.monotonic() - self._saved < SECONDS:
+            return
+        best = state.best if state.best is not None else np.empty(0, np.float32)
+        beside = self.path.with_suffix(".new")
+        with open(beside, "wb") as file:
+            np.savez(
+                file,
+                stamp=self._stamp,
+                counts=[state.run, state.iteration, state.met],
+                figures=[state.objective, state.imbalance, state.least],
+                centroids=state.centroids,
+                best=best,
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, self.path)
+        sync_directory(self.path.parent)
+        self._saved = time.monotonic()
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.path.with_suffix(".new").unlink(missing_ok=True)
