@@ -39,7 +39,7 @@ class Checkpoint:
         from indexes.kmeans import State
 
         try:
-            with np.load(self.path, allow_pickle=False) as found:
+            with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as found:
                 if str(found["stamp"]) != self._stamp:
                     return None
                 best = found["best"] if found["best"].size else None

@@ -2,9 +2,21 @@
 
 import typer
 
-from scripts.benchmarks import decoders, duplicates, growth, index, ingest, precision, preprocessing, restarts, search
+from scripts.benchmarks import (
+    cluster,
+    decoders,
+    duplicates,
+    growth,
+    index,
+    ingest,
+    precision,
+    preprocessing,
+    restarts,
+    search,
+)
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app.command("cluster")(cluster.main)
 app.command("decoders")(decoders.main)
 app.command("duplicates")(duplicates.main)
 app.command("growth")(growth.main)

@@ -1,0 +1,118 @@
+"""Clustering a store, against bare FAISS and scikit-learn on the same vectors in memory; and its own memory."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import faiss
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from indexes.devices import choose_device
+from indexes.kmeans import assign_blocks
+from scripts.benchmarks.common import describe_machine, print_ratios, rate_of, resnet_like, rounds
+from vecstore import Store
+from vecstore.catalog import Catalog, FileStamp, NewImage
+from vecstore.embedders import EmbedderSpec
+
+ITERATIONS = 25
+
+
+def main(
+    rows: Annotated[int, typer.Option(help="Stored vectors.")] = 200_000,
+    dim: Annotated[int, typer.Option()] = 2048,
+    k: Annotated[int, typer.Option("-k", help="Clusters.")] = 100,
+    n_rounds: Annotated[int, typer.Option("--rounds")] = 3,
+    sklearn: Annotated[bool, typer.Option(help="Compare with scikit-learn too: several minutes.")] = True,
+    memory_rows: Annotated[int, typer.Option(help="Vectors of a store to measure the memory on; 0: none.")] = 1_000_000,
+    folder: Annotated[Path | None, typer.Option(help="Where to work; 2 bytes a number are needed.")] = None,
+) -> None:
+    """Print rows/s of a whole clustering, each row labelled, the objectives over all rows, and peak memory.
+
+    FAISS gets the options that the store uses: one run, 25 iterations, 256 rows a centroid, the same seed; its data are
+    in memory in float32, the store's on disk in float16, and the store also records each row's cluster and distance.
+    scikit-learn's KMeans does not sample: 25 iterations of Lloyd's from one random start, on all rows.
+    """
+    describe_machine("numpy", "faiss-gpu", "scikit-learn")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        path = Path(scratch) / "store"
+        vectors = make_store(path, rows, dim)
+        x = vectors.astype(np.float32)
+        centroids: dict[str, NDArray[np.float32]] = {}
+
+        def ours() -> None:
+            with Store.open(path, device="cpu") as store:
+                centroids["vecstore"] = store.cluster(k, iterations=ITERATIONS, restarts=1).cluster_centers_
+
+        def bare() -> None:
+            kmeans = faiss.Kmeans(dim, k, niter=ITERATIONS, seed=0, max_points_per_centroid=256)
+            kmeans.train(x)
+            kmeans.assign(x)
+            centroids["faiss.Kmeans"] = kmeans.centroids
+
+        def sklearn_s() -> None:
+            from sklearn.cluster import KMeans
+
+            made = KMeans(k, init="random", n_init=1, max_iter=ITERATIONS, tol=0, random_state=0, copy_x=False).fit(x)
+            centroids["scikit-learn"] = made.cluster_centers_
+
+        print(f"{rows} x {dim}, k {k}")
+        contestants = {"vecstore": lambda: rate_of(rows, ours), "faiss.Kmeans": lambda: rate_of(rows, bare)}
+        rates = rounds(contestants, n_rounds)
+        if sklearn:
+            rates["scikit-learn"] = (
+                rounds({"scikit-learn": lambda: rate_of(rows, sklearn_s)}, 1)["scikit-learn"] * n_rounds
+            )
+        print_ratios(rates, "vecstore")
+        for name, found in centroids.items():
+            print(f"objective of {name}: {_objective(vectors, found):.1f}")
+        if memory_rows:
+            del x
+            _measure_memory(path, Path(scratch) / "large", memory_rows, dim, k)
+
+
+def make_store(path: Path, rows: int, dim: int) -> NDArray[np.float16]:
+    """Make a store of made-up images with vectors like ResNet50's; return these, mapped."""
+    path.mkdir()
+    with open(path / "vectors.f16", "wb") as file:
+        for block in resnet_like(rows, dim, seed=0):
+            file.write(block.astype("<f2").tobytes())
+    _make_catalog(path, rows, dim)
+    return np.memmap(path / "vectors.f16", "<f2", mode="r", shape=(rows, dim))
+
+
+def _make_catalog(path: Path, rows: int, dim: int) -> None:
+    spec = EmbedderSpec("imported", 1, None, dim, "made up")
+    catalog = Catalog.create(path / "catalog.sqlite", spec.to_json())
+    with catalog.writing():
+        for row in range(rows):
+            catalog.insert_image(row, NewImage(row.to_bytes(32, "big"), 0, 0))
+            catalog.place(FileStamp(b"/made/up/%09d.jpg" % row, 0, 0), row)
+    catalog.close()
+
+
+def _objective(vectors: NDArray[np.float16], centroids: NDArray[np.float32]) -> float:
+    blocks = assign_blocks(vectors, np.arange(len(vectors)), centroids.astype(np.float32), choose_device("cpu"))
+    return sum(assignment.objective for _, assignment in blocks)
+
+
+def _measure_memory(source: Path, path: Path, rows: int, dim: int, k: int) -> None:
+    """Cluster a larger store, the vectors repeated, in a process of its own; print its peak memory."""
+    path.mkdir()
+    vectors = np.fromfile(source / "vectors.f16", "<f2").reshape(-1, dim)
+    with open(path / "vectors.f16", "wb") as file:
+        for start in range(0, rows, len(vectors)):
+            vectors[: rows - start].tofile(file)
+    del vectors
+    (source / "vectors.f16").unlink()
+    _make_catalog(path, rows, dim)
+    code = (
+        "import resource, sys; from vecstore import Store\n"
+        "with Store.open(sys.argv[1], device='cpu') as store: run = store.cluster(int(sys.argv[2]))\n"
+        "print(f'{run.seconds:.1f} s, peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, 'MiB')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path, str(k)], capture_output=True, text=True, check=True)
+    print(f"{rows} x {dim}: {done.stdout.strip()}")
