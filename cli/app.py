@@ -45,7 +45,7 @@ INTERRUPTED = 130
 CLUSTER_COLUMNS = (
     *("cluster", "size", "cohesion", "separation", "nearest", "drift", "name", "representative_id", "representative"),
 )
-RECLUSTER = "the images added since drift from the clusters; `vecstore cluster` anew (docs: Drift)"
+RECLUSTER = "the images added since lie farther from their clusters (drift, docs/commands.md); run `vecstore cluster`"
 
 
 class Group(TyperGroup):

@@ -136,6 +136,99 @@ def test_a_clustering_says_what_it_is(filled: Vecstore) -> None:
     assert (printed[0], bool(re.fullmatch(expected, printed[1])), printed[2]) == (0, True, "")
 
 
+def test_a_second_clustering_says_what_became_of_the_first(clustered: Vecstore) -> None:
+    printed = clustered("cluster", "-k", 3, "--restarts", 2).stdout.splitlines()
+    assert printed[1:] == ["kept 3, split 0, merged 0, born 0, gone 0; 0 images moved"]
+
+
+def test_the_history_is_a_clustering_a_line_and_going_back_is_said(clustered: Vecstore) -> None:
+    clustered("cluster", "-k", 4, "--restarts", 2)
+    back = outcome(clustered("cluster", "--use", 1))
+    lines = [line.split("\t") for line in clustered("clusterings").stdout.splitlines()]
+    assert [(line[:2], line[3:5], line[6:7], line[-3]) for line in lines] == [
+        (["1", "yes"], ["3", "10"], ["-"], "3"),
+        (["2", "no"], ["4", "10"], ["1"], lines[1][-3]),
+    ]
+    created = lines[0][2]
+    assert back == (
+        0,
+        f"clustering 1 of {created} is current: 3 clusters\n0 images added since got their clusters\n",
+        "",
+    )
+
+
+def test_a_cluster_is_named_and_listed_under_its_name(clustered: Vecstore) -> None:
+    named = clustered("name", 1, "by the sea").stdout
+    assert (named.split("\t")[0], named.split("\t")[6]) == ("1", "by the sea")
+    assert named in clustered("clusters").stdout
+
+
+def test_auto_chooses_k_and_says_why(filled: Vecstore, tmp_path: Path) -> None:
+    curve = filled("elbow", tmp_path / "curve.png")
+    reason = curve.stdout.splitlines()[0]
+    assert (curve.exit_code, reason[:5], (tmp_path / "curve.png").stat().st_size > 1000) == (0, "k is ", True)
+    assert curve.stdout.splitlines()[1] == f"the curve is in {tmp_path / 'curve.png'}"
+    assert filled("cluster", "-k", "auto", "--restarts", 1).stdout.splitlines()[0] == reason
+    found = json.loads(filled("elbow", tmp_path / "curve.png", "--json").stdout)
+    assert list(found) == ["k", "reason", "knee", "silhouette_k", "images", "sampled", "curve", "file"]
+    assert list(found["curve"][0]) == ["k", "loss", "silhouette"]
+
+
+def test_an_evaluation_says_how_well_and_which_are_wrong(clustered: Vecstore) -> None:
+    found = json.loads(clustered("evaluate", "--json", "--neighbours", 2).stdout)
+    keys = ["images", "k", "accuracy", "ari", "nmi", "neighbours", "precision", "classes", "wrong"]
+    assert (list(found), found["images"], found["k"]) == (keys, 10, 3)
+    lines = clustered("evaluate", "--neighbours", 2).stdout.splitlines()
+    assert lines[0].startswith(f"10 images in 3 clusters: accuracy {found['accuracy']:.4f}, ARI {found['ari']:.4f}, ")
+    assert [line.split("\t")[0] for line in lines[1:3]] == ["deep", "pictures"]
+    assert lines[3] == f"{len(found['wrong'])} images are in the cluster of another label"
+    assert len(lines) == 4 + len(found["wrong"])
+
+
+def test_folders_of_clusters_are_made_and_told(clustered: Vecstore, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "0.png").unlink()
+    copied = outcome(clustered("members", "--copy-to", tmp_path / "out"))
+    told = "1 pictures are gone or changed and were left out; sync the store\n"
+    assert copied == (0, f"copied 9 pictures in 3 folders of {tmp_path / 'out'}\n", told)
+    linked = json.loads(clustered("members", 1, "-k", 1, "--link-to", tmp_path / "links", "--json").stdout)
+    assert (linked["folders"], linked["files"] + len(linked["missing"])) == (1, 1)
+
+
+def test_drift_past_the_bound_is_told(clustered: Vecstore, tmp_path: Path) -> None:
+    for seed in range(100, 110):
+        paint(tmp_path / "far" / f"{seed}.png", seed)
+    clustered("add", tmp_path / "far")
+    advice = (
+        "the images added since lie farther from their clusters (drift, docs/commands.md); run `vecstore cluster`\n"
+    )
+    assert "recluster  yes" in clustered("info").stdout
+    assert (clustered("info").stderr, clustered("clusters").stderr, clustered("clusters", "-q").stderr) == (
+        advice,
+        advice,
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("members",), "name a cluster to list (see `vecstore clusters`), or --copy-to or --link-to for all of them"),
+        (
+            ("members", "0", "--copy-to", "a", "--link-to", "b"),
+            "pictures are copied or linked to; give --copy-to or --link-to",
+        ),
+        (
+            ("cluster", "--use", "1", "-k", "2"),
+            "--use goes back to a clustering and makes none; leave -k, --within and --warm-start out",
+        ),
+    ],
+)
+def test_options_that_exclude_each_other_are_wrong_use(
+    arguments: tuple[str, ...], message: str, clustered: Vecstore
+) -> None:
+    assert outcome(clustered(*arguments)) == (2, "", f"Error: {message}\n")
+
+
 def test_info_is_a_field_a_line(filled: Vecstore, tmp_path: Path) -> None:
     lines = [line.split(maxsplit=1) for line in filled("info").stdout.splitlines()]
     assert [line for line in lines if line[0] not in ("query_ms", "bytes", "created")] == [
@@ -365,6 +458,7 @@ def test_a_damaged_store_needs_attention(filled: Vecstore, tmp_path: Path) -> No
         ("similar",),
         ("similar", "@0", "-k", "0"),
         ("cluster",),
+        ("cluster", "-k", "0"),
         ("members", "x"),
         ("index", "--memory-budget", "-1"),
     ],

@@ -8,7 +8,10 @@ import pytest
 from tests.conftest import paint
 from tests.programs import ROOT, run_code, run_program
 
-HEAVY = ("numpy", "torch", "torchvision", "faiss", "onnxruntime", "onnx", "PIL", "scipy", "sklearn", "rich.progress")
+HEAVY = (
+    *("numpy", "torch", "torchvision", "faiss", "onnxruntime", "onnx", "PIL"),
+    *("scipy", "sklearn", "kneed", "matplotlib", "rich.progress"),
+)
 
 # Said on stderr when the program ends, whatever it did.
 REPORT = f"""
@@ -67,7 +70,9 @@ def test_adding_what_is_known_to_a_store_with_an_index_loads_no_index(store: Pat
     assert found & {"torch", "torchvision", "onnxruntime", "onnx", "faiss"} == set()
 
 
-@pytest.mark.parametrize("arguments", [("members", "0"), ("which", "@0"), ("failures",), ("remove", "@5")])
+@pytest.mark.parametrize(
+    "arguments", [("members", "0"), ("which", "@0"), ("clusters",), ("clusterings",), ("failures",), ("remove", "@5")]
+)
 def test_what_the_catalog_knows_needs_neither_network_nor_index(arguments: tuple[str, ...], store: Path) -> None:
     found = loaded(*arguments, "--store", store)
     assert found & {"torch", "torchvision", "onnxruntime", "onnx", "faiss"} == set()
