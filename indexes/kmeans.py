@@ -128,10 +128,12 @@ def train(
     if start is not None and start.shape != (k, rows.shape[1]):
         raise BadInput(f"the centroids to begin with have the shape {start.shape}; ({k}, {rows.shape[1]}) is wanted")
     most = 1 if start is not None else options.restarts or _affordable_runs(rows, k, options)
-    seeds = np.random.default_rng(options.seed).integers(2**31, size=most).tolist()
+    seeds = np.random.default_rng(options.seed)
     state = resume or State(1, 0, np.empty((0, rows.shape[1]), np.float32), np.inf, 1.0, None, np.inf, 0)
+    for _ in range(1, state.run):  # those of the runs that have ended
+        seeds.integers(2**31)
     while not _is_enough(state, most, options):
-        centroids = _train_once(rows, k, seeds[state.run - 1], options, device, start, state, watch)
+        centroids = _train_once(rows, k, int(seeds.integers(2**31)), options, device, start, state, watch)
         objective = assign(rows, centroids, device).objective
         best, least, met = state.best, state.least, state.met
         if best is None or objective < least * (1 - SAME_OBJECTIVE):
@@ -180,24 +182,30 @@ def assign_blocks(
     Memory is that of a block, also of the map's: its pages are let go of.
     """
     index = _index_of(centroids, device)
+    # One buffer for all blocks: fresh memory each time costs more than the conversion.
+    buffer = np.empty((min(BLOCK_ROWS, len(rows)), vectors.shape[1]), np.float32)
     for start in range(0, len(rows), BLOCK_ROWS):
         block = rows[start : start + BLOCK_ROWS]
-        yield block, _assign(as_float32(vectors, block), index)
+        yield block, _assign(_convert(vectors, block, buffer[: len(block)]), index)
 
 
 def as_float32(vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return rows of the mapped vectors in float32, (n, dim), and let go of the map's pages. rows: ascending."""
     converted = np.empty((len(rows), vectors.shape[1]), np.float32)
     for start in range(0, len(rows), BLOCK_ROWS):
-        block = rows[start : start + BLOCK_ROWS]
-        if len(block) and block[-1] - block[0] == len(block) - 1:  # no gaps: no copy in between
-            converted[start : start + BLOCK_ROWS] = vectors[block[0] : block[-1] + 1]
-        else:
-            converted[start : start + BLOCK_ROWS] = vectors[block]
-        # A page once read counts as this process's memory as long as it is mapped, up to the whole file.
-        if isinstance(vectors.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            vectors.base.madvise(mmap.MADV_DONTNEED)
+        _convert(vectors, rows[start : start + BLOCK_ROWS], converted[start : start + BLOCK_ROWS])
     return converted
+
+
+def _convert(vectors: NDArray[np.float16], rows: NDArray[np.int64], into: NDArray[np.float32]) -> NDArray[np.float32]:
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:  # no gaps: no copy in between
+        into[:] = vectors[rows[0] : rows[-1] + 1]
+    else:
+        into[:] = vectors[rows]
+    # A page once read counts as this process's memory as long as it is mapped, up to the whole file.
+    if isinstance(vectors.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        vectors.base.madvise(mmap.MADV_DONTNEED)
+    return into
 
 
 def sample_rows(rows: NDArray[np.int64], k: int, seed: int) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """The device is decided once, aloud, and never changed in silence. No GPU is needed: what the driver says is faked."""
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import faiss
 import pytest
 from typer.testing import CliRunner
 
+import indexes
 from cli.app import app
 from indexes import devices
 from indexes.devices import Device, choose_device, count_gpus, faiss_gpus
@@ -169,3 +171,29 @@ def test_clustering_on_gpus_that_faiss_cannot_use_is_refused_not_moved_to_the_cp
 @pytest.mark.parametrize(("device", "words"), [(Device("cpu"), "cpu"), (Device("cuda", 2), "cuda x2")])
 def test_device_in_words(device: Device, words: str) -> None:
     assert str(device) == words
+
+
+# The CPU's own kernels
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx avx2 fma avx512f avx512cd avx512bw avx512dq avx512vl", "SkylakeX"),
+        ("fpu avx avx2 fma avx512f", "Haswell"),
+        ("fpu sse3", None),
+    ],
+)
+def test_openblas_is_told_the_kernels_that_the_cpu_has(
+    flags: str, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n\n")
+    indexes._choose_kernels(tmp_path / "cpuinfo")
+    assert os.environ.get("OPENBLAS_CORETYPE") == expected
+
+
+def test_the_kernels_that_a_user_names_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
+    indexes._choose_kernels()
+    assert os.environ["OPENBLAS_CORETYPE"] == "Nehalem"

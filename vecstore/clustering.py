@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Int64 = NDArray[np.int64]
 
 # Past this drift a new clustering is advised. `scripts/bench drift` measures it: docs/design.md, "Drift".
-DRIFT_BOUND = 0.1
+DRIFT_BOUND = 0.05
 
 
 @dataclass(frozen=True)
