@@ -222,7 +222,7 @@ MIGRATIONS = (
 # The path shown for an image that has several: the first in byte order, so that it is the same every time.
 FIRST_PATH = "(select min(paths.path) from paths where paths.row = {row})"
 ALIVE = "exists (select 1 from paths where paths.row = {row})"
-CURRENT = "(select clustering from store)"
+CURRENT = "(select clustering from store where id = 1)"
 
 
 def holds_store(path: Path) -> bool:
