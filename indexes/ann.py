@@ -14,6 +14,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.rows import widened
 from vecstore.errors import BadInput
 
 # FAISS's scores are inner products, added in float32 in an order of its own, of rows whose length float16 leaves up to
@@ -107,9 +108,18 @@ def ranked(
     """
     wide = query.astype(np.float64)
     blocks = [rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)]
-    exact = np.concatenate([_cosines(vectors[block].astype(np.float64), wide) for block in blocks])
+    exact = np.concatenate([_cosines(widened(vectors[block]).astype(np.float64), wide) for block in blocks])
     order = np.lexsort((rows, -exact))[:k]
     return rows[order], exact[order].clip(-1, 1).astype(np.float32)
+
+
+def nearest_of(
+    vectors: NDArray[np.float16], rows: NDArray[np.int64], query: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the k of these rows that are nearest to the query, and their scores, as exact search does."""
+    rows = np.sort(rows)  # equal scores come by row
+    found = ExactIndex(vectors[rows]).search(query[None], k)
+    return rows[found.rows[0]], found.scores[0]
 
 
 def gathered(found: list[tuple[NDArray[np.int64], NDArray[np.float32]]], k: int) -> Neighbours:

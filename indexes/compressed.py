@@ -1,8 +1,9 @@
 """Compressed search: short codes in inverted lists find candidates, the stored rows put them in exact order.
 
-A row is turned by a Hadamard rotation, which spreads what it says evenly over its numbers, belongs to the list of its
-nearest centroid, and is kept there as a code of its difference from it. A search looks through the lists nearest to the
-query and compares the best candidates exactly. Rows newer than the index are all compared.
+A row is reduced to the directions in which rows differ most, turned so that what it says is spread evenly over its
+numbers, belongs to the list of its nearest centroid, and is kept there as a code of its difference from it. A search
+looks through the lists nearest to the query and compares the best candidates exactly. Rows newer than the index are all
+compared.
 
 The index is one file: a FAISS index, readable by FAISS, and behind it a stamp (`indexes/stamps.py`) that says what it
 is of. It is opened by memory map, so a query reads the lists it looks at and no more. It is derived: whatever is wrong
@@ -23,11 +24,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.ann import ExactIndex, Neighbours, check, gathered, ranked, restricted
+from indexes.ann import ExactIndex, Neighbours, check, gathered, nearest_of, restricted
 from indexes.devices import Device, faiss_gpus
+from indexes.rows import BLOCK_ROWS, as_float32
 from indexes.stamps import (
     EXACT_BYTES,
-    PQ_DIMS_A_BYTE,
     Stamp,
     Unusable,
     append_stamp,
@@ -35,19 +36,24 @@ from indexes.stamps import (
     checksum_of,
     digest,
     number_of_lists,
+    pq_parts,
 )
 
 log = logging.getLogger(__name__)
 
 ROWS_A_LIST_TO_TRAIN, TRAINING_ITERATIONS = 64, 10
-BLOCK_ROWS = 8_192
+# Rows are reduced to so many dimensions, doubled until they hold that part of the variance: fewer make every step of a
+# search cheaper, and what they leave out costs some candidates more.
+FEWEST_DIMS, EXPLAINED, PCA_ROWS = 256, 0.75, 16_384
 SEED = 1
 
 # To set how much a search looks at, so many stored rows are searched for their ten nearest others.
-MEASURED_QUERIES, MEASURED_NEIGHBOURS = 200, 10
-CANDIDATES = (20, 50, 100, 200, 400, 800)
+MEASURED_QUERIES, MEASURED_NEIGHBOURS = 400, 10
+# The measured recall has to be that much above the target: the least effort that seems to suffice is often a lucky one.
+STANDARD_ERRORS = 2
+CANDIDATES = (20, 30, 50, 70, 100, 150, 200, 400, 800)
 # Comparing one candidate exactly takes about as long as going through so many codes (`scripts/bench index`).
-CODES_A_CANDIDATE = 50
+CODES_A_CANDIDATE = 250
 # With fewer rows to each candidate than that, going through the index saves nothing.
 ROWS_A_CANDIDATE = 4
 # Where few of the nearest rows may be found, so many times the candidates at most.
@@ -83,7 +89,7 @@ class CompressedIndex:
         older, newer = (None, None) if allowed is None else (allowed[:n_rows], allowed[n_rows:])
         n_indexed = n_rows if older is None else int(np.count_nonzero(older))
         n_found = min(k, n_allowed)
-        wanted = min(self.stamp.candidates * -(-n_found // MEASURED_NEIGHBOURS), n_indexed)
+        wanted = min(math.ceil(self.stamp.candidates * max(n_found / MEASURED_NEIGHBOURS, 1)), n_indexed)
         few = allowed is not None and n_allowed * self.vectors[:1].nbytes <= EXACT_BYTES
         # Where a good part of the rows would be candidates, or few may be found at all, comparing them all is quicker.
         if self._is_damaged or few or not n_found or wanted * ROWS_A_CANDIDATE > n_indexed:
@@ -104,7 +110,7 @@ class CompressedIndex:
             return self._exact.search(queries, k, allowed)
         tail = self._tail.search(queries, k, newer).rows + n_rows
         rows = np.hstack([candidates, tail])
-        return gathered([ranked(self.vectors, r, q, k) for r, q in zip(rows, queries, strict=True)], n_found)
+        return gathered([nearest_of(self.vectors, r, q, k) for r, q in zip(rows, queries, strict=True)], n_found)
 
     def _least_share(self, queries: NDArray[np.float32], allowed: NDArray[np.bool_]) -> float:
         """Return the part of a query's nearest rows that may be found, for the query of which it is the least."""
@@ -142,7 +148,10 @@ def open_compressed(path: Path, vectors: NDArray[np.float16]) -> CompressedIndex
     """
     with open(path, "rb") as file:
         stamp = checked_stamp(file, vectors)
-        return CompressedIndex(_read(file, faiss.IO_FLAG_MMAP), stamp, os.fstat(file.fileno()).st_size, vectors)
+        index = _read(file, faiss.IO_FLAG_MMAP)
+        # Or every search starts a thread for each list it is going to look through, which takes longer than looking.
+        faiss.downcast_InvertedLists(faiss.extract_index_ivf(index).invlists).prefetch_nthread = 0
+        return CompressedIndex(index, stamp, os.fstat(file.fileno()).st_size, vectors)
 
 
 def verify(path: Path, vectors: NDArray[np.float16]) -> None:
@@ -184,28 +193,43 @@ def extend(path: Path, vectors: NDArray[np.float16], target: float, stop: thread
 
 def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, stop: threading.Event | None) -> Any:
     """Return an empty index whose lists and codes are made for these rows."""
-    n_rows, dim = vectors.shape
-    rotation = faiss.HadamardRotation(dim, SEED)
-    sample = _sample(n_rows, lists * ROWS_A_LIST_TO_TRAIN)
-    rotated = np.empty((len(sample), rotation.d_out), np.float32)
-    for start in range(0, len(sample), BLOCK_ROWS):
-        block = sample[start : start + BLOCK_ROWS]
-        rotated[start : start + len(block)] = rotation.apply(vectors[block].astype(np.float32))
-    quantizer = faiss.IndexFlatL2(rotation.d_out)
-    quantizer.add(_centroids(rotated, lists, device, stop))
+    rows = as_float32(vectors, _sample(len(vectors), lists * ROWS_A_LIST_TO_TRAIN))
+    reduction = _reduction(rows)
+    reduced = reduction.apply(rows)
+    del rows
+    quantizer = faiss.IndexFlatL2(reduction.d_out)
+    quantizer.add(_centroids(reduced, lists, device, stop))
     if kind == "rabitq":
-        inner = faiss.IndexIVFRaBitQ(quantizer, rotation.d_out, lists, faiss.METRIC_L2)
+        inner = faiss.IndexIVFRaBitQ(quantizer, reduction.d_out, lists, faiss.METRIC_L2)
     else:
-        parts = max(rotation.d_out // PQ_DIMS_A_BYTE, 1)
-        bits = min(8, int(np.log2(len(sample))))
-        inner = faiss.IndexIVFPQ(quantizer, rotation.d_out, lists, parts, bits, faiss.METRIC_L2)
+        parts = pq_parts(reduction.d_out)
+        bits = min(8, int(np.log2(len(reduced))))
+        inner = faiss.IndexIVFPQ(quantizer, reduction.d_out, lists, parts, bits, faiss.METRIC_L2)
         inner.use_precomputed_table = -1  # one would be made at every opening
         inner.pq.cp.niter = TRAINING_ITERATIONS
         inner.pq.cp.min_points_per_centroid = 1  # or FAISS warns on stderr where there are few rows
-    inner.train(rotated)
-    index = faiss.IndexPreTransform(rotation, inner)
-    index.referenced_objects = (rotation, quantizer, inner)
+    inner.train(reduced)
+    index = faiss.IndexPreTransform(reduction, inner)
+    index.referenced_objects = (reduction, quantizer, inner)
     return index
+
+
+def _reduction(rows: NDArray[np.float32]) -> Any:
+    """Return the linear map onto as many principal directions as it takes, turned at random. rows: (n, dim) float32."""
+    dim = rows.shape[1]
+    some = rows[_sample(len(rows), PCA_ROWS)]
+    some = some - some.mean(axis=0)
+    variances, directions = np.linalg.eigh(some.T @ some)  # ascending
+    explained = np.cumsum(variances[::-1]) / max(float(variances.sum()), np.finfo(np.float32).tiny)
+    kept = FEWEST_DIMS
+    while kept < dim and explained[kept - 1] < EXPLAINED:
+        kept *= 2
+    kept = min(kept, dim)
+    turned = np.linalg.qr(np.random.default_rng(SEED).standard_normal((kept, kept)))[0]
+    reduction = faiss.LinearTransform(dim, kept, False)
+    faiss.copy_array_to_vector((turned @ directions[:, ::-1][:, :kept].T).astype(np.float32).ravel(), reduction.A)
+    reduction.is_trained = True
+    return reduction
 
 
 def _centroids(rows: NDArray[np.float32], k: int, device: Device, stop: threading.Event | None) -> NDArray[np.float32]:
@@ -230,8 +254,8 @@ def _grow(path: Path, index: Any, stamp: Stamp, vectors: NDArray[np.float16], st
     """Add the rows that the index lacks, set what a search looks at, and write the file."""
     for start in range(stamp.rows, len(vectors), BLOCK_ROWS):
         _go_on(stop)
-        block = vectors[start : start + BLOCK_ROWS].astype(np.float32)
-        index.add_with_ids(block, np.arange(start, start + len(block)))
+        rows = np.arange(start, min(start + BLOCK_ROWS, len(vectors)))
+        index.add_with_ids(as_float32(vectors, rows), rows)
     stamp = replace(stamp, rows=len(vectors), digest=digest(vectors, len(vectors)))
     if stamp.rows >= MEASURE_AGAIN * stamp.measured:
         stamp = _measured(index, stamp, vectors, stop)
@@ -242,10 +266,10 @@ def _grow(path: Path, index: Any, stamp: Stamp, vectors: NDArray[np.float16], st
 def _measured(index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: threading.Event | None) -> Stamp:
     """Set probes and candidates to the least work that reaches the target, and say what it reaches.
 
-    The recall counts a neighbour as found if one with its score is. It has to exceed the target by its standard error.
+    The recall counts a neighbour as found if one with its score is. It has to exceed the target by two standard errors.
     """
     sample = _sample(stamp.rows, MEASURED_QUERIES)
-    queries = vectors[sample].astype(np.float32)
+    queries = as_float32(vectors, sample)
     truth = _nearest(vectors, sample, queries, stop)
     best, least = None, np.inf
     for probes in _doubling(stamp.lists):
@@ -255,7 +279,7 @@ def _measured(index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: thre
         found = index.search(queries, most, params=parameters)[1]
         for candidates in CANDIDATES:
             recalls = np.array([_recall(t, f[: candidates + 1]) for t, f in zip(truth, found, strict=True)])
-            sure = recalls.mean() - recalls.std() / np.sqrt(len(recalls))
+            sure = recalls.mean() - STANDARD_ERRORS * recalls.std() / np.sqrt(len(recalls))
             work = probes * stamp.rows / stamp.lists + candidates * CODES_A_CANDIDATE
             reached = replace(
                 stamp, probes=probes, candidates=candidates, recall=float(recalls.mean()), measured=stamp.rows
@@ -297,7 +321,7 @@ def _scores(
     """Yield the scores of the queries with the rows from a number on, a block at a time; -inf for their own rows."""
     for start in range(0, len(vectors), BLOCK_ROWS):
         _go_on(stop)
-        block = queries @ vectors[start : start + BLOCK_ROWS].astype(np.float32).T
+        block = queries @ as_float32(vectors, np.arange(start, min(start + BLOCK_ROWS, len(vectors)))).T
         mine = (sample >= start) & (sample < start + BLOCK_ROWS)
         block[mine, sample[mine] - start] = -np.inf
         yield start, block

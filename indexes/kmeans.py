@@ -1,7 +1,6 @@
 """K-means by FAISS: train on rows, assign rows. On every GPU where there are some, else on the CPU."""
 
 import logging
-import mmap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import Device, faiss_gpus
+from indexes.rows import BLOCK_ROWS, convert
 from vecstore.errors import BadInput
 
 log = logging.getLogger(__name__)
@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 SAMPLE_ROWS_PER_CENTROID = 256
 # A store of up to so many rows is trained on whole, whatever k.
 SMALL_STORE_ROWS = 10_000
-# Rows held in float32 at a time while assigning: 64 MiB at 2048 dimensions.
-BLOCK_ROWS = 8_192
 # Without a number of restarts: at least LEAST_RUNS, then until the least objective has come up MEETINGS times, and no
 # more than MOST_RUNS or than WORK_BUDGET multiplications allow (a few seconds on two cores). A budget in seconds would
 # make the result depend on the machine's load. A single run on a small store is a lottery: docs/design.md, "Restarts".
@@ -186,26 +184,7 @@ def assign_blocks(
     buffer = np.empty((min(BLOCK_ROWS, len(rows)), vectors.shape[1]), np.float32)
     for start in range(0, len(rows), BLOCK_ROWS):
         block = rows[start : start + BLOCK_ROWS]
-        yield block, _assign(_convert(vectors, block, buffer[: len(block)]), index)
-
-
-def as_float32(vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return rows of the mapped vectors in float32, (n, dim), and let go of the map's pages. rows: ascending."""
-    converted = np.empty((len(rows), vectors.shape[1]), np.float32)
-    for start in range(0, len(rows), BLOCK_ROWS):
-        _convert(vectors, rows[start : start + BLOCK_ROWS], converted[start : start + BLOCK_ROWS])
-    return converted
-
-
-def _convert(vectors: NDArray[np.float16], rows: NDArray[np.int64], into: NDArray[np.float32]) -> NDArray[np.float32]:
-    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:  # no gaps: no copy in between
-        into[:] = vectors[rows[0] : rows[-1] + 1]
-    else:
-        into[:] = vectors[rows]
-    # A page once read counts as this process's memory as long as it is mapped, up to the whole file.
-    if isinstance(vectors.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        vectors.base.madvise(mmap.MADV_DONTNEED)
-    return into
+        yield block, _assign(convert(vectors, block, buffer[: len(block)]), index)
 
 
 def sample_rows(rows: NDArray[np.int64], k: int, seed: int) -> NDArray[np.int64]:

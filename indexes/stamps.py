@@ -17,14 +17,14 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-# rabitq: one bit a dimension (https://arxiv.org/abs/2405.12497). pq: product quantization, a byte for 32 dimensions,
+# rabitq: one bit a dimension (https://arxiv.org/abs/2405.12497). pq: product quantization, a byte for 16 dimensions,
 # for those who have less memory. docs/design.md, "Search", compares.
 KINDS = ("rabitq", "pq")
-PQ_DIMS_A_BYTE = 32
+PQ_DIMS_A_BYTE = 16
 # Vectors that are compared one by one rather than by an index: some 10 ms of one core, from memory.
 EXACT_BYTES = 128 << 20
 
-# A list for every sqrt(rows) rows: comparing a query with the centroids then costs about as much as a few lists.
+# Two lists for every sqrt(rows) rows: comparing a query with the centroids then costs about as much as a few lists.
 FEWEST_LISTS, MOST_LISTS = 16, 8_192
 
 FORMAT = 1
@@ -63,17 +63,21 @@ class Stamp:
 
 
 def index_bytes(kind: str, n_rows: int, dim: int) -> int:
-    """Return the bytes that an index of this kind takes for so many rows: codes, centroids and codebooks."""
-    rotated = 1 << max(dim - 1, 0).bit_length()  # the Hadamard rotation fills up to a power of two
+    """Return the most bytes that an index of this kind takes for so many rows: less where fewer dimensions suffice."""
     # RaBitQ keeps two float32 beside its bits; every row has an int64 id.
-    code = (-(-rotated // 8) + 8 if kind == "rabitq" else max(rotated // PQ_DIMS_A_BYTE, 1)) + 8
+    code = (-(-dim // 8) + 8 if kind == "rabitq" else pq_parts(dim)) + 8
     codebooks = 256 if kind == "pq" else 0
-    return n_rows * code + (number_of_lists(n_rows) + codebooks) * rotated * 4
+    return n_rows * code + (number_of_lists(n_rows) + codebooks + dim) * dim * 4
+
+
+def pq_parts(dim: int) -> int:
+    """Return the bytes of a product quantizer's code: the most that divide the dimensions, one for 16 at the most."""
+    return max(parts for parts in range(1, max(dim // PQ_DIMS_A_BYTE, 1) + 1) if dim % parts == 0)
 
 
 def number_of_lists(n_rows: int) -> int:
-    """Return the power of two nearest to sqrt(n_rows), within bounds."""
-    return min(max(1 << round(math.log2(max(n_rows, 1)) / 2), FEWEST_LISTS), MOST_LISTS)
+    """Return the power of two nearest to 2 sqrt(n_rows), within bounds."""
+    return min(max(1 << round(math.log2(max(4 * n_rows, 1)) / 2), FEWEST_LISTS), MOST_LISTS)
 
 
 def read_stamp(path: Path) -> Stamp | None:

@@ -126,6 +126,7 @@ def run(
     the clustering before stays current on any error.
     """
     from indexes import kmeans
+    from indexes.rows import as_float32
 
     started = time.monotonic()
     before = current(catalog, vectors.shape[1], device)
@@ -142,7 +143,7 @@ def run(
             )
 
     training = kmeans.train(
-        kmeans.as_float32(vectors, sample), k, options, device, start=start, resume=checkpoint.load(), watch=watch
+        as_float32(vectors, sample), k, options, device, start=start, resume=checkpoint.load(), watch=watch
     )
     made = _assigned(vectors, rows, training.centroids, device).largest_first()
     if request.within is not None and before is not None:

@@ -35,7 +35,7 @@ def sweep(vectors: Float16, rows: Int64, *, seed: int, device: Device, max_k: in
     images if that is less: smaller clusters are found in any noise. Raises BadInput on fewer than 4 rows, or a max_k
     below 2 or above half the rows.
     """
-    from indexes.kmeans import as_float32
+    from indexes.rows import as_float32
 
     if len(rows) < 4:
         raise BadInput(f"{len(rows)} images are too few to choose k by; give -k N")
