@@ -1,0 +1,264 @@
+"""The commands that make, keep, read and judge clusters."""
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from cli import output
+from cli.options import AsJson, CountOrAll, DeviceName, Quiet, Seed, StoreDir
+from cli.shell import RECLUSTER, open_store
+from vecstore.errors import BadInput
+from vecstore.paths import shown
+
+commands = typer.Typer()
+command = partial(commands.command, rich_help_panel="Cluster")
+CLUSTER_COLUMNS = (
+    *("cluster", "size", "cohesion", "separation", "nearest", "drift", "name", "representative_id", "representative"),
+)
+
+
+def _k_or_auto(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if not text.isascii() or not text.isdigit() or text == "0":
+        raise typer.BadParameter(f"{text!r} is neither a number of clusters from 1 nor auto")
+    return int(text)
+
+
+@command()
+def cluster(
+    store: StoreDir,
+    k: Annotated[
+        Any | None,
+        typer.Option(
+            "-k", help="How many clusters, or auto to choose by [bold]elbow[/].", parser=_k_or_auto, metavar="N"
+        ),
+    ] = None,
+    seed: Seed = 0,
+    iterations: Annotated[int, typer.Option("--iterations", help="At the most, of each run.", min=1)] = 25,
+    restarts: Annotated[
+        int | None,
+        typer.Option("--restarts", help="Runs, the best is kept.", min=1, show_default="as many as pay"),
+    ] = None,
+    spherical: Annotated[bool, typer.Option("--spherical", help="Keep centroids at length 1.")] = False,
+    init: Annotated[str, typer.Option("--init", help="random or kmeans++.", metavar="INIT")] = "random",
+    warm_start: Annotated[
+        bool, typer.Option("--warm-start", help="One run from the current centroids; -k stays as it is.")
+    ] = False,
+    within: Annotated[
+        int | None, typer.Option("--within", help="Split this cluster into -k, leave the others.", metavar="CLUSTER")
+    ] = None,
+    use: Annotated[
+        int | None, typer.Option("--use", help="Go back to an earlier clustering instead.", metavar="CLUSTERING")
+    ] = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run k-means over all images of the store. Clusters keep their ids and names where they keep their images.
+
+    Images added later get their nearest cluster. A run that was killed goes on where it was when the same is asked for.
+
+    Example: vecstore cluster -k 20
+    """
+    with open_store(store, device, quiet) as opened:
+        if use is not None:
+            if k is not None or within is not None or warm_start:
+                raise BadInput(
+                    "--use goes back to a clustering and makes none; leave -k, --within and --warm-start out"
+                )
+            run, assigned = opened.use_clustering(use)
+            if as_json:
+                output.as_object(run, assigned=assigned)
+            else:
+                print(f"clustering {run.clustering} of {run.created} is current: {run.k} clusters")
+                print(f"{assigned} images added since got their clusters")
+            return
+        if k is None and not warm_start:
+            raise typer.BadParameter("give -k N, or -k auto", param_hint="-k")
+        with output.working("clustering", quiet) as on_progress:
+            run = opened.cluster(
+                k,
+                seed=seed,
+                iterations=iterations,
+                restarts=restarts,
+                spherical=spherical,
+                init=init,
+                warm_start=warm_start,
+                within=within,
+                on_progress=on_progress,
+            )
+    if as_json:
+        output.as_object(run)
+        return
+    if run.k_reason:
+        print(f"k is {k if isinstance(k, int) else run.k}: {run.k_reason}")
+    print(
+        f"clustering {run.clustering}: {run.rows} images in {run.k} clusters, objective {run.objective:.4f}, "
+        f"best of {run.restarts} runs on {run.device} in {run.seconds:.1f} s"
+    )
+    if run.previous is not None:
+        print(
+            f"kept {run.kept}, split {run.split}, merged {run.merged}, born {run.born}, gone {run.gone}; "
+            f"{run.moved} images moved"
+        )
+
+
+@command()
+def clusterings(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List the clusterings that were made, and what became of the clusters; [bold]cluster --use[/] goes back to one.
+
+    Example: vecstore clusterings
+    """
+    with open_store(store, device, quiet) as opened:
+        found = opened.clusterings()
+    columns = ("clustering", "current", "created", "k", "rows", "objective")
+    changes = ("previous", "kept", "split", "merged", "born", "gone", "moved")
+    output.rows(found, (*columns, *changes), as_json, empty="no clusters yet; make some with `vecstore cluster -k N`")
+
+
+@command()
+def name(
+    cluster: Annotated[int, typer.Argument(help="The cluster's id.", metavar="CLUSTER")],
+    name: Annotated[str, typer.Argument(help='What to call it; "" takes the name away.', metavar="NAME")],
+    store: StoreDir,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Name a cluster. It keeps the name as long as it keeps its id, also through new clusterings.
+
+    Example: vecstore name 3 "beach holidays"
+    """
+    with open_store(store, device, quiet) as opened:
+        found = opened.name_cluster(cluster, name)
+    output.rows([found], CLUSTER_COLUMNS, as_json, empty="")
+
+
+@command()
+def clusters(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List the clusters, largest first. Cohesion is the members' mean cosine similarity to their centroid.
+
+    Separation is the distance to the nearest other centroid; drift says how much farther the images added since lie.
+
+    Example: vecstore clusters
+    """
+    with open_store(store, device, quiet) as opened:
+        found, advised = opened.clusters(), opened.recluster_advised()
+    output.rows(found, CLUSTER_COLUMNS, as_json, empty="every clustered image was removed; run `vecstore cluster -k N`")
+    if advised and not quiet:
+        output.notice(RECLUSTER)
+
+
+@command()
+def members(
+    store: StoreDir,
+    cluster: Annotated[
+        int | None, typer.Argument(help="The cluster's id; only folders may be made of all.", metavar="CLUSTER")
+    ] = None,
+    k: CountOrAll = None,
+    farthest: Annotated[bool, typer.Option("--farthest", help="The odd ones first, not the typical ones.")] = False,
+    copy_to: Annotated[
+        Path | None, typer.Option("--copy-to", help="Copy them into a folder of this one.", metavar="DIR")
+    ] = None,
+    link_to: Annotated[
+        Path | None, typer.Option("--link-to", help="Link to them from a folder in this one.", metavar="DIR")
+    ] = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List a cluster's images, most typical first; or make a folder of them, or of every cluster's.
+
+    Example: vecstore members 3 -k 20
+    """
+    target = copy_to or link_to
+    if copy_to is not None and link_to is not None:
+        raise BadInput("pictures are copied or linked to; give --copy-to or --link-to")
+    with open_store(store, device, quiet) as opened:
+        if target is not None:
+            made = opened.make_folders(target, cluster, link=link_to is not None, k=k, farthest=farthest)
+            if as_json:
+                output.as_object(made)
+            else:
+                verb = "linked to" if link_to is not None else "copied"
+                print(f"{verb} {made.files} pictures in {made.folders} folders of {shown(os.fsencode(made.folder))}")
+            if made.missing and not quiet:
+                output.notice(f"{len(made.missing)} pictures are gone or changed and were left out; sync the store")
+            return
+        if cluster is None:
+            raise BadInput(
+                "name a cluster to list (see `vecstore clusters`), or --copy-to or --link-to for all of them"
+            )
+        found = opened.members(cluster, k, farthest=farthest)
+    output.rows(found, ("id", "distance", "path"), as_json, empty=f"cluster {cluster} has no images left")
+
+
+@command()
+def elbow(
+    store: StoreDir,
+    file: Annotated[Path, typer.Argument(help="The PNG to write.", metavar="[FILE]")] = Path("elbow.png"),
+    max_k: Annotated[
+        int | None,
+        typer.Option("--max-k", help="The greatest k to try.", min=2, show_default="100, or a tenth of the images"),
+    ] = None,
+    within: Annotated[
+        int | None, typer.Option("--within", help="Only the images of this cluster.", metavar="CLUSTER")
+    ] = None,
+    seed: Seed = 0,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw loss and silhouette against the number of clusters, and say which number is chosen, and why.
+
+    Example: vecstore elbow curve.png
+    """
+    with open_store(store, device, quiet) as opened, output.working("sweeping over k", quiet):
+        found = opened.elbow(seed=seed, max_k=max_k, within=within)
+        from vecstore.plots import draw_elbow
+
+        draw_elbow(found, file)
+    if as_json:
+        output.as_object(found, file=str(file))
+    else:
+        print(f"k is {found.k}: {found.reason}")
+        print(f"the curve is in {shown(os.fsencode(file))}")
+
+
+@command()
+def evaluate(
+    store: StoreDir,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="A CSV of path,label.", metavar="CSV", show_default="the folders' names"),
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option("--neighbours", help="How many nearest ones to judge of each image.", min=1)
+    ] = 10,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the clusters, and the nearest neighbours, with labels: the folders' names, or those of a table.
+
+    Each cluster stands for one label at the most; the images in a cluster that stands for another are listed.
+
+    Example: vecstore evaluate
+    """
+    with open_store(store, device, quiet) as opened:
+        found = opened.evaluate(labels=labels, neighbours=neighbours)
+    if as_json:
+        output.as_object(found)
+        return
+    precision = "-" if found.precision is None else f"{found.precision:.4f}"
+    print(
+        f"{found.images} images in {found.k} clusters: accuracy {found.accuracy:.4f}, ARI {found.ari:.4f}, "
+        f"NMI {found.nmi:.4f}; precision@{found.neighbours} {precision}"
+    )
+    output.rows(found.classes, ("label", "images", "cluster", "recall", "precision"), False, empty="")
+    print(f"{len(found.wrong)} images are in the cluster of another label")
+    output.rows(found.wrong, ("id", "label", "cluster", "stands_for", "path"), False, empty="")

@@ -1,0 +1,104 @@
+"""What all commands share: the program itself, how a store is opened, and how errors are shown.
+
+Heavy imports are inside the commands, so that `--help` and tab completion answer at once.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import vecstore
+from cli import output
+from vecstore.errors import VecstoreError
+from vecstore.paths import shown
+
+if TYPE_CHECKING:
+    from vecstore.store import Store
+
+INTERRUPTED = 130
+RECLUSTER = "the images added since lie farther from their clusters (drift, docs/commands.md); run `vecstore cluster`"
+
+
+class Group(TyperGroup):
+    """Shows every error that is raised on purpose as one line on stderr, with the exit code of its class."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VecstoreError as error:
+            output.notice(f"Error: {error}")
+            raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError:  # whoever reads our output has had enough
+            raise
+        except OSError as error:
+            output.notice(f"Error: {error.strerror or error}{_place(error)}")
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as interruption:
+            output.notice("Interrupted; what was done by then is safe in the store")
+            raise typer.Exit(INTERRUPTED) from interruption
+
+
+def _place(error: OSError) -> str:
+    return f": {shown(os.fsencode(error.filename))}" if isinstance(error.filename, str | bytes) else ""
+
+
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="A folder of pictures becomes a store of vectors that grows with it: find similar pictures, cluster them all.",
+)
+
+
+def main() -> None:
+    """The `vecstore` program."""
+    # A service manager's SIGTERM ends a run as Ctrl-C does: what is embedded is committed.
+    signal.signal(signal.SIGTERM, _interrupt)
+    app()
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vecstore {vecstore.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is decided: device, runs.")] = False,
+) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells which of its builds it tried
+
+
+@contextmanager
+def open_store(
+    store: Path,
+    device: str = "auto",
+    quiet: bool = False,
+    embedder: str | None = None,
+    weights: Path | None = None,
+    create: bool = False,
+) -> Iterator["Store"]:
+    """Open the store for one command; quiet: nothing is said of weights and networks."""
+    if not quiet:  # fetching weights and exporting a network take a while, and happen once
+        logging.getLogger("vecstore.embedders").setLevel(logging.INFO)
+    from vecstore.store import Store
+
+    with Store.open(store, embedder=embedder, weights=weights, device=device, create=create, quiet=quiet) as opened:
+        yield opened
