@@ -70,11 +70,11 @@ def start_program(*arguments: str | Path, prelude: str = "") -> subprocess.Popen
     )
 
 
-def run_code(code: str, arguments: Sequence[str | Path] = ()) -> str:
+def run_code(code: str, arguments: Sequence[str | Path] = (), env: dict[str, str] | None = None) -> str:
     """What Python code prints that runs in a fresh interpreter."""
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
-        env=environment(),
+        env=env or environment(),
         capture_output=True,
         text=True,
         timeout=60,

@@ -14,6 +14,7 @@ import indexes
 from cli.app import app
 from indexes import devices
 from indexes.devices import Device, choose_device, count_gpus, faiss_gpus
+from tests.programs import environment, run_code
 from vecstore.errors import BadInput
 from vecstore.store import Store
 
@@ -197,3 +198,10 @@ def test_the_kernels_that_a_user_names_are_kept(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
     indexes._choose_kernels()
     assert os.environ["OPENBLAS_CORETYPE"] == "Nehalem"
+
+
+@pytest.mark.parametrize(("named", "expected"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_threads_wait_without_spinning_unless_a_user_says_so(named: dict[str, str], expected: str) -> None:
+    code = "import os, indexes; print(os.environ['OMP_WAIT_POLICY'])"
+    kept = {name: value for name, value in environment().items() if name != "OMP_WAIT_POLICY"}
+    assert run_code(code, env={**kept, **named}) == f"{expected}\n"
