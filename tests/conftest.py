@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image, ImageStat
 
@@ -60,10 +61,17 @@ def open_tiny(options: EmbedderOptions) -> TinyEmbedder:
     return TinyEmbedder()
 
 
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run share, and no other run."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _cache_of_its_own(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the tests' exported networks out of the user's cache, one export of each for the whole run."""
-    os.environ["VECSTORE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["VECSTORE_CACHE"] = str(whole_run / "cache")
     # No test may find, or fetch, the weights of whoever runs it.
     os.environ["TORCH_HOME"] = str(tmp_path_factory.mktemp("torch"))
 
@@ -113,18 +121,22 @@ def shared_pictures() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def resnet50_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def resnet50_weights(whole_run: Path) -> Path:
     """A weight file of a ResNet50 in torchvision's layout, with random weights: for tests only."""
-    return save_resnet50(tmp_path_factory.mktemp("weights") / "resnet50.pth", seed=0)
+    path = whole_run / "resnet50.pth"
+    with FileLock(f"{path}.lock"):
+        return path if path.exists() else save_resnet50(path, seed=0)
 
 
 @pytest.fixture(scope="session")
 def resnet50(_cache_of_its_own: None, resnet50_weights: Path) -> Embedder:
     """`resnet50` with those weights on the CPU, its network exported to the tests' cache."""
-    return open_loaded("resnet50", resnet50_weights)
+    with FileLock(f"{resnet50_weights}.lock"):
+        return open_loaded("resnet50", resnet50_weights)
 
 
 @pytest.fixture(scope="session")
-def efficientnet(_cache_of_its_own: None) -> Embedder:
+def efficientnet(_cache_of_its_own: None, whole_run: Path) -> Embedder:
     """`efficientnet-lite0` on the CPU, its network exported to the tests' cache."""
-    return open_loaded("efficientnet-lite0")
+    with FileLock(whole_run / "efficientnet.lock"):
+        return open_loaded("efficientnet-lite0")
