@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vecstore.clustering import ClusterProgress
     from vecstore.ingest import Progress
 
-PATH_FIELDS = ("path", "representative", "store", "file", "folder", "name", "label", "stands_for")
+PATH_FIELDS = ("what", "where", "path", "representative", "store", "file", "folder", "name", "label", "stands_for")
 
 
 def as_object(result: Any, **more: Any) -> None:

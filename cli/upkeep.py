@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from cli import output
-from cli.options import AsJson, DeviceName, Quiet, StoreDir
+from cli.options import AsJson, DeviceName, Quiet, StoreDir, WeightsFile
 from cli.shell import RECLUSTER, open_store
+from vecstore.errors import StoreDamaged
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Look after")
@@ -61,6 +62,65 @@ def info(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False, 
     output.fields(found, as_json)
     if found.recluster and not quiet:
         output.notice(RECLUSTER)
+
+
+@command()
+def check(
+    store: StoreDir,
+    files: Annotated[bool, typer.Option("--files", help="Read every picture too, and compare its content.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    weights: WeightsFile = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check that the store is whole: catalog, vectors by their checksums, clusters, index. Exit code 3 if it is not.
+
+    A damaged vector is embedded again from its file by --repair, if that has the same content.
+
+    Example: vecstore check --repair
+    """
+    with open_store(store, device, quiet, weights=weights) as opened, output.working("checking", quiet):
+        found = opened.check(files=files, repair=repair)
+    output.rows(found, ("kind", "where", "what", "repairable", "repaired"), as_json, empty="the store is whole")
+    left = [finding for finding in found if not finding.repaired]
+    if left:
+        mendable = sum(finding.repairable for finding in left) if not repair else 0
+        raise StoreDamaged(
+            f"{len(left)} things are wrong with the store {store}"
+            + (f"; `vecstore check --repair` can mend {mendable} of them" if mendable else "")
+        )
+
+
+@command()
+def undo(
+    store: StoreDir,
+    redo: Annotated[bool, typer.Option("--redo", help="Take the last undo back.")] = False,
+    as_list: Annotated[bool, typer.Option("--list", help="List what can be undone, the last first.")] = False,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Undo the last add, sync, import, remove, clustering or naming; once more, the one before that.
+
+    Vectors stay, so adding the same again embeds nothing. Something new makes what was undone impossible to redo.
+
+    Example: vecstore undo --list
+    """
+    with open_store(store, device, quiet) as opened:
+        if as_list:
+            done = opened.operations()
+            output.rows(done, ("operation", "began", "kind", "undone", "what"), as_json, empty="nothing to undo")
+            return
+        report = opened.undo(redo=redo)
+    if as_json:
+        output.as_object(report)
+        return
+    print(f"{'redid' if redo else 'undid'} {report.kind} of {report.began}: {report.what}")
+    if report.kind not in ("cluster", "name"):
+        print(f"forgot {report.forgotten} paths, restored {report.restored}")
+    if report.lost and not quiet:
+        output.notice(f"{report.lost} paths could not be restored: their images were compacted; add them again")
 
 
 @command()

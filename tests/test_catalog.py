@@ -31,6 +31,13 @@ def add(catalog: Catalog, row: int, *paths: bytes) -> None:
             catalog.place(FileStamp(path, 10, 20), row)
 
 
+def add_as_before(catalog: Catalog, row: int, *paths: bytes) -> None:
+    """Add an image to a catalog of a format that is older than checksums and operations."""
+    with catalog.writing() as db:
+        db.execute("insert into images values (?, ?, 4, 3, 'then')", (row, bytes([row]) * 32))
+        db.executemany("insert into paths values (?, ?, 10, 20)", [(path, row) for path in paths])
+
+
 def made_of(k: int) -> Clustering:
     """The record of a first clustering into k clusters."""
     figures = {"rows": 0, "objective": 0.0, "seconds": 0.0, "device": "cpu", "restarts": 1, "trained_on": 0}
@@ -112,7 +119,7 @@ def test_a_store_of_the_first_format_keeps_its_clusters(tmp_path: Path, monkeypa
     newest = catalog_module.MIGRATIONS
     monkeypatch.setattr(catalog_module, "MIGRATIONS", newest[:1])
     old = Catalog.create(tmp_path / "old.sqlite", "an embedder")
-    add(old, 0, b"/a.png")
+    add_as_before(old, 0, b"/a.png")
     with old.writing() as db:
         for number in (1, 2):
             db.execute("insert into clusterings values (?, 'then', 2, 1, 0, 0, 'cpu', 1, 1, '{}', 1, x'')", [number])
@@ -391,8 +398,8 @@ def test_an_upgrade_knows_the_images_that_were_removed_before(tmp_path: Path, mo
     newer = catalog_module.MIGRATIONS
     monkeypatch.setattr(catalog_module, "MIGRATIONS", newer[: newer.index(catalog_module.m003_removed_images)])
     catalog = Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
-    add(catalog, 0, b"/a.png")
-    add(catalog, 1)
+    add_as_before(catalog, 0, b"/a.png")
+    add_as_before(catalog, 1)
     monkeypatch.setattr(catalog_module, "MIGRATIONS", newer)
     catalog.migrate()
     assert (catalog.removed_rows(), catalog.image_count()) == ([1], 1)

@@ -446,7 +446,7 @@ def test_a_damaged_store_needs_attention(filled: Vecstore, tmp_path: Path) -> No
     os.truncate(tmp_path / "store/vectors.f16", 100)
     expected = (
         f"Error: {tmp_path}/store/vectors.f16 holds 4 of the 10 vectors that the catalog counts; "
-        "restore the store from a backup, or add the pictures to a new one\n"
+        "`vecstore check --repair` embeds what is missing again, or restore the store from a backup\n"
     )
     assert outcome(filled("similar", "@0")) == (3, "", expected)
 

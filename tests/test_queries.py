@@ -66,7 +66,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Store:
         for row in range(120):
             db.execute("update images set added = ? where row = ?", (ADDED[row % 3], row))
             for copy in range(row % 3):
-                db.execute("insert into paths values (?, ?, 0, 0)", (b"/copies/%d/%d.jpg" % (copy, row), row))
+                db.execute("insert into paths values (?, ?, 0, 0, 0)", (b"/copies/%d/%d.jpg" % (copy, row), row))
     store.remove(*range(0, 120, 7))
     return store
 

@@ -55,7 +55,7 @@ def test_a_file_that_is_too_short_is_damage_with_its_path_and_numbers(vectors: V
         getattr(vectors, method)(count=3)
     assert str(damaged.value) == (
         f"{vectors.path} holds 2 of the 3 vectors that the catalog counts; "
-        "restore the store from a backup, or add the pictures to a new one"
+        "`vecstore check --repair` embeds what is missing again, or restore the store from a backup"
     )
 
 

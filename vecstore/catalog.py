@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any
 
 from vecstore.errors import NotFound, StoreDamaged, VecstoreError
 from vecstore.paths import is_archive_name
-from vecstore.results import Clustering, Failure
+from vecstore.results import Clustering, Failure, Operation, UndoReport
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,15 @@ class FileStamp:
 
 @dataclass(frozen=True)
 class NewImage:
-    """An image to be numbered. sha256: of the file's bytes. width, height: as shown, orientation applied."""
+    """An image to be numbered. sha256: of the file's bytes. width, height: as shown, orientation applied.
+
+    checksum: of its vector and sha256 (`vectors.checksum`); None for one that has no vector, and answers nothing.
+    """
 
     sha256: bytes
     width: int
     height: int
+    checksum: int | None = None
 
 
 @dataclass(frozen=True)
@@ -212,17 +217,76 @@ def m004_clusters_live_on(db: sqlite3.Connection) -> None:
     db.execute("update clusterings set born = k")
 
 
+def m005_checksums(db: sqlite3.Connection) -> None:
+    # Of the row's vector and sha256 (`vectors.checksum`). Null: the row has no vector, any more or yet.
+    db.execute("alter table images add column checksum integer")
+    # The rows below it got theirs from what was there when the store was brought to this format, and not when added.
+    db.execute("alter table store add column checksums_from integer not null default 0")
+    db.execute("update store set checksums_from = (select coalesce(max(row) + 1, 0) from images)")
+    # Images whose vector is damaged and could not be made anew yet: they are not found.
+    db.execute("create table quarantined (row integer primary key references images)")
+    db.execute("alter table clusterings add column checksum integer")  # CRC-32 of the centroids
+    for number, centroids in db.execute("select id, centroids from clusterings").fetchall():
+        db.execute("update clusterings set checksum = ? where id = ?", (zlib.crc32(centroids), number))
+
+
+def m006_operations(db: sqlite3.Connection) -> None:
+    # What can be undone, the last first. clustering: that was current before; cluster, name: what it was called before.
+    # Numbers are never given again: paths refer to them.
+    db.execute("""
+        create table operations (
+            id         integer primary key autoincrement,
+            kind       text    not null,
+            what       text    not null,
+            began      text    not null,
+            undone     integer not null default 0,
+            clustering integer,
+            cluster    integer,
+            name       text
+        )""")
+    # The operation that put the path where it is; 0: one that is not on record. So an add writes nothing else.
+    db.execute("alter table paths add column since integer not null default 0")
+    # What an operation replaced or took away: the path as it was before; row is null where there was none.
+    db.execute("""
+        create table changes (
+            operation integer not null references operations on delete cascade,
+            path      blob    not null,
+            row       integer,
+            size      integer,
+            mtime_ns  integer,
+            since     integer,
+            primary key (operation, path)
+        ) without rowid""")
+    db.execute("""
+        create trigger a_path_remembers_what_it_led_to
+        after update of row on paths when new.row <> old.row and new.since > old.since begin
+            insert or ignore into changes values (new.since, old.path, old.row, old.size, old.mtime_ns, old.since);
+        end""")
+
+
 MIGRATIONS = (
     m001_the_store,
     m002_index_settings,
     m003_removed_images,
     m004_clusters_live_on,
+    m005_checksums,
+    m006_operations,
 )  # append only; a store's position in it is `pragma user_version`
 
 # The path shown for an image that has several: the first in byte order, so that it is the same every time.
 FIRST_PATH = "(select min(paths.path) from paths where paths.row = {row})"
 ALIVE = "exists (select 1 from paths where paths.row = {row})"
 CURRENT = "(select clustering from store where id = 1)"
+# Which images may be found.
+HIDDEN = "(select row from removed union all select row from quarantined)"
+# What stands for the sha256 of a row that was compacted: its number, which no sha256 is.
+VACANT = "cast(cast(row as text) as blob)"
+# So many operations can be undone; what older ones replaced is forgotten.
+OPERATIONS_KEPT = 50
+# What SQLite says of a full disk, one that fails or may not be written to, and of a lock that is held too long.
+DISK_ERRORS = tuple(
+    f"SQLITE_{name}" for name in ("FULL", "IOERR", "READONLY", "BUSY", "LOCKED", "CANTOPEN", "PERM", "NOMEM")
+)
 
 
 def holds_store(path: Path) -> bool:
@@ -235,21 +299,77 @@ def holds_store(path: Path) -> bool:
     try:
         with closing(_connect(path)) as db:
             return int(db.execute("pragma user_version").fetchone()[0]) > 0
-    except sqlite3.OperationalError as error:
-        raise VecstoreError(f"{path} cannot be opened ({error}); check who may read it, and its folder") from error
-    except sqlite3.DatabaseError as error:
-        raise StoreDamaged(f"{path} is not a readable catalog ({error}); restore the store from a backup") from error
+    except StoreDamaged as error:
+        raise StoreDamaged(
+            f"{path} is not a readable catalog ({error.__cause__}); restore the store from a backup"
+        ) from error
+    except (sqlite3.OperationalError, VecstoreError) as error:
+        reason = error.__cause__ or error
+        raise VecstoreError(f"{path} cannot be opened ({reason}); check who may read it, and its folder") from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> "_Connection":
     """Open the database; one that may not be written to for reading alone."""
     # Transactions are begun by hand: sqlite3's own would leave schema changes outside of them.
+    options: dict[str, Any] = {"isolation_level": None, "timeout": 30, "factory": _Connection}
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-        return sqlite3.connect(path, isolation_level=None, timeout=30)
+        db: _Connection = sqlite3.connect(path, **options)
+        db.place = path
+        return db
     # Reading in WAL mode writes to the -shm file. Where nothing waits in the -wal, the file can be read as it lies.
     log = Path(f"{path}-wal")
     mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=30)
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, **options)
+    db.place = path
+    return db
+
+
+class _Connection(sqlite3.Connection):
+    """A connection whose errors say what to do, wherever damage or a failing disk is met."""
+
+    place = Path()
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        with _explained(self):
+            return self.cursor(_Cursor).execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        with _explained(self):
+            return self.cursor(_Cursor).executemany(*arguments)
+
+
+class _Cursor(sqlite3.Cursor):
+    def fetchone(self) -> Any:
+        with _explained(self.connection):
+            return super().fetchone()
+
+    def fetchall(self) -> list[Any]:
+        with _explained(self.connection):
+            return super().fetchall()
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        with _explained(self.connection):
+            while rows := self.fetchmany(1_000):  # as quick as SQLite's own iterator; row by row is half as quick
+                yield from rows
+
+
+@contextmanager
+def _explained(db: sqlite3.Connection) -> Iterator[None]:
+    """Raise StoreDamaged for damage and VecstoreError for a disk that fails, is full, or a lock held too long.
+
+    Any other error is a mistake of this program, and stays what it is.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        name, place = getattr(error, "sqlite_errorname", ""), getattr(db, "place", "")
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")) or "decode" in str(error):
+            raise StoreDamaged(
+                f"the catalog {place} is damaged ({error}); `vecstore check` says where; a backup can be restored"
+            ) from error
+        if name.startswith(DISK_ERRORS):
+            raise VecstoreError(f"the catalog {place} cannot be used: {error}; nothing was changed") from error
+        raise
 
 
 class Catalog:
@@ -258,8 +378,14 @@ class Catalog:
     def __init__(self, path: Path) -> None:
         """Open the catalog of an existing store; `create` makes one. Raises StoreDamaged on a newer format."""
         self.path = path
+        # The operation that `announce` spoke of, until its first change; then its number; and both at the last commit.
+        self._announced: tuple[str, str] | None = None
+        self._operation = 0
+        self._committed: tuple[tuple[str, str] | None, int] = (None, 0)
         self.db = _connect(path)
         self.db.execute("pragma foreign_keys = on")
+        # A damaged page is noticed when it is read, instead of being believed as far as it goes.
+        self.db.execute("pragma cell_size_check = on")
         # FULL: a commit that was reported is on the disk, also after a power cut.
         self.db.execute("pragma synchronous = full")
         version = self._version()
@@ -319,18 +445,20 @@ class Catalog:
         """Roll back what an interruption has left open: one that strikes between a transaction and its block."""
         if self.db.in_transaction:
             self.db.execute("rollback")
+            self._announced, self._operation = self._committed
 
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         if self.db.in_transaction:
             yield self.db
             return
         try:
+            self._committed = self._announced, self._operation
             self.db.execute(begin)
             yield self.db
             self.db.execute("commit")
         except BaseException as error:  # Ctrl-C too: a half-done transaction must not stay open
             self.abandon()
-            if isinstance(error, sqlite3.OperationalError):  # a full disk, one that fails, a lock held too long
+            if isinstance(error, sqlite3.OperationalError):
                 raise VecstoreError(f"the catalog {self.path} cannot be used: {error}; nothing was changed") from error
             raise
 
@@ -366,9 +494,18 @@ class Catalog:
         """Return the rows of the images that have a path, ascending."""
         return [row for (row,) in self.db.execute("select distinct row from paths order by row")]
 
+    def rows_to_cluster(self) -> list[int]:
+        """Return the rows of the living images whose vector can be used, ascending."""
+        query = "select distinct row from paths where row not in (select row from quarantined) order by row"
+        return [row for (row,) in self.db.execute(query)]
+
     def removed_rows(self) -> list[int]:
         """Return the rows of the images that have no path, ascending: few, and the others are not read."""
         return [row for (row,) in self.db.execute("select row from removed order by row")]
+
+    def hidden_rows(self) -> list[int]:
+        """Return the rows that are never found: of removed images, and of those whose vector is quarantined."""
+        return [row for (row,) in self.db.execute(f"select distinct row from {HIDDEN} order by row")]
 
     def is_alive(self, row: int) -> bool:
         # An id from outside can be more than SQLite's integers hold.
@@ -428,8 +565,8 @@ class Catalog:
             yield from self.paths_under(root + b"!")
 
     def insert_image(self, row: int, image: NewImage) -> None:
-        values = {"row": row, "sha256": image.sha256, "width": image.width, "height": image.height, "now": _now()}
-        self.db.execute("insert into images values (:row, :sha256, :width, :height, :now)", values)
+        values = {"row": row, "now": _now(), **vars(image)}
+        self.db.execute("insert into images values (:row, :sha256, :width, :height, :now, :checksum)", values)
 
     def place(self, stamp: FileStamp, row: int) -> None:
         """Record that the file in this state holds the image; a failure or another image at that path is replaced."""
@@ -437,20 +574,35 @@ class Catalog:
         # Not `insert or replace`: what that replaces goes without the triggers that `removed` is kept by.
         self.db.execute(
             """
-            insert into paths values (:path, :row, :size, :mtime_ns)
-            on conflict (path) do update set row = :row, size = :size, mtime_ns = :mtime_ns""",
-            values,
+            insert into paths values (:path, :row, :size, :mtime_ns, :since)
+            on conflict (path) do update set
+                since = case when row = :row then since else :since end,
+                row = :row, size = :size, mtime_ns = :mtime_ns""",
+            {**values, "since": self._begin()},
         )
         self.forget_failure(stamp.path)
 
     def forget_path(self, path: bytes) -> bool:
         """Forget where an image was seen, or that a file failed; return whether it was an image's path."""
         self.forget_failure(path)
-        return self.db.execute("delete from paths where path = :path", {"path": path}).rowcount > 0
+        return self._forget("path = :key", path) > 0
 
     def forget_paths_of(self, row: int) -> int:
         """Forget all paths of an image; return how many it had."""
-        return self.db.execute("delete from paths where row = :row", {"row": row}).rowcount
+        return self._forget("row = :key", row)
+
+    def _forget(self, which: str, key: bytes | int) -> int:
+        if not self._value(f"select exists (select 1 from paths where {which})", key=key):
+            return 0
+        # What this operation itself has put there was not there before it.
+        self.db.execute(
+            f"""
+            insert or ignore into changes
+            select :operation, path, row, size, mtime_ns, since from paths
+            where  {which} and since <> :operation and :operation > 0""",
+            {"key": key, "operation": self._begin()},
+        )
+        return self.db.execute(f"delete from paths where {which}", {"key": key}).rowcount
 
     # Failures
 
@@ -522,7 +674,7 @@ class Catalog:
             insert into clusterings
             values (
                 :id, :created, :k, :rows, :objective, :seconds, :device, :restarts, :trained_on,
-                :options, :horizon, :centroids, :previous, :kept, :split, :merged, :born, :gone, :moved
+                :options, :horizon, :centroids, :previous, :kept, :split, :merged, :born, :gone, :moved, :checksum
             )""",
             {
                 "id": run.clustering,
@@ -544,6 +696,7 @@ class Catalog:
                 "born": run.born,
                 "gone": run.gone,
                 "moved": run.moved,
+                "checksum": zlib.crc32(centroids),
             },
         )
         identities = ((cluster, run.clustering) for cluster in cluster_ids)
@@ -567,8 +720,10 @@ class Catalog:
         found = self._value(f"select {CURRENT}")
         return None if found is None else int(found)
 
-    def make_current(self, clustering: int) -> None:
-        """Let this clustering answer from now on."""
+    def make_current(self, clustering: int | None) -> None:
+        """Let this clustering answer from now on; None: none does."""
+        query = f"update operations set clustering = {CURRENT} where id = :operation"
+        self.db.execute(query, {"operation": self._begin()})
         self.db.execute("update store set clustering = :id", {"id": clustering})
 
     def clusterings(self) -> list[Clustering]:
@@ -589,10 +744,16 @@ class Catalog:
         ]
 
     def centroids(self, clustering: int) -> tuple[bytes, list[int]]:
-        """Return the centroids' bytes, and the cluster id of each position."""
-        centroids = self._value("select centroids from clusterings where id = :id", id=clustering)
+        """Return the centroids' bytes, and the cluster id of each position. Raises StoreDamaged by their checksum."""
+        if self._value("select checksum from clusterings where id = :id", id=clustering) != zlib.crc32(
+            centroids := bytes(self._value("select centroids from clusterings where id = :id", id=clustering))
+        ):
+            raise StoreDamaged(
+                f"the centroids of clustering {clustering} are damaged; run `vecstore check --repair`, which goes back "
+                "to one whose are not"
+            )
         query = "select cluster from clusters where clustering = :id order by position"
-        return bytes(centroids), [cluster for (cluster,) in self.db.execute(query, {"id": clustering})]
+        return centroids, [cluster for (cluster,) in self.db.execute(query, {"id": clustering})]
 
     def cluster_count(self) -> int | None:
         found = self._value(f"select k from clusterings where id = {CURRENT}")
@@ -606,7 +767,14 @@ class Catalog:
 
     def name_cluster(self, cluster: int, name: str | None) -> None:
         """Give a cluster its name, in all clusterings that have it; None takes it away."""
-        self.db.execute("update identities set name = :name where cluster = :id", {"name": name, "id": cluster})
+        values = {"name": name, "id": cluster, "operation": self._begin()}
+        self.db.execute(
+            """
+            update operations set cluster = :id, name = (select name from identities where cluster = :id)
+            where  id = :operation""",
+            values,
+        )
+        self.db.execute("update identities set name = :name where cluster = :id", values)
 
     def cluster_named(self, name: str, clustering: int) -> int | None:
         """Return the cluster of a clustering that has this name."""
@@ -683,6 +851,7 @@ class Catalog:
         query = """
             select   distinct row from paths
             where    not exists (select 1 from memberships where clustering = :clustering and row = paths.row)
+            and      row not in (select row from quarantined)
             order by row"""
         return [row for (row,) in self.db.execute(query, {"clustering": clustering})]
 
@@ -706,9 +875,267 @@ class Catalog:
             shown = ", ".join(str(c) for c in sorted(ids)[:20]) + (", ..." if len(ids) > 20 else "")
             raise NotFound(f"no cluster {cluster} in the current clustering; there are {shown}")
 
+    # Operations, and undoing them
+
+    @contextmanager
+    def announced(self, kind: str, what: str) -> Iterator[None]:
+        """Let what is changed inside be one operation, to be undone as one; nothing is recorded if nothing is changed.
+
+        kind: what `operations` calls it. what: what it is about, for a person.
+        """
+        self._announced, self._operation = (kind, what), 0
+        try:
+            yield
+        finally:
+            self._announced, self._operation = None, 0
+
+    def _begin(self) -> int:
+        """Return the number of the operation under way, recorded with its first change; 0 if none was announced."""
+        if self._announced is not None:
+            kind, what = self._announced
+            # What was undone before cannot be redone on top of something else.
+            self.db.execute("delete from operations where undone")
+            values = {"kind": kind, "what": what, "now": _now()}
+            query = "insert into operations (kind, what, began) values (:kind, :what, :now)"
+            number = self.db.execute(query, values).lastrowid
+            self.db.execute(f"delete from operations where id <= :id - {OPERATIONS_KEPT}", {"id": number})
+            self._announced, self._operation = None, int(number or 0)
+        return self._operation
+
+    def operations(self) -> list[Operation]:
+        """Return the operations that can be undone or redone, the last first."""
+        query = "select id, kind, what, began, undone from operations order by id desc"
+        found = self.db.execute(query).fetchall()
+        return [Operation(number, kind, what, began, bool(undone)) for number, kind, what, began, undone in found]
+
+    def turn_back(self, operation: Operation) -> UndoReport:
+        """Put back what an operation replaced, keeping what it made, so that the next call does it again.
+
+        Paths that led to an image that was compacted since stay as they are.
+        """
+        values = {"id": operation.operation}
+        for step in TURN_BACK:
+            self.db.execute(step, values)
+        gone, back, lost = self.db.execute(COUNT_TURNED, values).fetchone()
+        for step in (*PUT_BACK, *TURN_BACK_CLUSTERS.get(operation.kind, ())):
+            self.db.execute(step, values)
+        self.db.execute("update operations set undone = not undone where id = :id", values)
+        turned = {**vars(operation), "undone": not operation.undone}
+        return UndoReport(**turned, forgotten=gone, restored=back, lost=lost)
+
+    # Checksums, quarantine, and rows without an image
+
+    def checksums(self, first: int, beyond: int) -> list[tuple[int, bytes, int | None]]:
+        """Return (row, sha256, checksum) of the rows from first up to and without beyond that are not vacant."""
+        query = """
+            select row, sha256, checksum from images
+            where  row >= :first and row < :beyond and length(sha256) = 32
+            order  by row"""
+        return self.db.execute(query, {"first": first, "beyond": beyond}).fetchall()
+
+    def checksum_of(self, row: int) -> tuple[bytes, int | None]:
+        """Return a row's sha256 and checksum."""
+        found = self.db.execute("select sha256, checksum from images where row = :row", {"row": row}).fetchone()
+        return (found[0], found[1]) if found else (b"", None)
+
+    def set_checksums(self, checksums: Iterable[tuple[int, int]]) -> None:
+        """Record (row, checksum)."""
+        self.db.executemany("update images set checksum = ?2 where row = ?1", checksums)
+
+    def checksums_from(self) -> int:
+        """Return the row from which on checksums are as old as the vectors; those below were taken later."""
+        return int(self._value("select checksums_from from store"))
+
+    def quarantined_rows(self) -> list[int]:
+        return [row for (row,) in self.db.execute("select row from quarantined order by row")]
+
+    def quarantine(self, rows: Iterable[int]) -> None:
+        """Let these rows not be found any more."""
+        self.db.executemany("insert or ignore into quarantined values (?)", ((row,) for row in rows))
+
+    def release(self, rows: Iterable[int]) -> None:
+        """Let rows be found again that were quarantined."""
+        self.db.executemany("delete from quarantined where row = ?", ((row,) for row in rows))
+
+    def vacate_removed(self, quarantined_only: bool = False) -> int:
+        """Forget the contents of removed images: their rows stay, empty, and a content that comes back is a new image.
+
+        quarantined_only: only those whose vector is damaged, so that they cannot come back with it. Returns how many.
+        """
+        which = f"select row from removed {'where row in (select row from quarantined)' if quarantined_only else ''}"
+        vacated = self.db.execute(
+            f"update images set sha256 = {VACANT}, checksum = null where row in ({which}) and length(sha256) = 32"
+        ).rowcount
+        if vacated:
+            vacant = "(select row from images where length(sha256) <> 32)"
+            self.db.execute(f"delete from quarantined where row in {vacant}")
+            self.db.execute(f"delete from memberships where row in {vacant}")
+        return vacated
+
+    def vacant_rows(self) -> list[int]:
+        """Return the rows whose image was removed and compacted, ascending."""
+        return [row for (row,) in self.db.execute("select row from images where length(sha256) <> 32 order by row")]
+
+    # Checking, mending and copying the catalog as a whole
+
+    def problems(self) -> list[str]:
+        """Return what SQLite finds wrong with the file: pages, records, indexes, references."""
+        found = [text for (text,) in self.db.execute("pragma integrity_check(20)") if text != "ok"]
+        counts: dict[tuple[str, str], int] = {}
+        for table, _, parent, _ in self.db.execute("pragma foreign_key_check") if not found else ():
+            counts[table, parent] = counts.get((table, parent), 0) + 1
+        return found + [
+            f"{n} rows of {table} refer to {parent} that are not there" for (table, parent), n in counts.items()
+        ]
+
+    def violations(self, dim: int) -> list[str]:
+        """Return what is wrong with the contents, in words: what every version of this program keeps true."""
+        counts = [(self._value(query, dim=dim), text) for query, text in INVARIANTS]
+        return [text.format(n=count) for count, text in counts if count]
+
+    def removed_disagrees(self) -> bool:
+        """Say whether `removed` is not the list of the images without a path."""
+        return bool(self._value(f"select exists (select * from ({WRONGLY_REMOVED}))"))
+
+    def list_removed_anew(self) -> None:
+        self.db.execute("delete from removed")
+        self.db.execute(f"insert into removed {WITHOUT_PATH}")
+
+    def rows_of_unknown_clusters(self, clustering: int) -> list[int]:
+        """Return the rows that a clustering has in a cluster that is not one of its own."""
+        query = """
+            select row from memberships
+            where  clustering = :clustering
+            and    cluster not in (select cluster from clusters where clustering = :clustering)"""
+        return [row for (row,) in self.db.execute(query, {"clustering": clustering})]
+
+    def forget_memberships(self, clustering: int, rows: Iterable[int]) -> None:
+        values = ((clustering, row) for row in rows)
+        self.db.executemany("delete from memberships where clustering = ? and row = ?", values)
+
+    def path_states(self) -> Iterator[tuple[int, FileStamp]]:
+        """Yield (row, the state on record) of every path."""
+        for path, row, size, mtime_ns in self.db.execute("select path, row, size, mtime_ns from paths order by path"):
+            yield row, FileStamp(bytes(path), size, mtime_ns)
+
+    def rebuild_indexes(self) -> None:
+        """Make SQLite's own indexes anew from the tables."""
+        self.db.execute("reindex")
+
+    def vacuum(self) -> None:
+        """Write the file anew without its unused pages; what is there until then is whole at any moment."""
+        self.db.execute("vacuum")
+
+    def move_on(self) -> bool:
+        """Return whether every reader sees the present state, so that what was taken away before may be touched."""
+        busy, _, _ = self.db.execute("pragma wal_checkpoint(truncate)").fetchone()
+        return not busy
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the catalog as it is at this moment, whoever writes meanwhile, and return when it is on the disk."""
+        with closing(sqlite3.connect(path)) as copy:
+            self.db.backup(copy)
+            copy.execute("pragma journal_mode = wal")
+
     def _value(self, query: str, **values: Any) -> Any:
         found = self.db.execute(query, values).fetchone()
         return None if found is None else found[0]
+
+
+WITHOUT_PATH = "select row from images where not exists (select 1 from paths where paths.row = images.row)"
+WRONGLY_REMOVED = f"""
+    select row from (select row from removed except {WITHOUT_PATH})
+    union all
+    select row from ({WITHOUT_PATH} except select row from removed)"""
+# Each counts what is against a rule. These are not mended: nothing says what was there.
+INVARIANTS = (
+    ("select count(*) <> 1 from store", "the record of the store itself is missing"),
+    ("select coalesce(max(row) + 1, 0) - count(*) from images", "{n} rows are missing among the images"),
+    (
+        """
+        select count(*) from images
+        where  typeof(sha256) <> 'blob' or typeof(width) <> 'integer' or typeof(height) <> 'integer'
+        or     typeof(added) <> 'text' or typeof(checksum) not in ('integer', 'null') or row < 0""",
+        "{n} images have a field of a wrong type",
+    ),
+    (
+        """
+        select count(*) from paths
+        where  typeof(path) <> 'blob' or typeof(size) <> 'integer' or typeof(mtime_ns) <> 'integer'
+        or     typeof(since) <> 'integer'""",
+        "{n} paths have a field of a wrong type",
+    ),
+    (
+        "select count(*) from paths join images using (row) where length(sha256) <> 32",
+        "{n} paths lead to rows whose image was compacted",
+    ),
+    (
+        """
+        select count(*) from memberships
+        where  typeof(cluster) <> 'integer' or typeof(distance) <> 'real' or typeof(row) <> 'integer'""",
+        "{n} memberships have a field of a wrong type",
+    ),
+    (
+        """
+        select count(*) from clusterings
+        where  length(centroids) <> k * :dim * 4
+        or     k <> (select count(*) from clusters where clustering = id)
+        or     k <> (
+            select count(distinct position) from clusters
+            where  clustering = id and position between 0 and k - 1
+        )""",
+        "{n} clusterings do not have as many clusters and centroids as they say",
+    ),
+)
+
+# `turn_back`, a statement a step. What is there now is kept as what the next turn puts back.
+TURN_BACK = (
+    """
+    insert or ignore into changes (operation, path)
+    select :id, path from paths where since = :id""",
+    "drop table if exists temp.turned",
+    """
+    create temp table turned as
+    select changes.path, paths.row, paths.size, paths.mtime_ns, paths.since
+    from   changes left join paths using (path) where operation = :id""",
+)
+COUNT_TURNED = """
+    select count(*) filter (where changes.row is null and turned.row is not null),
+           count(*) filter (where changes.row is not null and images.checksum is not null),
+           count(*) filter (where changes.row is not null and images.checksum is null)
+    from   changes join turned using (path) left join images on images.row = changes.row
+    where  operation = :id"""
+PUT_BACK = (
+    "delete from paths where path in (select path from changes where operation = :id and row is null)",
+    """
+    insert into paths
+    select path, changes.row, size, mtime_ns, since from changes join images using (row)
+    where  operation = :id and checksum is not null
+    on conflict (path) do update set
+        since = excluded.since, row = excluded.row, size = excluded.size, mtime_ns = excluded.mtime_ns""",
+    "delete from changes where operation = :id",
+    "insert into changes select :id, * from turned",
+    "drop table turned",
+)
+# Of what an operation of that kind replaces beside paths; each swaps what is there with what is kept.
+TURN_BACK_CLUSTERS = {
+    "cluster": (
+        "create temp table turned as select clustering from store",
+        "update store set clustering = (select clustering from operations where id = :id)",
+        "update operations set clustering = (select clustering from turned) where id = :id",
+        "drop table turned",
+    ),
+    "name": (
+        """
+        create temp table turned as
+        select identities.name from identities join operations using (cluster) where id = :id""",
+        """
+        update identities set name = (select name from operations where id = :id)
+        where  cluster = (select cluster from operations where id = :id)""",
+        "update operations set name = (select name from turned) where id = :id",
+        "drop table turned",
+    ),
+}
 
 
 def _below(root: bytes) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ import logging
 import os
 import time
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,17 @@ class Checkpoint:
         return state
 
     def save(self, state: "State") -> None:
-        """Write the state down, unless that was done a moment ago."""
+        """Write the state down, unless that was done a moment ago. Where it cannot be, the run goes on without."""
         if time.monotonic() - self._saved < SECONDS:
             return
+        self._saved = time.monotonic()
+        try:
+            self._write(state)
+        except OSError as error:  # a full disk, say; it may have room by the next time
+            self.path.with_suffix(".new").unlink(missing_ok=True)
+            log.warning("the checkpoint %s cannot be written (%s); a killed run would begin anew", self.path, error)
+
+    def _write(self, state: "State") -> None:
         best = state.best if state.best is not None else np.empty(0, np.float32)
         beside = self.path.with_suffix(".new")
         with open(beside, "wb") as file:
@@ -70,8 +79,18 @@ class Checkpoint:
             os.fsync(file.fileno())
         os.replace(beside, self.path)
         sync_directory(self.path.parent)
-        self._saved = time.monotonic()
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".new").unlink(missing_ok=True)
+
+
+def is_readable(folder: Path) -> bool:
+    """Say whether there is no checkpoint in a store's folder, or one that is whole."""
+    try:
+        with zipfile.ZipFile(folder / CHECKPOINT) as file:
+            return file.testzip() is None
+    except FileNotFoundError:
+        return True
+    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error):
+        return False

@@ -20,6 +20,7 @@ from indexes.devices import Device
 from vecstore.catalog import Catalog, ClusterSize
 from vecstore.checkpoint import Checkpoint
 from vecstore.errors import BadInput, NotFound
+from vecstore.integrity import require_rows
 from vecstore.matching import Match, match
 from vecstore.results import Cluster, Clustering
 from vecstore.vectors import Float16, Float32
@@ -102,10 +103,11 @@ class _Partition:
 def current(catalog: Catalog, dim: int, device: Device) -> CurrentClusters | None:
     """Return what assigns to the current clustering, None before the first."""
     clustering = catalog.current_clustering()
-    return None if clustering is None else _clusters_of(catalog, clustering, dim, device)
+    return None if clustering is None else clusters_of(catalog, clustering, dim, device)
 
 
-def _clusters_of(catalog: Catalog, clustering: int, dim: int, device: Device) -> CurrentClusters:
+def clusters_of(catalog: Catalog, clustering: int, dim: int, device: Device) -> CurrentClusters:
+    """Return what assigns to a clustering. Raises StoreDamaged if its centroids are damaged."""
     blob, ids = catalog.centroids(clustering)
     return CurrentClusters(clustering, ids, np.frombuffer(blob, "<f4").reshape(-1, dim).astype(np.float32), device)
 
@@ -131,6 +133,7 @@ def run(
     started = time.monotonic()
     before = current(catalog, vectors.shape[1], device)
     rows, k, start = _asked_for(catalog, before, request)
+    require_rows(catalog, vectors, rows)
     options = request.options
     sample = kmeans.sample_rows(rows, k, options.seed)
     checkpoint = Checkpoint(folder, _stamp(catalog, rows, k, start, request, device))
@@ -199,7 +202,7 @@ def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Reques
 
 def rows_to_cluster(catalog: Catalog, within: int | None = None) -> Int64:
     """Return the living images, or those of one cluster, ascending. Raises NotFound, and BadInput if there are none."""
-    alive = catalog.alive_rows()
+    alive = catalog.rows_to_cluster()
     if within is not None:
         clustering = catalog.current_clustering()
         if clustering is None:
@@ -238,7 +241,7 @@ def _assigned(vectors: Float16, rows: Int64, centroids: Float32, device: Device)
     return _Partition(rows, labels, np.concatenate([assignment.distances for assignment in blocks]), centroids)
 
 
-def _memberships(catalog: Catalog, clustering: int) -> tuple[Int64, Int64, NDArray[np.float32]]:
+def memberships(catalog: Catalog, clustering: int) -> tuple[Int64, Int64, NDArray[np.float32]]:
     """Return rows, ascending, cluster ids and distances of the living images that a clustering has a label for."""
     fields = np.dtype([("row", np.int64), ("cluster", np.int64), ("distance", np.float32)])
     found = np.fromiter(catalog.memberships(clustering), fields)
@@ -247,7 +250,7 @@ def _memberships(catalog: Catalog, clustering: int) -> tuple[Int64, Int64, NDArr
 
 def _spliced(catalog: Catalog, before: CurrentClusters, within: int, parts: _Partition) -> _Partition:
     """Return the clustering of before with one cluster replaced by its parts; the others keep their images."""
-    rows, ids, distances = _memberships(catalog, before.clustering)
+    rows, ids, distances = memberships(catalog, before.clustering)
     others = ids != within
     kept = [position for position, cluster in enumerate(before.ids) if cluster != within]
     position_of = {before.ids[position]: new for new, position in enumerate(kept)}
@@ -267,7 +270,7 @@ def _matched(catalog: Catalog, before: CurrentClusters | None, made: _Partition)
     if before is None:
         nothing = np.empty(0, np.int64)
         return replace(match(nothing, nothing, k, next_id), born=len(np.unique(made.labels)))
-    rows, ids, _ = _memberships(catalog, before.clustering)
+    rows, ids, _ = memberships(catalog, before.clustering)
     _, in_before, in_made = np.intersect1d(rows, made.rows, assume_unique=True, return_indices=True)
     return match(ids[in_before], made.labels[in_made], k, next_id)
 
@@ -283,14 +286,20 @@ def use(catalog: Catalog, vectors: Float16, clustering: int, device: Device) -> 
         if clustering not in known:
             there = ", ".join(map(str, known)) or "none; make one with `vecstore cluster -k N`"
             raise NotFound(f"no clustering {clustering}; there are {there}")
-        missing = catalog.rows_without_cluster(clustering)
-        if missing:
-            clusters = _clusters_of(catalog, clustering, vectors.shape[1], device)
-            made = _assigned(vectors, np.array(missing, np.int64), clusters.centroids, device)
-            ids = np.array(clusters.ids)[made.labels].tolist()
-            catalog.insert_memberships(clustering, zip(missing, ids, made.distances.tolist(), strict=True))
+        n_assigned = assign_missing(catalog, vectors, clustering, device)
         catalog.make_current(clustering)
-        return next(run for run in catalog.clusterings() if run.current), len(missing)
+        return next(run for run in catalog.clusterings() if run.current), n_assigned
+
+
+def assign_missing(catalog: Catalog, vectors: Float16, clustering: int, device: Device) -> int:
+    """Give the living images that a clustering has no cluster for their nearest one; return how many there were."""
+    clusters = clusters_of(catalog, clustering, vectors.shape[1], device)
+    missing = catalog.rows_without_cluster(clustering)
+    if missing:
+        made = _assigned(vectors, np.array(missing, np.int64), clusters.centroids, device)
+        ids = np.array(clusters.ids)[made.labels].tolist()
+        catalog.insert_memberships(clustering, zip(missing, ids, made.distances.tolist(), strict=True))
+    return len(missing)
 
 
 def give_name(catalog: Catalog, clustering: int, cluster: int, name: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from vecstore.catalog import Catalog
+from vecstore.integrity import Guard
 from vecstore.results import Duplicate
 from vecstore.vectors import Float16
 
@@ -24,7 +25,8 @@ def find(catalog: Catalog, vectors: Float16 | None, min_score: float) -> Iterato
     """
     others = _near(catalog, vectors, min_score) if vectors is not None else {}
     keepers = sorted({*others, *catalog.rows_with_copies()} - {row for near in others.values() for row, _ in near})
-    return _groups(catalog, keepers, others)
+    guard = Guard(catalog, vectors) if vectors is not None else None
+    return _groups(catalog, keepers, others, guard)
 
 
 def _near(catalog: Catalog, vectors: Float16, min_score: float) -> dict[int, list[tuple[int, float]]]:
@@ -32,7 +34,7 @@ def _near(catalog: Catalog, vectors: Float16, min_score: float) -> dict[int, lis
     from indexes.keepers import keep
 
     counted = np.asarray(np.fromiter(catalog.pixel_counts(), np.dtype((np.int64, 2))), np.int64)
-    counted = np.delete(counted, catalog.removed_rows(), axis=0)
+    counted = np.delete(counted, catalog.hidden_rows(), axis=0)
     rows = counted[np.lexsort((counted[:, 0], -counted[:, 1])), 0]
     kept = keep(vectors, rows, min_score)
     others: dict[int, list[tuple[int, float]]] = {}
@@ -42,12 +44,16 @@ def _near(catalog: Catalog, vectors: Float16, min_score: float) -> dict[int, lis
     return others
 
 
-def _groups(catalog: Catalog, keepers: list[int], others: dict[int, list[tuple[int, float]]]) -> Iterator[Duplicate]:
+def _groups(
+    catalog: Catalog, keepers: list[int], others: dict[int, list[tuple[int, float]]], guard: Guard | None
+) -> Iterator[Duplicate]:
     number = 0
     for keeper in keepers:
         with catalog.reading():
             members = [(keeper, 1.0), *others.get(keeper, [])]
             seen = [(row, path, score) for row, score in members for path in catalog.paths_of(row)]
+            if guard is not None:
+                guard.require(row for row, _, _ in seen)
         if len(seen) > 1:  # the images of a group may have been removed meanwhile
             number += 1
             for place, (row, path, score) in enumerate(seen):

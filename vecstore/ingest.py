@@ -23,7 +23,7 @@ from vecstore.clustering import CurrentClusters
 from vecstore.embedders import Embedder, Prepared
 from vecstore.errors import Interrupted, StoreDamaged
 from vecstore.results import AddReport
-from vecstore.vectors import Float32, VectorFile, rounded
+from vecstore.vectors import Float16, Float32, VectorFile, checksum, rounded
 
 # A commit waits for the disk twice: often enough that a crash costs seconds of work, seldom enough to cost no time.
 COMMIT_FILES = 512
@@ -59,7 +59,7 @@ class Picture:
     prepared: Prepared = field(default=None, repr=False)
     width: int = 0
     height: int = 0
-    vector: Float32 | None = field(default=None, repr=False)
+    vector: Float32 | Float16 | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -257,12 +257,15 @@ class Ingest:
         rows = {sha256: row for sha256 in contents if (row := self.catalog.row_of_content(sha256)) is not None}
         new = [p for p in ready if p.vector is not None and p.sha256 not in rows]
         first_row = self.catalog.row_count()
+        stored = rounded(np.stack([np.asarray(p.vector) for p in new])) if new else np.empty((0, 0), np.float16)
         if new:
-            self.vectors.append(rounded(np.stack([p.vector for p in new if p.vector is not None])), first_row)
+            self.vectors.append(stored, first_row)
         counts = replace(self.counts)
         with self.catalog.writing():
-            for row, picture in enumerate(new, start=first_row):
-                self.catalog.insert_image(row, NewImage(_sha256(picture), picture.width, picture.height))
+            for row, (picture, vector) in enumerate(zip(new, stored, strict=True), start=first_row):
+                sha256 = _sha256(picture)
+                image = NewImage(sha256, picture.width, picture.height, checksum(vector, sha256))
+                self.catalog.insert_image(row, image)
             counts.embedded += len(new)
             # Before any path is placed: a picture that moves within this commit has not left in between.
             alive = {row for row in rows.values() if self.catalog.is_alive(row)}

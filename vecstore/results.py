@@ -305,3 +305,56 @@ class Info:
     recluster: bool
     bytes: int
     created: str
+
+
+# Looking after a store
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with a store.
+
+    kind: "catalog", "vector", "quarantined" (an image whose vector is damaged, and which is not found until it is made
+    anew), "clustering", "membership", "index", "checkpoint", or "file" (a picture that is not what was added). where:
+    the file, the image, the clustering. what: in words, with the next step where that is not `check --repair`.
+    repairable: whether `check --repair` can mend it. repaired: whether it has just done so.
+    """
+
+    kind: str
+    where: str
+    what: str
+    repairable: bool
+    repaired: bool = False
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something that changed the store and can be undone, or redone.
+
+    operation: its number. kind: "add", "sync", "remove", "import", "retry", "cluster" or "name". what: what it was
+    about. began: when, in UTC. undone: whether it is undone by now.
+    """
+
+    operation: int
+    kind: str
+    what: str
+    began: str
+    undone: bool
+
+
+@dataclass(frozen=True)
+class UndoReport:
+    """An operation that was undone or, with undone False, redone.
+
+    forgotten: paths that are not in the store any more. restored: paths that are again, or lead to what they led to
+    before. lost: paths that could not be restored, because their images were compacted meanwhile.
+    """
+
+    operation: int
+    kind: str
+    what: str
+    began: str
+    undone: bool
+    forgotten: int
+    restored: int
+    lost: int

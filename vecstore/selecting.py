@@ -1,7 +1,7 @@
 """Which images a question is about: those that are alive and fit the conditions, as a mask over the rows.
 
 A mask goes into the search, so that as many as were asked for come out where there are as many. Without conditions
-nothing is read but the removed images, which are few.
+nothing is read but the hidden images (removed, or with a damaged vector), which are few.
 """
 
 import os
@@ -44,11 +44,11 @@ def allowed_rows(
     clustering: gives the current clustering, where a condition needs it. Raises NotFound for a cluster that is not
     there, BadInput for a pattern or a moment that is none.
     """
-    removed = catalog.removed_rows()
-    if not removed and conditions == Conditions():
+    hidden = catalog.hidden_rows()
+    if not hidden and conditions == Conditions():
         return None
     allowed = np.ones(n_rows, np.bool_)
-    allowed[removed] = False
+    allowed[hidden] = False
     for wanted, is_in in ((conditions.cluster, True), (conditions.not_cluster, False)):
         if wanted is not None:
             catalog.require_cluster(clustering(), wanted)

@@ -9,6 +9,8 @@ One directory, one embedder, one writer at a time; readers never wait. Everythin
 calls; what a store needs to promise is decided here: the lock, the order of opening, and who an IMAGE is.
 """
 
+import errno
+import logging
 import numbers
 import os
 import stat
@@ -28,13 +30,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import choose_device
-from vecstore import archives, clustering, duplicates, evaluation, folders, graph, images, importing, indexing
+from vecstore import archives, checking, clustering, duplicates, evaluation, folders, graph, images, importing, indexing
 from vecstore.catalog import Catalog, FileStamp, holds_store
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, VecstoreError, WrongEmbedder
 from vecstore.fitted import FittedClustering
 from vecstore.indexing import BackgroundIndexing, IndexSettings
 from vecstore.ingest import Ingest, Picture, Progress
+from vecstore.integrity import Guard, record_missing
 from vecstore.paths import AnyPath, absolute, on_disk, shown
 from vecstore.results import (
     NEAR_SCORE,
@@ -47,13 +50,16 @@ from vecstore.results import (
     Elbow,
     Evaluation,
     Failure,
+    Finding,
     FoldersReport,
     IndexReport,
     Info,
     Member,
     Membership,
     Neighbour,
+    Operation,
     RemoveReport,
+    UndoReport,
 )
 from vecstore.scan import (
     ALL_FILES,
@@ -81,16 +87,21 @@ OnCommit: TypeAlias = Callable[[int], None]
 IMPORTED = "imported"
 
 CATALOG, VECTORS, INDEX, LOCK = "catalog.sqlite", "vectors.f16", "index.faiss", "lock"
-# How long a writer waits for another before it gives up.
-LOCK_TIMEOUT_SECONDS = 5.0
+# How long a writer waits for another before it gives up, and before it says that it waits.
+LOCK_TIMEOUT_SECONDS, SAY_SO_SECONDS = 60.0, 1.0
 # What the time of a search is measured by, when it is asked for.
 QUERIES_TO_TIME = 7
+
+
+log = logging.getLogger(__name__)
 
 
 class Store:
     """A store of vectors that grows with a folder of pictures. Open one with `Store.open`."""
 
-    def __init__(self, path: Path, catalog: Catalog | None, name: str | None, options: EmbedderOptions) -> None:
+    def __init__(
+        self, path: Path, catalog: Catalog | None, name: str | None, options: EmbedderOptions, wait: float | None = None
+    ) -> None:
         """Use `Store.open`. catalog: None for a store that its first add will make."""
         self.path = path
         self.device = choose_device(options.device)
@@ -100,6 +111,7 @@ class Store:
         self._spec = EmbedderSpec.from_json(catalog.embedder()) if catalog else None
         self._embedder: Embedder | None = None
         self._opened: tuple[object, Index] | None = None
+        self._wait = wait
 
     @classmethod
     def open(
@@ -111,12 +123,14 @@ class Store:
         device: str = "auto",
         create: bool = False,
         quiet: bool = True,
+        wait: float | None = None,
     ) -> "Store":
         """Open the store at `path`.
 
         embedder, weights: what a new store's vectors are made by (default resnet50 with torchvision's weights); for
         an existing store they may be left out, and are checked if given. device: "auto", "cpu" or "cuda".
         create: let the first `add` make the store; nothing is on disk before it. quiet: no progress on a download.
+        wait: how many seconds writing waits for another writer before it raises StoreBusy; a minute unless said.
         Raises NotFound without a store (and without `create`), BadInput if the place is taken by something else,
         WrongEmbedder, StoreDamaged.
         """
@@ -127,11 +141,11 @@ class Store:
             if not create:
                 raise NotFound(f"no store at {folder}; make one with `vecstore add FOLDER --store {folder}`")
             _require_room(folder)
-            return cls(folder, None, embedder, options)
-        store = cls(folder, Catalog(folder / CATALOG), embedder, options)
+            return cls(folder, None, embedder, options, wait)
+        store = cls(folder, Catalog(folder / CATALOG), embedder, options, wait)
         try:
-            with store._lock() if store.catalog.is_older() else _nothing():
-                store.catalog.migrate()
+            if store.catalog.is_older():
+                store._bring_up()
             store._require_same_embedder()
         except BaseException:
             store.close()
@@ -242,14 +256,14 @@ class Store:
                 f"{source} has {rows.shape[1]} numbers a vector, and the store {self.path} has {self._recorded().dim}, "
                 f"made by {self._recorded().name}; use another --store"
             )
-        with self._writing(), self._indexing() as committed:
+        with self._writing("import", shown(absolute(vectors))), self._indexing() as committed:
             units = (unit for block in importing.unit_blocks(rows, source) for unit in block)
             return self._ingestion(committed, on_progress=on_progress).take(map(_imported, named, units))
 
     def retry_failures(self, on_progress: OnProgress | None = None) -> AddReport:
         """Try every file in `failures` again, also the unchanged ones; those that are gone are dropped from it."""
         failed = [os.fsencode(failure.path) for failure in self.failures()]
-        with self._writing(), self._indexing() as committed:
+        with self._writing("retry", f"{len(failed)} failures"), self._indexing() as committed:
             unlisted = self.catalog.failures_of_size(UNLISTED)
             there = {p for p in failed if os.path.lexists(p) and (p in unlisted or not os.path.isdir(p))}
             gone = without_members({*failed} - there)
@@ -263,7 +277,7 @@ class Store:
 
         Nothing is removed if one of them is not in the store: raises NotFound. The files stay where they are.
         """
-        with self._writing(), self.catalog.writing():
+        with self._writing("remove", _named(refs)), self.catalog.writing():
             rows, paths = set(), set()
             for ref in refs:
                 row = _as_row(ref)
@@ -313,11 +327,13 @@ class Store:
             vectors = self._vectors()
             index = self._open_index(vectors, exact)  # at once: a writer may put one of newer rows in its place
             allowed = self._allowed(len(vectors), conditions)
+            guard = Guard(self.catalog, vectors)
             query, own = self._query(refs, minus)
             found = index.search(query[None], k, allowed)
             hits = list(zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True))
             if own is not None and (allowed is None or allowed[own]):
                 hits = _own_first(own, hits)
+            guard.require(row for row, _ in hits)
             return self._neighbours(hits, min_score)
 
     def neighbours(
@@ -344,8 +360,8 @@ class Store:
             vectors = self._vectors()
             allowed = self._allowed(len(vectors), conditions)
             index = indexing.open_for_many(None if exact else self.path / INDEX, vectors, self.device)
-        found = graph.nearest_of_each(index, vectors, allowed, k)
-        return (edge for query, near in found for edge in self._edges(query, near, min_score))
+        found, guard = graph.nearest_of_each(index, vectors, allowed, k), Guard(self.catalog, vectors)
+        return (edge for query, near in found for edge in self._edges(query, near, min_score, guard))
 
     def duplicates(self, *, min_score: float = NEAR_SCORE, exact: bool = False) -> Iterator[Duplicate]:
         """Return the groups of equal and nearly equal images, a path at a time, each group's keeper first.
@@ -433,6 +449,38 @@ class Store:
                 seconds=time.monotonic() - started,
             )
 
+    # Looking after it
+
+    def check(self, *, files: bool = False, repair: bool = False) -> list[Finding]:
+        """Return what is wrong with the store, each file against what the catalog says of it; nothing if it is whole.
+
+        files: read every picture too, and compare its content with what was added. repair: mend what can be mended; see
+        `Finding.repaired`. Images whose vector is damaged are not found from then on, and are embedded again from
+        their files if those have the same content and the embedder can be opened. Raises StoreBusy for a repair.
+        """
+        embedder = self._loaded_embedder
+        parts = checking.Parts(self.catalog, self._vector_file(), self.path / INDEX, self.device, embedder)
+        if not repair:
+            with self.catalog.reading():
+                return checking.check(parts, files)
+        with self._lock():  # not `_writing`, which refuses a vector file that is too short
+            return checking.repair(parts, files)
+
+    def operations(self) -> list[Operation]:
+        """Return what was done and can be undone, or redone, the last first; `OPERATIONS_KEPT` at the most."""
+        return self.catalog.operations()
+
+    def undo(self, *, redo: bool = False) -> UndoReport:
+        """Undo the last add, sync, import, remove, clustering or naming; again, the one before. redo: take that back.
+
+        Vectors stay, so that adding the same again embeds nothing. Raises NotFound if there is nothing to undo.
+        """
+        with self._writing(), self.catalog.writing():
+            done = [found for found in self.catalog.operations() if found.undone == redo]
+            if not done:
+                raise NotFound(f"nothing to {'redo' if redo else 'undo'} in the store {self.path}")
+            return self.catalog.turn_back(done[-1] if redo else done[0])
+
     # Clusters
 
     def cluster(
@@ -467,7 +515,7 @@ class Store:
         if warm_start and within is not None:
             raise BadInput("a cluster is split from new centroids; leave the warm start or `within` out")
         options = KMeansOptions(seed, iterations, restarts, spherical, init)
-        with self._writing():
+        with self._writing("cluster", f"{'a warm start' if k is None else f'-k {k}'}{_within(within)}"):
             vectors, reason = self._vectors(), None
             if k == "auto":
                 from vecstore import elbow
@@ -485,7 +533,7 @@ class Store:
 
         Returns it, and how many images had been added since and are assigned to it. Raises NotFound, StoreBusy.
         """
-        with self._writing():
+        with self._writing("cluster", f"--use {number}"):
             run, assigned = clustering.use(self.catalog, self._vectors(), number, self.device)
         return FittedClustering.of(run, self.path / CATALOG), assigned
 
@@ -498,7 +546,7 @@ class Store:
 
         Raises NotFound for no such cluster, BadInput for a name with control characters, or that another cluster has.
         """
-        with self._writing(), self.catalog.writing():
+        with self._writing("name", f"cluster {cluster}"), self.catalog.writing():
             current = self._clustered()
             clustering.give_name(self.catalog, current.clustering, cluster, name)
             return next(found for found in clustering.describe(self.catalog, current) if found.cluster == cluster)
@@ -662,22 +710,56 @@ class Store:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
+        """Hold the store's lock. Raises StoreBusy after waiting for another writer, VecstoreError where none may be."""
+        lock = filelock.FileLock(self.path / LOCK)
+        wait = LOCK_TIMEOUT_SECONDS if self._wait is None else self._wait
         try:
-            with filelock.FileLock(self.path / LOCK, timeout=LOCK_TIMEOUT_SECONDS):
-                yield
+            try:
+                lock.acquire(min(wait, SAY_SO_SECONDS))
+            except filelock.Timeout:
+                if wait <= SAY_SO_SECONDS:
+                    raise
+                log.warning("another process is writing to the store %s; waiting for it, up to %g s", self.path, wait)
+                lock.acquire(wait - SAY_SO_SECONDS)
         except filelock.Timeout as error:
             raise StoreBusy(
                 f"another process is writing to the store {self.path}; nothing was done: try again when it has ended"
             ) from error
-        except PermissionError as error:
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
             raise VecstoreError(f"the store {self.path} cannot be written to: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Hold the lock, with the vector file cut to the rows that the catalog has."""
+    def _writing(self, kind: str | None = None, what: str = "") -> Iterator[None]:
+        """Hold the lock, with the vector file cut to the rows that the catalog has.
+
+        kind, what: of the operation that this is, to be undone as one (`Operation`); None: of none.
+        """
         with self._lock():
             self._vector_file().settle(self.catalog.row_count())
-            yield
+            with self.catalog.writing():
+                self.catalog.vacate_removed(quarantined_only=True)
+            with self.catalog.announced(kind, what) if kind is not None else _nothing():
+                yield
+
+    def _bring_up(self) -> None:
+        """Bring an older store up to this format, in one transaction."""
+        try:
+            with self._lock(), self.catalog.writing():
+                self.catalog.migrate()
+                record_missing(self.catalog, self._vector_file())
+        except StoreBusy:
+            raise
+        except VecstoreError as error:
+            raise type(error)(
+                f"the store {self.path} is of an older format and has to be brought up to date once, by someone who "
+                f"may write to it: {error}"
+            ) from error
 
     def _create(self, spec: EmbedderSpec) -> None:
         """Make the store on disk, unless another process has just done so. Raises WrongEmbedder if that differs."""
@@ -744,7 +826,7 @@ class Store:
     def _bring_in(self, selection: "_Selection", forget: bool, on_progress: OnProgress | None = None) -> AddReport:
         if self._catalog is None:
             self._create(self._loaded_embedder().spec)
-        with self._writing(), self._indexing() as committed:
+        with self._writing("sync" if forget else "add", _named(selection.roots)), self._indexing() as committed:
             report = self._ingest(selection, committed, on_progress=on_progress)
             if forget:
                 report = replace(report, forgotten=self._forget(self._gone(selection.roots)))
@@ -883,7 +965,9 @@ class Store:
         return self._stored_vector(image) if isinstance(image, int) else self._embedded(image, ref)
 
     def _stored_vector(self, row: int) -> Float32:
-        return np.asarray(self._vectors()[row], np.float32)
+        vectors = self._vectors()
+        Guard(self.catalog, vectors).require([row])
+        return np.asarray(vectors[row], np.float32)
 
     def _embedded(self, content: bytes, ref: ImageRef) -> Float32:
         embedder = self._loaded_embedder()
@@ -907,12 +991,13 @@ class Store:
         assigned = self.catalog.cluster_of(row)
         return Neighbour(rank, row, score, os.fsdecode(path or b""), assigned[0] if assigned else None)
 
-    def _edges(self, query: int, near: list[tuple[int, float]], min_score: float | None) -> list[Edge]:
+    def _edges(self, query: int, near: list[tuple[int, float]], min_score: float | None, guard: Guard) -> list[Edge]:
         """Return the edges of the graph from one image; none that lead to, or from, one that was removed meanwhile."""
         with self.catalog.reading():
             if not self.catalog.is_alive(query):
                 return []
             alive = [(row, score) for row, score in near if self.catalog.is_alive(row)]
+            guard.require([query, *(row for row, _ in alive)])
             return [Edge(query, **vars(neighbour)) for neighbour in self._neighbours(alive, min_score)]
 
     def _clustered(self) -> clustering.CurrentClusters:
@@ -984,6 +1069,16 @@ def _as_row(ref: ImageRef) -> int | None:
     if not text[1:].isascii() or not text[1:].isdigit():
         raise BadInput(f"{text!r} is no image id; an id is @ and a number, such as @12 (a file of that name: ./{text})")
     return int(text[1:])
+
+
+def _named(refs: Sequence[ImageRef]) -> str:
+    """Return what an operation is about, in a few words."""
+    few = [f"@{row}" if (row := _as_row(ref)) is not None else shown(absolute(_as_path(ref))) for ref in refs[:3]]
+    return ", ".join(few) + (f" and {len(refs) - 3} more" if len(refs) > 3 else "")
+
+
+def _within(cluster: int | None) -> str:
+    return "" if cluster is None else f" within cluster {cluster}"
 
 
 def _as_path(ref: ImageRef) -> AnyPath:

@@ -1,17 +1,22 @@
-"""The vector file: raw little-endian float16 rows of unit length, appended and never rewritten in place.
+"""The vector file: raw little-endian float16 rows of unit length, appended and never rewritten.
 
 Row i belongs to the image that the catalog numbers i. The catalog commits after the rows are on disk, so rows past
-its count are an interrupted add and are cut. Anyone can read the file: `np.memmap(path, "<f2").reshape(-1, dim)`.
+its count are an interrupted add and are cut. Only rows that the catalog lets nobody read are touched again: those of
+compacted images give their room back, and one that was damaged is made anew.
+Anyone can read the file: `np.memmap(path, "<f2").reshape(-1, dim)`.
 This module knows no SQL, no picture and no FAISS.
 """
 
 import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecstore.errors import StoreDamaged
+from vecstore.errors import StoreDamaged, VecstoreError
 
 Float16 = NDArray[np.float16]
 Float32 = NDArray[np.float32]
@@ -21,15 +26,20 @@ ROW_DTYPE = np.dtype("<f2")
 LENGTH_ERROR, MOST_NUDGES = 1e-6, 16
 
 
-def rounded(rows: Float32) -> Float16:
+def checksum(row: Float16, sha256: bytes) -> int:
+    """Return the CRC-32 of a stored row and of the content that it is of: so neither can be exchanged unnoticed."""
+    return zlib.crc32(row.astype(ROW_DTYPE, copy=False).tobytes(), zlib.crc32(sha256))
+
+
+def rounded(rows: Float32 | Float16) -> Float16:
     """Return rows as they are stored: float16, with a few numbers nudged to bring the length back to 1.
 
-    rows: (n, dim) float32, each of length 1. Plain rounding leaves lengths up to 1e-4 off, enough for a longer
-    neighbour to beat a nearer one; here less than 1e-6 is usual from a few hundred dimensions on, so that inner
-    products of stored rows are cosines.
+    rows: (n, dim) float32, each of length 1; float16 is of rows that were stored before, and left as it is.
+    Plain rounding leaves lengths up to 1e-4 off, enough for a longer neighbour to beat a nearer one; here
+    less than 1e-6 is usual from a few hundred dimensions on, so that inner products of stored rows are cosines.
     """
     stored = np.ascontiguousarray(rows, ROW_DTYPE)
-    for row in stored:
+    for row in stored if rows.dtype != ROW_DTYPE else ():
         squares = np.square(row, dtype=np.float64)
         missing = 1 - squares.sum()
         for _ in range(MOST_NUDGES):
@@ -60,24 +70,41 @@ class VectorFile:
         if have < want:
             raise StoreDamaged(self._too_short(count))
         if have > want:
-            os.truncate(self.path, want)
+            with told(self.path):
+                os.truncate(self.path, want)
         return have - want
 
     def append(self, rows: Float16, count: int) -> None:
         """Write `rows` as rows count, count + 1, ... and return when they are on the disk.
 
         rows: (n, dim) float16, as `rounded` makes them. count: rows in the catalog; whatever an interrupted append left
-        behind them is overwritten. Raises StoreDamaged, and writes nothing, for rows of another width.
+        behind them is overwritten. Raises StoreDamaged, and writes nothing, for rows of another width; VecstoreError
+        if the disk is full or fails.
         """
         if rows.ndim != 2 or rows.shape[1] != self.dim:
             raise StoreDamaged(f"rows of shape {rows.shape} do not fit {self.path}, which has {self.dim} numbers a row")
         self.settle(count)
-        with open(self.path, "ab") as file:
-            file.write(np.ascontiguousarray(rows, ROW_DTYPE).tobytes())
+        with told(self.path):
+            with open(self.path, "ab") as file:
+                file.write(np.ascontiguousarray(rows, ROW_DTYPE).tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+            if not count:  # a new file is on the disk only when its directory's entry is
+                sync_directory(self.path.parent)
+
+    def mend(self, rows: dict[int, Float16], count: int) -> None:
+        """Write rows in their places, which the catalog lets nobody read, and return when they are on the disk.
+
+        count: rows in the catalog; a file that is too short gets as many, empty ones.
+        """
+        with told(self.path), open(self.path, "r+b" if self.path.exists() else "x+b") as file:
+            if self._size() < count * self.row_bytes:
+                file.truncate(count * self.row_bytes)
+            for row, vector in rows.items():
+                file.seek(row * self.row_bytes)
+                file.write(np.ascontiguousarray(vector, ROW_DTYPE).tobytes())
             file.flush()
             os.fsync(file.fileno())
-        if not count:  # a new file is on the disk only when its directory's entry is
-            sync_directory(self.path.parent)
 
     def read(self, count: int) -> Float16:
         """Return the first `count` rows, (count, dim) float16, mapped and not read.
@@ -90,14 +117,30 @@ class VectorFile:
             return np.empty((0, self.dim), ROW_DTYPE)
         return np.memmap(self.path, ROW_DTYPE, mode="r", shape=(count, self.dim))
 
+    def rows_there(self) -> int:
+        """Return how many whole rows the file holds, whatever the catalog counts."""
+        return self._size() // self.row_bytes
+
     def _size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def _too_short(self, count: int) -> str:
         return (
-            f"{self.path} holds {self._size() // self.row_bytes} of the {count} vectors that the catalog counts; "
-            "restore the store from a backup, or add the pictures to a new one"
+            f"{self.path} holds {self.rows_there()} of the {count} vectors that the catalog counts; "
+            "`vecstore check --repair` embeds what is missing again, or restore the store from a backup"
         )
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Raise VecstoreError, in words, where the disk is full or fails while `path` is written."""
+    try:
+        yield
+    except OSError as error:
+        raise VecstoreError(
+            f"{path} cannot be written: {error.strerror or error}; what was reported as done is safe in the store: "
+            "mend that, and run the same command again"
+        ) from error
 
 
 def sync_directory(path: Path) -> None:
