@@ -1,5 +1,6 @@
 """The commands that look after a store, and the demo."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from cli import output
 from cli.options import AsJson, DeviceName, Quiet, StoreDir, WeightsFile
 from cli.shell import RECLUSTER, open_store
 from vecstore.errors import StoreDamaged
+from vecstore.paths import shown
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Look after")
@@ -90,6 +92,85 @@ def check(
             f"{len(left)} things are wrong with the store {store}"
             + (f"; `vecstore check --repair` can mend {mendable} of them" if mendable else "")
         )
+
+
+@command()
+def compact(
+    store: StoreDir,
+    keep_clusterings: Annotated[
+        int | None,
+        typer.Option("--keep-clusterings", help="Forget the labels of all but so many.", min=1, show_default="all"),
+    ] = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Give the room of removed images back to the disk. Ids stay; what comes back later is embedded again.
+
+    Example: vecstore compact
+    """
+    with open_store(store, device, quiet) as opened, output.working("compacting", quiet):
+        report = opened.compact(keep_clusterings=keep_clusterings)
+    if as_json:
+        output.as_object(report)
+    else:
+        print(
+            f"emptied the rows of {report.images} images; {report.bytes_before:,} bytes before, "
+            f"{report.bytes_after:,} after, in {report.seconds:.1f} s"
+        )
+
+
+@command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="The folder to make; a store like any other.", metavar="DEST")],
+    store: StoreDir,
+    no_index: Annotated[bool, typer.Option("--no-index", help="Leave the index out; it can be made again.")] = False,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Copy the store as it is now, also while others write to it. DEST appears when all of it was verified, or never.
+
+    To restore, name DEST with --store, or move it to where the store was.
+
+    Example: vecstore backup /mnt/disk/photos.store
+    """
+    with open_store(store, device, quiet) as opened, output.working("copying", quiet):
+        report = opened.backup(target, index=not no_index)
+    if as_json:
+        output.as_object(report)
+    else:
+        print(
+            f"copied {report.images} images, {report.bytes:,} bytes, to {shown(os.fsencode(report.folder))} "
+            f"in {report.seconds:.1f} s; {report.vectors} vectors were verified"
+        )
+
+
+@command()
+def export(
+    file: Annotated[Path, typer.Argument(help="A .parquet or .npy to write.", metavar="FILE")],
+    store: StoreDir,
+    paths: Annotated[
+        Path | None,
+        typer.Argument(help="Of a .npy: the list of its paths.", metavar="[PATHS]", show_default="FILE as .txt"),
+    ] = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write all vectors and paths to a file that [bold]import[/] takes back, and other programs read.
+
+    Parquet also holds contents, sizes, clusters and names; .npy the vectors alone, with a list of paths beside it.
+
+    Example: vecstore export photos.parquet
+    """
+    with open_store(store, device, quiet) as opened, output.working("exporting", quiet):
+        report = opened.export(file, paths)
+    if as_json:
+        output.as_object(report)
+    else:
+        beside = f", their paths in {shown(os.fsencode(report.paths))}" if report.paths else ""
+        print(f"wrote {report.rows} vectors of {report.images} images to {shown(os.fsencode(report.file))}{beside}")
 
 
 @command()

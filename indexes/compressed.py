@@ -178,6 +178,7 @@ def build(
     """
     lists = min(lists or number_of_lists(len(vectors)), len(vectors))
     index = _train(vectors, kind, lists, device, stop)
+    lists = int(faiss.extract_index_ivf(index).nlist)
     return _grow(path, index, Stamp(kind, vectors.shape[1], 0, len(vectors), lists, target=target), vectors, stop)
 
 
@@ -193,7 +194,8 @@ def extend(path: Path, vectors: NDArray[np.float16], target: float, stop: thread
 
 def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, stop: threading.Event | None) -> Any:
     """Return an empty index whose lists and codes are made for these rows."""
-    rows = as_float32(vectors, _sample(len(vectors), lists * ROWS_A_LIST_TO_TRAIN))
+    rows = _of_images(as_float32(vectors, _sample(len(vectors), lists * ROWS_A_LIST_TO_TRAIN)))
+    lists = min(lists, len(rows))
     reduction = _reduction(rows)
     reduced = reduction.apply(rows)
     del rows
@@ -212,6 +214,11 @@ def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, 
     index = faiss.IndexPreTransform(reduction, inner)
     index.referenced_objects = (reduction, quantizer, inner)
     return index
+
+
+def _of_images(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the rows that are not empty: one of zeros is of an image that was removed and compacted."""
+    return rows[rows.any(axis=1)]
 
 
 def _reduction(rows: NDArray[np.float32]) -> Any:
@@ -255,7 +262,9 @@ def _grow(path: Path, index: Any, stamp: Stamp, vectors: NDArray[np.float16], st
     for start in range(stamp.rows, len(vectors), BLOCK_ROWS):
         _go_on(stop)
         rows = np.arange(start, min(start + BLOCK_ROWS, len(vectors)))
-        index.add_with_ids(as_float32(vectors, rows), rows)
+        block = as_float32(vectors, rows)
+        of_images = block.any(axis=1)
+        index.add_with_ids(block[of_images], rows[of_images])
     stamp = replace(stamp, rows=len(vectors), digest=digest(vectors, len(vectors)))
     if stamp.rows >= MEASURE_AGAIN * stamp.measured:
         stamp = _measured(index, stamp, vectors, stop)
@@ -270,6 +279,7 @@ def _measured(index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: thre
     """
     sample = _sample(stamp.rows, MEASURED_QUERIES)
     queries = as_float32(vectors, sample)
+    sample, queries = sample[queries.any(axis=1)], _of_images(queries)
     truth = _nearest(vectors, sample, queries, stop)
     best, least = None, np.inf
     for probes in _doubling(stamp.lists):
@@ -321,7 +331,9 @@ def _scores(
     """Yield the scores of the queries with the rows from a number on, a block at a time; -inf for their own rows."""
     for start in range(0, len(vectors), BLOCK_ROWS):
         _go_on(stop)
-        block = queries @ as_float32(vectors, np.arange(start, min(start + BLOCK_ROWS, len(vectors)))).T
+        rows = as_float32(vectors, np.arange(start, min(start + BLOCK_ROWS, len(vectors))))
+        block = queries @ rows.T
+        block[:, ~rows.any(axis=1)] = -np.inf
         mine = (sample >= start) & (sample < start + BLOCK_ROWS)
         block[mine, sample[mine] - start] = -np.inf
         yield start, block

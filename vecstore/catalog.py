@@ -277,8 +277,6 @@ MIGRATIONS = (
 FIRST_PATH = "(select min(paths.path) from paths where paths.row = {row})"
 ALIVE = "exists (select 1 from paths where paths.row = {row})"
 CURRENT = "(select clustering from store where id = 1)"
-# Which images may be found.
-HIDDEN = "(select row from removed union all select row from quarantined)"
 # What stands for the sha256 of a row that was compacted: its number, which no sha256 is.
 VACANT = "cast(cast(row as text) as blob)"
 # So many operations can be undone; what older ones replaced is forgotten.
@@ -505,7 +503,7 @@ class Catalog:
 
     def hidden_rows(self) -> list[int]:
         """Return the rows that are never found: of removed images, and of those whose vector is quarantined."""
-        return [row for (row,) in self.db.execute(f"select distinct row from {HIDDEN} order by row")]
+        return sorted({*self.removed_rows(), *self.quarantined_rows()})
 
     def is_alive(self, row: int) -> bool:
         # An id from outside can be more than SQLite's integers hold.
@@ -722,8 +720,7 @@ class Catalog:
 
     def make_current(self, clustering: int | None) -> None:
         """Let this clustering answer from now on; None: none does."""
-        query = f"update operations set clustering = {CURRENT} where id = :operation"
-        self.db.execute(query, {"operation": self._begin()})
+        self._begin()
         self.db.execute("update store set clustering = :id", {"id": clustering})
 
     def clusterings(self) -> list[Clustering]:
@@ -896,7 +893,7 @@ class Catalog:
             # What was undone before cannot be redone on top of something else.
             self.db.execute("delete from operations where undone")
             values = {"kind": kind, "what": what, "now": _now()}
-            query = "insert into operations (kind, what, began) values (:kind, :what, :now)"
+            query = f"insert into operations (kind, what, began, clustering) values (:kind, :what, :now, {CURRENT})"
             number = self.db.execute(query, values).lastrowid
             self.db.execute(f"delete from operations where id <= :id - {OPERATIONS_KEPT}", {"id": number})
             self._announced, self._operation = None, int(number or 0)
@@ -972,6 +969,17 @@ class Catalog:
             self.db.execute(f"delete from memberships where row in {vacant}")
         return vacated
 
+    def forget_labels(self, kept: int) -> None:
+        """Forget which images are in which cluster of all but the last `kept` clusterings and the current one.
+
+        Their centroids stay, so going back to one works it out again.
+        """
+        query = f"""
+            delete from memberships
+            where  clustering not in (select id from clusterings order by id desc limit :kept)
+            and    clustering is not {CURRENT}"""
+        self.db.execute(query, {"kept": kept})
+
     def vacant_rows(self) -> list[int]:
         """Return the rows whose image was removed and compacted, ascending."""
         return [row for (row,) in self.db.execute("select row from images where length(sha256) <> 32 order by row")]
@@ -1012,6 +1020,30 @@ class Catalog:
     def forget_memberships(self, clustering: int, rows: Iterable[int]) -> None:
         values = ((clustering, row) for row in rows)
         self.db.executemany("delete from memberships where clustering = ? and row = ?", values)
+
+    def horizon(self, clustering: int) -> int:
+        """Return the first row that was added after a clustering was run."""
+        return int(self._value("select horizon from clusterings where id = :id", id=clustering))
+
+    def cluster_names(self, clustering: int) -> list[tuple[int, str | None]]:
+        """Return (cluster, name) of the clusters of a clustering."""
+        query = "select cluster, name from clusters join identities using (cluster) where clustering = :id"
+        return self.db.execute(query, {"id": clustering}).fetchall()
+
+    def exported(self) -> Iterator[tuple[Any, ...]]:
+        """Yield (row, path, sha256, width, height, added, size, mtime_ns, cluster, distance, name), by row and path.
+
+        A row for each path of the living images whose vector can be used; cluster, distance and name are None without.
+        """
+        query = f"""
+            select   images.row, path, sha256, width, height, added, size, mtime_ns, cluster, distance, name
+            from     images
+            join     paths on paths.row = images.row
+            left     join memberships on memberships.row = images.row and clustering = {CURRENT}
+            left     join identities using (cluster)
+            where    images.row not in (select row from quarantined)
+            order by images.row, path"""
+        yield from self.db.execute(query)
 
     def path_states(self) -> Iterator[tuple[int, FileStamp]]:
         """Yield (row, the state on record) of every path."""
@@ -1117,14 +1149,16 @@ PUT_BACK = (
     "insert into changes select :id, * from turned",
     "drop table turned",
 )
-# Of what an operation of that kind replaces beside paths; each swaps what is there with what is kept.
+TURN_BACK_CURRENT = (
+    "create temp table turned as select clustering from store",
+    "update store set clustering = (select clustering from operations where id = :id)",
+    "update operations set clustering = (select clustering from turned) where id = :id",
+    "drop table turned",
+)
+# What operations of these kinds replace beside paths; each swaps what is there with what is kept.
 TURN_BACK_CLUSTERS = {
-    "cluster": (
-        "create temp table turned as select clustering from store",
-        "update store set clustering = (select clustering from operations where id = :id)",
-        "update operations set clustering = (select clustering from turned) where id = :id",
-        "drop table turned",
-    ),
+    "cluster": TURN_BACK_CURRENT,
+    "import": TURN_BACK_CURRENT,
     "name": (
         """
         create temp table turned as

@@ -8,7 +8,7 @@ with this module: adding nothing new is to need none of it.
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from vecstore.vectors import Float16, Float32
 
 if TYPE_CHECKING:
     from indexes.kmeans import KMeansOptions, State
+    from vecstore.importing import ExportedClusters, ExportedRow
 
 Int64 = NDArray[np.int64]
 
@@ -300,6 +301,24 @@ def assign_missing(catalog: Catalog, vectors: Float16, clustering: int, device: 
         ids = np.array(clusters.ids)[made.labels].tolist()
         catalog.insert_memberships(clustering, zip(missing, ids, made.distances.tolist(), strict=True))
     return len(missing)
+
+
+def take_over(catalog: Catalog, exported: "ExportedClusters", rows: Iterable["ExportedRow"]) -> None:
+    """Make the clustering of an export that of a store which has none, and has taken its images."""
+    with catalog.writing():
+        horizon, memberships = 0, {}
+        for row in rows:
+            own = catalog.row_of_content(row.sha256)
+            if own is not None and row.cluster is not None and row.cluster in exported.ids:
+                memberships[own] = (own, row.cluster, float(row.distance or 0.0))
+            if own is not None and row.id < exported.horizon:
+                horizon = max(horizon, own + 1)
+        run = replace(exported.run, clustering=catalog.next_clustering(), previous=None, current=True)
+        catalog.insert_clustering(run, {"k_reason": run.k_reason}, horizon, exported.centroids, exported.ids)
+        catalog.insert_memberships(run.clustering, memberships.values())
+        for cluster, name in exported.names.items():
+            catalog.name_cluster(cluster, name)
+        catalog.make_current(run.clustering)
 
 
 def give_name(catalog: Catalog, clustering: int, cluster: int, name: str) -> None:

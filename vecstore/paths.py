@@ -17,6 +17,20 @@ def absolute(path: AnyPath) -> bytes:
     return os.path.abspath(path if os.path.lexists(path) else os.path.expanduser(path))
 
 
+def bytes_on_disk(folder: str | os.PathLike[str]) -> int:
+    """Return what the files of a folder take; a part of one that takes no room (a hole) is not counted."""
+    found = 0
+    for root, _, files in os.walk(os.fspath(folder)):
+        for name in files:
+            try:
+                state = os.stat(os.path.join(root, name))
+            except FileNotFoundError:  # a derived file that was replaced just now
+                continue
+            # In units of 512 bytes, whatever the file system's blocks (stat(2)); Windows does not say.
+            found += min(state.st_size, getattr(state, "st_blocks", state.st_size) * 512)
+    return found
+
+
 def is_archive_name(path: bytes) -> bool:
     """Say whether a file of this name is taken for an archive."""
     # "._" are macOS's companion files: named like their archive, holding none of it.

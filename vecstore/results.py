@@ -328,6 +328,38 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class CompactReport:
+    """images: removed ones whose rows were emptied. bytes_before, bytes_after: what the store takes on the disk."""
+
+    images: int
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """folder: the new store. images, vectors: that it holds, all of which were compared with their checksums."""
+
+    folder: str
+    images: int
+    vectors: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """file: that was written, and `paths`, the list beside a .npy. images, rows: a row for each path of an image."""
+
+    file: str
+    paths: str | None
+    images: int
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Operation:
     """Something that changed the store and can be undone, or redone.
 

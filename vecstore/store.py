@@ -30,7 +30,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import choose_device
-from vecstore import archives, checking, clustering, duplicates, evaluation, folders, graph, images, importing, indexing
+from vecstore import (
+    archives,
+    backup,
+    checking,
+    clustering,
+    compacting,
+    duplicates,
+    evaluation,
+    folders,
+    graph,
+    images,
+    importing,
+    indexing,
+)
 from vecstore.catalog import Catalog, FileStamp, holds_store
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, VecstoreError, WrongEmbedder
@@ -38,17 +51,20 @@ from vecstore.fitted import FittedClustering
 from vecstore.indexing import BackgroundIndexing, IndexSettings
 from vecstore.ingest import Ingest, Picture, Progress
 from vecstore.integrity import Guard, record_missing
-from vecstore.paths import AnyPath, absolute, on_disk, shown
+from vecstore.paths import AnyPath, absolute, bytes_on_disk, on_disk, shown
 from vecstore.results import (
     NEAR_SCORE,
     AddReport,
+    BackupReport,
     Change,
     Cluster,
     Clustering,
+    CompactReport,
     Duplicate,
     Edge,
     Elbow,
     Evaluation,
+    ExportReport,
     Failure,
     Finding,
     FoldersReport,
@@ -237,10 +253,14 @@ class Store:
         vectors: a .npy of shape (n, dim), or Parquet with columns `vector` and `path`; any length but 0, they are
         scaled to 1. paths: a text file of n paths. A file that is there is known by its content, like an added one;
         a path without a file is known by its name. A new store gets the vectors' dim, and an embedder that can embed
-        nothing, unless it was opened with the name of the one that made them. Raises BadInput and imports nothing if
-        the files don't fit, WrongEmbedder if the store's vectors have another dim.
+        nothing, unless it was opened with the name of the one that made them. What `export` wrote as Parquet comes
+        with its embedder, its contents, and, into a store without clusters, its clusters and names. Raises BadInput and
+        imports nothing if the files don't fit, WrongEmbedder if the store's vectors have another dim.
         """
         source = Path(os.fsdecode(vectors))
+        exported = importing.open_export(source) if paths is None else None
+        if exported is not None:
+            return self._take_export(exported, on_progress)
         rows, named = importing.load(source, Path(os.fsdecode(paths)) if paths is not None else None)
         for _ in importing.unit_blocks(rows, source):  # all of them are looked at before the first is taken
             pass
@@ -259,6 +279,22 @@ class Store:
         with self._writing("import", shown(absolute(vectors))), self._indexing() as committed:
             units = (unit for block in importing.unit_blocks(rows, source) for unit in block)
             return self._ingestion(committed, on_progress=on_progress).take(map(_imported, named, units))
+
+    def _take_export(self, exported: importing.Exported, on_progress: OnProgress | None) -> AddReport:
+        for _ in exported.rows():  # all of them are looked at before the first is taken
+            pass
+        if self._name not in (None, exported.spec.name):
+            named = replace(exported.spec, name=str(self._name))
+            raise WrongEmbedder(_difference(exported.path, exported.spec, named))
+        if self._catalog is None:
+            self._create(exported.spec)
+        if self._recorded() != exported.spec:
+            raise WrongEmbedder(_difference(self.path, self._recorded(), exported.spec))
+        with self._writing("import", shown(os.fsencode(exported.path))), self._indexing() as committed:
+            report = self._ingestion(committed, on_progress=on_progress).take(map(_exported, exported.rows()))
+            if exported.clusters is not None and not self.catalog.clusterings():
+                clustering.take_over(self.catalog, exported.clusters, exported.rows())
+            return report
 
     def retry_failures(self, on_progress: OnProgress | None = None) -> AddReport:
         """Try every file in `failures` again, also the unchanged ones; those that are gone are dropped from it."""
@@ -408,7 +444,7 @@ class Store:
                 clusters=catalog.cluster_count(),
                 drift=drift,
                 recluster=clustering.is_past_bound(drift),
-                bytes=sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+                bytes=bytes_on_disk(self.path),
                 created=catalog.created(),
             )
 
@@ -466,6 +502,46 @@ class Store:
         with self._lock():  # not `_writing`, which refuses a vector file that is too short
             return checking.repair(parts, files)
 
+    def compact(self, *, keep_clusterings: int | None = None) -> CompactReport:
+        """Give the room of removed images back to the disk; every other image keeps its id.
+
+        A content that comes back later is a new image, embedded again, and undo cannot bring it back. keep_clusterings:
+        forget the labels of all but so many clusterings, the last ones, and the current one; going back to one assigns
+        its labels anew. Can be killed at any moment; the next one goes on. Raises StoreBusy, also for a reader that is
+        in the middle of a long answer.
+        """
+        if keep_clusterings is not None and keep_clusterings < 1:
+            raise BadInput(f"{keep_clusterings} clusterings cannot be kept; it must be at least 1")
+        started = time.monotonic()
+        with self._writing():
+            before = bytes_on_disk(self.path)
+            images = compacting.compact(
+                self.catalog, self._vector_file(), self.path / INDEX, self.device, keep_clusterings
+            )
+            return CompactReport(images, before, bytes_on_disk(self.path), time.monotonic() - started)
+
+    def backup(self, target: AnyPath, *, index: bool = True) -> BackupReport:
+        """Copy the store as it is now to a new folder, which is a store; others may write meanwhile.
+
+        Everything is compared with its checksums before the folder appears, whole or not at all. index: copy the index
+        too, if there is one. Raises BadInput if something is there already, StoreDamaged for what should not be copied.
+        """
+        return backup.backup(self.path, Path(os.fsdecode(absolute(target))), with_index=index)
+
+    def export(self, file: AnyPath, paths: AnyPath | None = None) -> ExportReport:
+        """Write all images to a file that `import_vectors` takes back, vectors bit for bit.
+
+        file: Parquet, with contents, clusters and names; or .npy, with a list of the paths beside it, `paths` or the
+        same name with .txt. Images are in the order of their ids, one that has several paths comes so many times. Ids
+        are not taken back: rows without an image are left out. Raises BadInput if a file is there already.
+        """
+        from vecstore import exporting
+
+        with self.catalog.reading():
+            target = Path(os.fsdecode(absolute(file)))
+            listed = Path(os.fsdecode(absolute(paths))) if paths is not None else None
+            return exporting.export(self.catalog, self._recorded(), self._vectors(), target, listed)
+
     def operations(self) -> list[Operation]:
         """Return what was done and can be undone, or redone, the last first; `OPERATIONS_KEPT` at the most."""
         return self.catalog.operations()
@@ -479,7 +555,11 @@ class Store:
             done = [found for found in self.catalog.operations() if found.undone == redo]
             if not done:
                 raise NotFound(f"nothing to {'redo' if redo else 'undo'} in the store {self.path}")
-            return self.catalog.turn_back(done[-1] if redo else done[0])
+            report = self.catalog.turn_back(done[-1] if redo else done[0])
+            current = self.catalog.current_clustering()
+            if current is not None:  # one whose labels were forgotten, or from before some images were added
+                clustering.assign_missing(self.catalog, self._vectors(), current, self.device)
+            return report
 
     # Clusters
 
@@ -1036,6 +1116,11 @@ def _median_ms(index: "Index", vectors: Float16) -> float | None:
 def _imported(path: bytes, unit: Float32) -> Picture:
     stamp, sha256, reason = importing.identify(path)
     return Picture(stamp, sha256 or None, reason, new=True, vector=None if reason else unit)
+
+
+def _exported(row: importing.ExportedRow) -> Picture:
+    stamp = FileStamp(row.path, row.size, row.mtime_ns)
+    return Picture(stamp, row.sha256, new=True, width=row.width, height=row.height, vector=row.vector)
 
 
 @dataclass(frozen=True)

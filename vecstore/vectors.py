@@ -7,9 +7,12 @@ Anyone can read the file: `np.memmap(path, "<f2").reshape(-1, dim)`.
 This module knows no SQL, no picture and no FAISS.
 """
 
+import ctypes
+import errno
 import os
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +27,9 @@ Float32 = NDArray[np.float32]
 ROW_DTYPE = np.dtype("<f2")
 # Of a stored row's squared length; and after how many nudges to leave it at that.
 LENGTH_ERROR, MOST_NUDGES = 1e-6, 16
+# Of fallocate(2): the file stays as long as it is, and a part of it takes no room any more.
+KEEP_SIZE, PUNCH_HOLE = 1, 2
+COPY_BYTES = 4 << 20
 
 
 def checksum(row: Float16, sha256: bytes) -> int:
@@ -106,6 +112,26 @@ class VectorFile:
             file.flush()
             os.fsync(file.fileno())
 
+    def give_back(self, rows: Sequence[int]) -> None:
+        """Let the disk have the room of these rows, ascending, that nobody reads; every other row stays where it is.
+
+        They read as zeros then. Where the file system cannot do that in place, a copy with holes replaces the file.
+        """
+        gaps = [(first * self.row_bytes, beyond * self.row_bytes) for first, beyond in runs(rows)]
+        with told(self.path):
+            with open(self.path, "r+b") as file:
+                done = all(punch_hole(file.fileno(), start, end - start) for start, end in gaps)
+                os.fsync(file.fileno())
+            if not done:
+                beside = self.path.with_name(self.path.name + ".new")
+                try:
+                    copy_with_holes(self.path, beside, self._size(), gaps)
+                    os.replace(beside, self.path)
+                except BaseException:  # a disk that is full needs the room
+                    beside.unlink(missing_ok=True)
+                    raise
+                sync_directory(self.path.parent)
+
     def read(self, count: int) -> Float16:
         """Return the first `count` rows, (count, dim) float16, mapped and not read.
 
@@ -129,6 +155,52 @@ class VectorFile:
             f"{self.path} holds {self.rows_there()} of the {count} vectors that the catalog counts; "
             "`vecstore check --repair` embeds what is missing again, or restore the store from a backup"
         )
+
+
+def runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield (first, the one after the last) of each run of numbers that follow each other. rows: ascending."""
+    numbers = np.asarray(rows, np.int64)
+    for run in np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1) if len(numbers) else ():
+        yield int(run[0]), int(run[-1]) + 1
+
+
+def punch_hole(descriptor: int, start: int, n_bytes: int) -> bool:
+    """Let the disk have the room of a part of a file, which reads as zeros then; return whether that can be done here.
+
+    Linux alone has this in its C library (fallocate(2)); Python does not pass it on.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    fallocate = getattr(libc, "fallocate64", None) or getattr(libc, "fallocate", None)
+    if sys.platform != "linux" or fallocate is None:
+        return False
+    if fallocate(descriptor, KEEP_SIZE | PUNCH_HOLE, ctypes.c_int64(start), ctypes.c_int64(n_bytes)) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EOPNOTSUPP, errno.ENOSYS):
+        return False
+    raise OSError(number, os.strerror(number))
+
+
+def copy_with_holes(source: Path, target: Path, n_bytes: int, gaps: Iterable[tuple[int, int]]) -> None:
+    """Copy the first n_bytes of a file but for the gaps, ascending (start, end), and return when they are on the disk.
+
+    Where the file system can, the gaps take no room. Raises OSError; the target is incomplete then.
+    """
+    with open(source, "rb") as file, open(target, "wb") as copy:
+        position = 0
+        for start, end in (*gaps, (n_bytes, n_bytes)):
+            file.seek(position)
+            copy.seek(position)
+            while position < min(start, n_bytes):
+                block = file.read(min(COPY_BYTES, min(start, n_bytes) - position))
+                if not block:
+                    raise OSError(errno.EIO, f"{source} ends at {position} of {n_bytes} bytes")
+                copy.write(block)
+                position += len(block)
+            position = max(position, end)
+        copy.truncate(n_bytes)
+        copy.flush()
+        os.fsync(copy.fileno())
 
 
 @contextmanager

@@ -1,0 +1,47 @@
+"""Giving the room of removed images back, while every other image keeps its id and its place in the file.
+
+First the catalog forgets the contents, in one transaction: from then on the rows are of no image, and a content that
+comes back is a new one. Their room is given back only when no reader can still see the moment before. A kill in between
+leaves rows whose room the next compaction gives back.
+"""
+
+import logging
+from pathlib import Path
+
+from indexes.devices import Device
+from indexes.stamps import read_stamp
+from vecstore import indexing
+from vecstore.catalog import Catalog
+from vecstore.errors import StoreBusy
+from vecstore.indexing import IndexSettings
+from vecstore.vectors import VectorFile
+
+log = logging.getLogger(__name__)
+
+
+def compact(catalog: Catalog, file: VectorFile, index: Path, device: Device, keep_clusterings: int | None) -> int:
+    """Empty the rows of removed images, and make catalog and index smaller; return how many rows. The lock is held."""
+    with catalog.writing():
+        vacated = catalog.vacate_removed()
+        if keep_clusterings is not None:
+            catalog.forget_labels(keep_clusterings)
+    vacant = catalog.vacant_rows()
+    if vacant:
+        if not catalog.move_on():
+            raise StoreBusy(
+                f"a reader of the store {file.path.parent} is still at an answer from before; the removed images are "
+                "forgotten, and their room is given back by the next `vecstore compact`"
+            )
+        file.give_back(vacant)
+        log.info("gave the room of %d rows back", len(vacant))
+    catalog.vacuum()
+    catalog.move_on()  # what the vacuum wrote is in the log until then
+    stamp = read_stamp(index)
+    if vacated and stamp is not None:
+        settings = IndexSettings.from_json(catalog.index_settings())
+        vectors = file.read(catalog.row_count())
+        if catalog.image_count():
+            indexing.bring_up_to_date(index, vectors, settings, device, rebuild=True)
+        else:
+            index.unlink()
+    return vacated
