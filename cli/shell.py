@@ -15,14 +15,25 @@ import typer
 from typer.core import TyperGroup
 
 import vecstore
-from cli import output
-from vecstore.errors import VecstoreError
+from cli import logs, output
+from vecstore.errors import StoreDamaged, VecstoreError
 from vecstore.paths import shown
 
 if TYPE_CHECKING:
     from vecstore.store import Store
 
+log = logging.getLogger(__name__)
+
 INTERRUPTED = 130
+
+
+class Asked:
+    """What the program's own options say to every command. wait: seconds, for another writer."""
+
+    wait: float | None = None
+
+
+asked = Asked()
 RECLUSTER = "the images added since lie farther from their clusters (drift, docs/commands.md); run `vecstore cluster`"
 
 
@@ -33,6 +44,7 @@ class Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except VecstoreError as error:
+            log.info("%s", error, extra={"exit_code": error.exit_code})
             output.notice(f"Error: {error}")
             raise typer.Exit(error.exit_code) from error
         except BrokenPipeError:  # whoever reads our output has had enough
@@ -43,6 +55,10 @@ class Group(TyperGroup):
         except KeyboardInterrupt as interruption:
             output.notice("Interrupted; what was done by then is safe in the store")
             raise typer.Exit(INTERRUPTED) from interruption
+        except Exception as error:
+            if not hasattr(error, "exit_code"):  # Typer's own, of wrong use, have one
+                log.info("an error that nobody foresaw", exc_info=True)
+            raise
 
 
 def _place(error: OSError) -> str:
@@ -77,13 +93,30 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is decided: device, runs.")] = False,
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--log-file", envvar="VECSTORE_LOG_FILE", help="Append what is done to FILE, as JSON lines.", metavar="FILE"
+        ),
+    ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", help="Seconds to wait for another writer.", min=0, show_default="60", metavar="SECONDS"),
+    ] = None,
 ) -> None:
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
-    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells which of its builds it tried
+    logs.begin(verbose, log_file)
+    asked.wait = wait
+    log.info(
+        "vecstore %s: %s",
+        vecstore.__version__,
+        context.invoked_subcommand,
+        extra={"command": context.invoked_subcommand, "version": vecstore.__version__},
+    )
 
 
 @contextmanager
@@ -95,10 +128,22 @@ def open_store(
     weights: Path | None = None,
     create: bool = False,
 ) -> Iterator["Store"]:
-    """Open the store for one command; quiet: nothing is said of weights and networks."""
-    if not quiet:  # fetching weights and exporting a network take a while, and happen once
-        logging.getLogger("vecstore.embedders").setLevel(logging.INFO)
+    """Open the store for one command; quiet: nothing is said of weights and networks.
+
+    An error that nobody foresaw, in a store that is not whole, is told as the damage that it most likely comes of.
+    """
+    logs.for_people.aloud = not quiet
     from vecstore.store import Store
 
-    with Store.open(store, embedder=embedder, weights=weights, device=device, create=create, quiet=quiet) as opened:
-        yield opened
+    with Store.open(
+        store, embedder=embedder, weights=weights, device=device, create=create, quiet=quiet, wait=asked.wait
+    ) as opened:
+        try:
+            yield opened
+        except (VecstoreError, OSError, typer.Exit, typer.BadParameter):
+            raise
+        except Exception as error:
+            damage = opened.damage()
+            if damage is None:
+                raise
+            raise StoreDamaged(f"the store {store} is damaged: {damage}; run `vecstore check`") from error

@@ -423,7 +423,8 @@ def test_a_query_without_conditions_looks_at_no_image_but_those_it_names(catalog
         catalog.is_alive(0), catalog.first_path(0), catalog.cluster_of(0), catalog.known_path(b"/a.png")
 
     found = plans(catalog, ask)
-    # The removed and the quarantined images are all read. A greatest row or least path is one look-up, which SQLite calls a search.
+    # The removed and the quarantined images are all read. A greatest row or least path is one look-up, which SQLite
+    # calls a search.
     assert [
         step
         for step in found

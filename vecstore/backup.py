@@ -12,7 +12,7 @@ from vecstore.catalog import Catalog
 from vecstore.embedders import EmbedderSpec
 from vecstore.errors import BadInput, StoreBusy, StoreDamaged, VecstoreError
 from vecstore.integrity import damaged_rows
-from vecstore.paths import bytes_on_disk
+from vecstore.paths import bytes_on_disk, network_file_system
 from vecstore.results import BackupReport
 from vecstore.vectors import VectorFile, copy_with_holes, runs, sync_directory
 
@@ -59,7 +59,7 @@ def _copy(source: Path, partial: Path, with_index: bool) -> tuple[int, int]:
     # The open transaction keeps a compaction from emptying rows that this moment still has.
     with closing(Catalog(source / CATALOG)) as live, live.reading():
         count = live.row_count()
-        live.copy_to(partial / CATALOG)
+        live.copy_to(partial / CATALOG, shared=network_file_system(partial) is not None)
         row_bytes = VectorFile(source / VECTORS, EmbedderSpec.from_json(live.embedder()).dim).row_bytes
         gaps = [(first * row_bytes, beyond * row_bytes) for first, beyond in runs(live.vacant_rows())]
         if count:

@@ -395,10 +395,15 @@ class Catalog:
             )
 
     @classmethod
-    def create(cls, path: Path, embedder: str) -> "Catalog":
-        """Make the catalog of a new store; `embedder` is the recorded description of what makes its vectors."""
+    def create(cls, path: Path, embedder: str, *, shared: bool = False) -> "Catalog":
+        """Make the catalog of a new store; `embedder` is the recorded description of what makes its vectors.
+
+        shared: it is on a network disk. WAL needs memory that all processes share, which two machines do not
+        (https://sqlite.org/wal.html): there SQLite's older journal is kept, and readers and writers wait for each other.
+        """
         with closing(sqlite3.connect(path)) as db:
-            db.execute("pragma journal_mode = wal")  # kept in the file; outside any transaction
+            # Kept in the file; outside any transaction.
+            db.execute(f"pragma journal_mode = {'delete' if shared else 'wal'}")
         catalog = cls(path)
         with catalog.writing() as db:
             catalog._apply_migrations()
@@ -1058,16 +1063,23 @@ class Catalog:
         """Write the file anew without its unused pages; what is there until then is whole at any moment."""
         self.db.execute("vacuum")
 
+    def is_wal(self) -> bool:
+        """Say whether readers do not wait for writers, for which all of them have to be on one machine."""
+        return str(self._value("pragma journal_mode")) == "wal"
+
     def move_on(self) -> bool:
         """Return whether every reader sees the present state, so that what was taken away before may be touched."""
         busy, _, _ = self.db.execute("pragma wal_checkpoint(truncate)").fetchone()
         return not busy
 
-    def copy_to(self, path: Path) -> None:
-        """Copy the catalog as it is at this moment, whoever writes meanwhile, and return when it is on the disk."""
+    def copy_to(self, path: Path, *, shared: bool) -> None:
+        """Copy the catalog as it is at this moment, whoever writes meanwhile, and return when it is on the disk.
+
+        shared: as for `create`.
+        """
         with closing(sqlite3.connect(path)) as copy:
             self.db.backup(copy)
-            copy.execute("pragma journal_mode = wal")
+            copy.execute(f"pragma journal_mode = {'delete' if shared else 'wal'}")
 
     def _value(self, query: str, **values: Any) -> Any:
         found = self.db.execute(query, values).fetchone()

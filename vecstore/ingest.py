@@ -5,6 +5,7 @@ at a time, so memory is bounded by the queues and not by the collection. Decoder
 lock, so threads do. The catalog is used by the calling thread alone. What the report counts is committed.
 """
 
+import logging
 import os
 import threading
 import time
@@ -24,6 +25,8 @@ from vecstore.embedders import Embedder, Prepared
 from vecstore.errors import Interrupted, StoreDamaged
 from vecstore.results import AddReport
 from vecstore.vectors import Float16, Float32, VectorFile, checksum, rounded
+
+log = logging.getLogger(__name__)
 
 # A commit waits for the disk twice: often enough that a crash costs seconds of work, seldom enough to cost no time.
 COMMIT_FILES = 512
@@ -277,6 +280,7 @@ class Ingest:
         self._ready = []
         self._under_way.difference_update(p.sha256 for p in ready if p.sha256 is not None)
         self._last_commit = time.monotonic()
+        log.info("committed %d files, %d of them new", len(ready), len(new), extra={"rows": first_row + len(new)})
         if new and self._committed:
             self._committed(first_row + len(new))
 

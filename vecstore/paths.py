@@ -1,10 +1,16 @@
 """Paths: as the catalog spells them, and as a person is shown them. Loads nothing heavy."""
 
 import os
+import re
+from pathlib import Path
 from typing import TypeAlias
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str]
 
+# As Linux calls the file systems whose files may be on another machine.
+NETWORK_FILE_SYSTEMS = frozenset(
+    "nfs nfs4 cifs smb3 smbfs 9p afs ceph fuse.sshfs fuse.glusterfs glusterfs lustre gpfs beegfs fuse.rclone davfs".split()
+)
 ARCHIVE_SUFFIXES = tuple(b".zip .cbz .tar .tar.gz .tgz .tar.bz2 .tbz2 .tar.xz .txz".split())
 
 
@@ -15,6 +21,22 @@ def absolute(path: AnyPath) -> bytes:
     """
     path = os.fsencode(path)
     return os.path.abspath(path if os.path.lexists(path) else os.path.expanduser(path))
+
+
+def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
+    """Return what kind of network disk a folder is on, None if it is on none, or that cannot be told here."""
+    place = os.path.realpath(folder)
+    try:
+        lines = mounts.read_text(errors="surrogateescape").splitlines()
+    except OSError:  # no Linux
+        return None
+    kind, longest = "", -1
+    for _, mounted, fs_type, *_ in (line.split(" ") for line in lines if line.count(" ") >= 2):
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mounted)
+        inside = place == point or place.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= longest:  # of two mounted at one place the later one is seen
+            kind, longest = fs_type, len(point)
+    return kind if kind in NETWORK_FILE_SYSTEMS else None
 
 
 def bytes_on_disk(folder: str | os.PathLike[str]) -> int:

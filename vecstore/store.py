@@ -51,7 +51,7 @@ from vecstore.fitted import FittedClustering
 from vecstore.indexing import BackgroundIndexing, IndexSettings
 from vecstore.ingest import Ingest, Picture, Progress
 from vecstore.integrity import Guard, record_missing
-from vecstore.paths import AnyPath, absolute, bytes_on_disk, on_disk, shown
+from vecstore.paths import AnyPath, absolute, bytes_on_disk, network_file_system, on_disk, shown
 from vecstore.results import (
     NEAR_SCORE,
     AddReport,
@@ -502,6 +502,14 @@ class Store:
         with self._lock():  # not `_writing`, which refuses a vector file that is too short
             return checking.repair(parts, files)
 
+    def damage(self) -> str | None:
+        """Return in words the first thing that is wrong with the store, None if it is whole."""
+        try:
+            found = self.check()
+        except Exception as error:
+            return f"it cannot be checked ({error})"
+        return f"{found[0].where}: {found[0].what}" if found else None
+
     def compact(self, *, keep_clusterings: int | None = None) -> CompactReport:
         """Give the room of removed images back to the disk; every other image keeps its id.
 
@@ -821,6 +829,13 @@ class Store:
         kind, what: of the operation that this is, to be undone as one (`Operation`); None: of none.
         """
         with self._lock():
+            if self.catalog.is_wal() and (network := network_file_system(self.path)) is not None:
+                log.warning(
+                    "the store %s was moved to a network disk (%s): use it from one machine alone, or make a backup of "
+                    "it there; see docs/durability.md",
+                    self.path,
+                    network,
+                )
             self._vector_file().settle(self.catalog.row_count())
             with self.catalog.writing():
                 self.catalog.vacate_removed(quarantined_only=True)
@@ -851,7 +866,10 @@ class Store:
         with self._lock():
             if not holds_store(catalog):
                 catalog.unlink(missing_ok=True)  # of a creation that was killed
-                Catalog.create(catalog, spec.to_json()).close()
+                network = network_file_system(self.path)
+                if network is not None:
+                    log.warning("the store %s is on a network disk (%s); see docs/durability.md", self.path, network)
+                Catalog.create(catalog, spec.to_json(), shared=network is not None).close()
         opened = Catalog(catalog)
         recorded = EmbedderSpec.from_json(opened.embedder())
         if recorded != spec:
