@@ -403,7 +403,8 @@ def test_clusters_that_were_never_made_are_an_error(
     [
         *[("similar", "@0"), ("remove", "@0"), ("failures",), ("cluster", "-k", "2")],
         *[("clusters",), ("members", "0"), ("which", "@0"), ("index",), ("info",)],
-        *[("similar", "--all"), ("duplicates",), ("outliers",)],
+        *[("similar", "--all"), ("duplicates",), ("outliers",), ("check",), ("check", "--repair"), ("compact",)],
+        *[("backup", "copy"), ("export", "all.npy"), ("undo",), ("undo", "--list")],
     ],
 )
 def test_a_store_that_is_not_there_is_an_error(arguments: tuple[str, ...], vecstore_: Vecstore, tmp_path: Path) -> None:
@@ -476,6 +477,111 @@ def test_an_error_that_nobody_foresaw_keeps_its_traceback(filled: Vecstore, monk
     assert isinstance(filled("info").exception, ZeroDivisionError)
 
 
+def test_findings_are_told_a_line_each_and_need_attention(filled: Vecstore, tmp_path: Path) -> None:
+    with open(tmp_path / "store/vectors.f16", "r+b") as file:
+        file.write(b"\xff\xff")
+    expected = "vector\t@0\tits vector is damaged: its checksum is not the recorded one\tyes\t{}\n"
+    error = f"Error: 1 things are wrong with the store {tmp_path}/store; `vecstore check --repair` can mend 1 of them\n"
+    assert outcome(filled("check")) == (3, expected.format("no"), error)
+    assert outcome(filled("check", "--repair")) == (0, expected.format("yes"), "")
+    assert outcome(filled("check")) == (0, "", "the store is whole\n")
+
+
+def test_an_unforeseen_error_in_a_damaged_store_is_told_as_the_damage(
+    filled: Vecstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Store) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Store, "info", fail)
+    with open(tmp_path / "store/vectors.f16", "r+b") as file:
+        file.write(b"\xff\xff")
+    expected = (
+        f"Error: the store {tmp_path}/store is damaged: @0: its vector is damaged: its checksum is not the recorded "
+        "one; run `vecstore check`\n"
+    )
+    assert outcome(filled("info")) == (3, "", expected)
+
+
+def test_an_undo_says_what_it_undid(filled: Vecstore) -> None:
+    filled("remove", "@3", "@4")
+    done = re.sub(r"\d{4}-\S+Z", "then", filled("undo").stdout)
+    assert done == "undid remove of then: @3, @4\nforgot 0 paths, restored 2\n"
+    assert outcome(filled("undo", "--redo"))[0] == 0
+    assert outcome(filled("info"))[1].splitlines()[1] == "images       8"
+
+
+# Logs
+
+
+def test_a_log_is_json_lines_of_what_was_done(filled: Vecstore, pictures: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    paint(pictures / "new.png", 99)
+    filled("--log-file", log, "add", pictures)
+    filled("--log-file", log, "similar", "@99")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    told = [(line["logger"], line["message"]) for line in lines]
+    assert ("vecstore.ingest", "committed 1 files, 1 of them new") in told
+    assert lines[-1]["fields"] == {"exit_code": 1}
+    assert lines[-1]["message"].startswith("no image @99 in the store")
+
+
+def test_a_log_keeps_the_traceback_of_an_error_that_nobody_foresaw(
+    filled: Vecstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Store) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Store, "info", fail)
+    filled("--log-file", tmp_path / "log.jsonl", "info")
+    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert "ZeroDivisionError" in last["exception"]
+
+
+def test_a_log_that_cannot_be_written_is_wrong_use(filled: Vecstore, tmp_path: Path) -> None:
+    expected = (
+        f"Error: the log {tmp_path}/no/log cannot be written: No such file or directory; name another --log-file\n"
+    )
+    assert outcome(filled("--log-file", tmp_path / "no/log", "info")) == (2, "", expected)
+
+
+def test_without_a_log_and_verbose_nothing_more_is_said(filled: Vecstore) -> None:
+    assert (filled("info").stderr, "device cpu" in filled("-v", "info").stderr) == ("", True)
+
+
+def test_a_writer_that_waits_says_so_once(filled: Vecstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "SAY_SO_SECONDS", 0.05)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with filelock.FileLock(tmp_path / "store/lock"):
+            held.set()
+            done.wait()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    threading.Timer(0.5, done.set).start()
+    found = outcome(filled("--wait", "30", "remove", "@3"))
+    other.join()
+    told = f"another process is writing to the store {tmp_path}/store; waiting for it, up to 30 s\n"
+    assert found == (0, "removed 1 images, forgot 1 paths\n", told)
+
+
+def test_no_command_opens_a_connection(pictures: Path, tmp_path: Path) -> None:
+    watch = (
+        "import sys\n"
+        "def watch(event, arguments):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo', 'socket.sendto'):\n"
+        "        raise RuntimeError(f'{event} {arguments}')\n"
+        "sys.addaudithook(watch)"
+    )
+    for arguments in (["add", pictures, "-e", "hsv"], ["similar", "@0"], ["cluster", "-k", "2", "--restarts", "1"]):
+        done = run_program(*arguments, "--store", tmp_path / "store", prelude=watch)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 # JSON
 
 REPORT = {"added", "known", "updated", "failed", "seconds", "images_per_second"}
@@ -493,6 +599,11 @@ KEYS = {
     ("members", "0"): {"id", "path", "distance"},
     ("which", "@0", "@1"): {"path", "id", "cluster", "distance"},
     ("index",): {"index", "rows", "recall", "target_recall", "index_bytes", "query_ms", "seconds"},
+    ("undo", "--list"): {"operation", "kind", "what", "began", "undone"},
+    ("undo",): {"operation", "kind", "what", "began", "undone", "forgotten", "restored", "lost"},
+    ("compact",): {"images", "bytes_before", "bytes_after", "seconds"},
+    ("backup", "copy"): {"folder", "images", "vectors", "bytes", "seconds"},
+    ("export", "all.parquet"): {"file", "paths", "images", "rows", "bytes"},
     ("info",): {
         *{"images", "paths", "dim", "embedder", "index", "recall", "index_bytes", "query_ms", "clusters", "drift"},
         "bytes",

@@ -260,7 +260,10 @@ def m006_operations(db: sqlite3.Connection) -> None:
     db.execute("""
         create trigger a_path_remembers_what_it_led_to
         after update of row on paths when new.row <> old.row and new.since > old.since begin
-            insert or ignore into changes values (new.since, old.path, old.row, old.size, old.mtime_ns, old.since);
+            -- Not `or ignore`: in a trigger the statement that sets it off decides about conflicts.
+            insert into changes
+            select new.since, old.path, old.row, old.size, old.mtime_ns, old.since
+            where  not exists (select 1 from changes where operation = new.since and path = old.path);
         end""")
 
 
@@ -399,7 +402,7 @@ class Catalog:
         """Make the catalog of a new store; `embedder` is the recorded description of what makes its vectors.
 
         shared: it is on a network disk. WAL needs memory that all processes share, which two machines do not
-        (https://sqlite.org/wal.html): there SQLite's older journal is kept, and readers and writers wait for each other.
+        (https://sqlite.org/wal.html): there SQLite's older journal is kept, and readers and writers take turns.
         """
         with closing(sqlite3.connect(path)) as db:
             # Kept in the file; outside any transaction.
@@ -756,6 +759,15 @@ class Catalog:
             )
         query = "select cluster from clusters where clustering = :id order by position"
         return centroids, [cluster for (cluster,) in self.db.execute(query, {"id": clustering})]
+
+    def give_up_centroids(self, clustering: int) -> None:
+        """Record that a clustering cannot be gone back to, because its centroids are damaged."""
+        self.db.execute("update clusterings set checksum = null where id = :id", {"id": clustering})
+
+    def clusterings_in_use(self) -> list[int]:
+        """Return the clusterings that can be gone back to, if their centroids are not damaged, the first first."""
+        query = "select id from clusterings where checksum is not null order by id"
+        return [number for (number,) in self.db.execute(query)]
 
     def cluster_count(self) -> int | None:
         found = self._value(f"select k from clusterings where id = {CURRENT}")

@@ -180,16 +180,14 @@ def _mend_vectors(parts: Parts) -> str:
 def _of_clusterings(parts: Parts) -> Iterator[Finding]:
     catalog = parts.catalog
     now = catalog.current_clustering()
-    for run in catalog.clusterings():
-        try:
-            catalog.centroids(run.clustering)
-        except StoreDamaged:
-            what = "its centroids are damaged; it can be read, but not be gone back to"
-            yield Finding("clustering", f"clustering {run.clustering}", what, run.clustering == now)
+    for number in catalog.clusterings_in_use():
+        if not _is_sound(catalog, number):
+            what = "its centroids are damaged: it stays on record, and cannot be gone back to"
+            yield Finding("clustering", f"clustering {number}", what, True)
             continue
-        strangers = catalog.rows_of_unknown_clusters(run.clustering)
+        strangers = catalog.rows_of_unknown_clusters(number)
         if strangers:
-            where = f"clustering {run.clustering}: {len(strangers)} images"
+            where = f"clustering {number}: {len(strangers)} images"
             yield Finding("membership", where, "they are in clusters that it does not have", True)
     if now is None or not _is_sound(catalog, now):
         return
@@ -232,7 +230,12 @@ def _misplaced(parts: Parts, number: int) -> NDArray[np.int64]:
 def _mend_clusterings(parts: Parts) -> None:
     catalog = parts.catalog
     with catalog.writing():
-        sound = [run.clustering for run in catalog.clusterings() if _is_sound(catalog, run.clustering)]
+        sound = []
+        for number in catalog.clusterings_in_use():
+            if _is_sound(catalog, number):
+                sound.append(number)
+            else:
+                catalog.give_up_centroids(number)
         now = catalog.current_clustering()
         if now is not None and now not in sound:
             now = sound[-1] if sound else None

@@ -9,7 +9,7 @@ AnyPath: TypeAlias = str | bytes | os.PathLike[str]
 
 # As Linux calls the file systems whose files may be on another machine.
 NETWORK_FILE_SYSTEMS = frozenset(
-    "nfs nfs4 cifs smb3 smbfs 9p afs ceph fuse.sshfs fuse.glusterfs glusterfs lustre gpfs beegfs fuse.rclone davfs".split()
+    "nfs nfs4 cifs smb3 smbfs 9p afs ceph lustre gpfs beegfs glusterfs fuse.glusterfs fuse.sshfs fuse.rclone".split()
 )
 ARCHIVE_SUFFIXES = tuple(b".zip .cbz .tar .tar.gz .tgz .tar.bz2 .tbz2 .tar.xz .txz".split())
 
