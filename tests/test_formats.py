@@ -73,9 +73,10 @@ def test_an_upgrade_that_fails_in_the_middle_leaves_the_store_as_it_was(
         raise sqlite3.OperationalError("disk I/O error")
 
     shutil.copytree(unpacked / "store", unpacked / "before")
-    with monkeypatch.context() as patch, pytest.raises(VecstoreError, match=r"has to be brought up to date once.*disk"):
+    with monkeypatch.context() as patch:
         patch.setattr(catalog_module.Catalog, "set_checksums", fail)
-        Store.open(unpacked / "store")
+        with pytest.raises(VecstoreError, match=r"has to be brought up to date once.*disk"):
+            Store.open(unpacked / "store")
 
     def dump(folder: Path) -> list[str]:
         with closing(sqlite3.connect(folder / "catalog.sqlite")) as db:

@@ -9,9 +9,8 @@ from pathlib import Path
 import filelock
 
 from vecstore.catalog import Catalog
-from vecstore.embedders import EmbedderSpec
 from vecstore.errors import BadInput, StoreBusy, StoreDamaged, VecstoreError
-from vecstore.integrity import damaged_rows
+from vecstore.integrity import damaged_rows, recorded_embedder
 from vecstore.paths import bytes_on_disk, network_file_system
 from vecstore.results import BackupReport
 from vecstore.vectors import VectorFile, copy_with_holes, runs, sync_directory
@@ -60,7 +59,7 @@ def _copy(source: Path, partial: Path, with_index: bool) -> tuple[int, int]:
     with closing(Catalog(source / CATALOG)) as live, live.reading():
         count = live.row_count()
         live.copy_to(partial / CATALOG, shared=network_file_system(partial) is not None)
-        row_bytes = VectorFile(source / VECTORS, EmbedderSpec.from_json(live.embedder()).dim).row_bytes
+        row_bytes = VectorFile(source / VECTORS, recorded_embedder(live).dim).row_bytes
         gaps = [(first * row_bytes, beyond * row_bytes) for first, beyond in runs(live.vacant_rows())]
         if count:
             copy_with_holes(source / VECTORS, partial / VECTORS, count * row_bytes, gaps)
@@ -80,7 +79,7 @@ def _require_whole(catalog: Catalog, folder: Path) -> tuple[int, int]:
 
     for problem in catalog.problems():
         raise StoreDamaged(f"the catalog is damaged ({problem}), so no backup was made; `vecstore check` says more")
-    vectors = VectorFile(folder / VECTORS, EmbedderSpec.from_json(catalog.embedder()).dim)
+    vectors = VectorFile(folder / VECTORS, recorded_embedder(catalog).dim)
     known = {*catalog.quarantined_rows()}
     for damaged in damaged_rows(catalog, vectors):
         if damaged.row not in known:

@@ -1105,6 +1105,13 @@ WRONGLY_REMOVED = f"""
     select row from ({WITHOUT_PATH} except select row from removed)"""
 # Each counts what is against a rule. These are not mended: nothing says what was there.
 INVARIANTS = (
+    (
+        """
+        select count(*) from clusterings
+        where  not json_valid(options) or typeof(created) <> 'text' or typeof(centroids) <> 'blob'
+        or     typeof(k) <> 'integer' or typeof(objective) not in ('real', 'integer')""",
+        "{n} clusterings have a field of a wrong type",
+    ),
     ("select count(*) <> 1 from store", "the record of the store itself is missing"),
     ("select coalesce(max(row) + 1, 0) - count(*) from images", "{n} rows are missing among the images"),
     (

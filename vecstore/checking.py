@@ -18,9 +18,9 @@ from vecstore import archives, clustering, images, indexing
 from vecstore.catalog import Catalog, FileStamp
 from vecstore.checkpoint import CHECKPOINT, is_readable
 from vecstore.embedders import Embedder
-from vecstore.errors import StoreDamaged, VecstoreError
+from vecstore.errors import BadInput, StoreDamaged, VecstoreError
 from vecstore.indexing import IndexSettings
-from vecstore.integrity import damaged_rows
+from vecstore.integrity import DamagedRow, damaged_rows
 from vecstore.paths import on_disk, shown
 from vecstore.results import Finding
 from vecstore.vectors import Float16, VectorFile, checksum, rounded
@@ -52,7 +52,9 @@ def check(parts: Parts, files: bool = False) -> list[Finding]:
     try:
         found = list(_of_catalog(parts))
         if not found:
-            for look in (_of_vectors, _of_clusterings, _of_index, _of_checkpoint, *([_of_files] if files else [])):
+            damaged = list(damaged_rows(parts.catalog, parts.vectors))
+            found += [*_of_vectors(parts, damaged), *_of_clusterings(parts, damaged)]
+            for look in (_of_index, _of_checkpoint, *([_of_files] if files else [])):
                 found += look(parts)
     except StoreDamaged as error:  # met on the way, where SQLite's own check did not look
         found.append(Finding("catalog", parts.catalog.path.name, str(error), False))
@@ -93,10 +95,20 @@ def _of_catalog(parts: Parts) -> Iterator[Finding]:
             return
     for violation in catalog.violations(parts.vectors.dim):
         yield Finding("catalog", f"{name}: {violation}", "restore the store from a backup", False)
+    if not _has_settings(catalog):
+        yield Finding("catalog", f"{name}: index settings", "they cannot be read; a repair takes the usual ones", True)
     if catalog.removed_disagrees():
         yield Finding(
             "catalog", f"{name}: removed", "the list of removed images is not that of those without a path", True
         )
+
+
+def _has_settings(catalog: Catalog) -> bool:
+    try:
+        IndexSettings.from_json(catalog.index_settings())
+    except (TypeError, ValueError, BadInput):
+        return False
+    return True
 
 
 def _mend_catalog(parts: Parts) -> None:
@@ -104,6 +116,8 @@ def _mend_catalog(parts: Parts) -> None:
     with catalog.writing():
         if any(text in problem for problem in catalog.problems() for text in OF_INDEXES):
             catalog.rebuild_indexes()
+        if not _has_settings(catalog):
+            catalog.set_index_settings(IndexSettings().to_json())
         if catalog.removed_disagrees():
             catalog.list_removed_anew()
 
@@ -111,10 +125,10 @@ def _mend_catalog(parts: Parts) -> None:
 # Vectors
 
 
-def _of_vectors(parts: Parts) -> Iterator[Finding]:
+def _of_vectors(parts: Parts, damaged: list[DamagedRow]) -> Iterator[Finding]:
     catalog = parts.catalog
     quarantined = {*catalog.quarantined_rows()}
-    for found in damaged_rows(catalog, parts.vectors):
+    for found in damaged:
         if found.row not in quarantined:
             yield Finding("vector", f"@{found.row}", f"its vector is damaged: {found.reason}", True)
     for row in sorted(quarantined.difference(catalog.removed_rows())):
@@ -177,7 +191,7 @@ def _mend_vectors(parts: Parts) -> str:
 # Clusters
 
 
-def _of_clusterings(parts: Parts) -> Iterator[Finding]:
+def _of_clusterings(parts: Parts, damaged: list[DamagedRow]) -> Iterator[Finding]:
     catalog = parts.catalog
     now = catalog.current_clustering()
     for number in catalog.clusterings_in_use():
@@ -194,7 +208,7 @@ def _of_clusterings(parts: Parts) -> Iterator[Finding]:
     missing = catalog.rows_without_cluster(now)
     if missing:
         yield Finding("membership", f"clustering {now}: {len(missing)} images", "they have no cluster", True)
-    wrong = _misplaced(parts, now)
+    wrong = _misplaced(parts, now, damaged)
     if len(wrong):
         few = ", ".join(f"@{row}" for row in wrong[:10].tolist()) + (", ..." if len(wrong) > 10 else "")
         what = "they are not as far from their centroid as is on record"
@@ -209,11 +223,11 @@ def _is_sound(catalog: Catalog, number: int) -> bool:
     return True
 
 
-def _misplaced(parts: Parts, number: int) -> NDArray[np.int64]:
+def _misplaced(parts: Parts, number: int, damaged: list[DamagedRow]) -> NDArray[np.int64]:
     """Return the rows whose vector is not as far from the centroid of their cluster as is on record."""
     clusters = clustering.clusters_of(parts.catalog, number, parts.vectors.dim, parts.device)
     rows, ids, distances = clustering.memberships(parts.catalog, number)
-    usable = ~np.isin(rows, [found.row for found in damaged_rows(parts.catalog, parts.vectors)])
+    usable = ~np.isin(rows, [found.row for found in damaged])
     usable &= np.isin(ids, clusters.ids)
     rows, ids, distances = rows[usable], ids[usable], distances[usable]
     order = np.argsort(clusters.ids)
@@ -243,7 +257,8 @@ def _mend_clusterings(parts: Parts) -> None:
         for number in sound:
             catalog.forget_memberships(number, catalog.rows_of_unknown_clusters(number))
         if now is not None:
-            catalog.forget_memberships(now, _misplaced(parts, now).tolist())
+            damaged = list(damaged_rows(catalog, parts.vectors))
+            catalog.forget_memberships(now, _misplaced(parts, now, damaged).tolist())
             clustering.assign_missing(catalog, _vectors(parts), now, parts.device)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecstore.catalog import Catalog
+from vecstore.embedders import EmbedderSpec
 from vecstore.errors import StoreDamaged
 from vecstore.vectors import Float16, VectorFile, checksum
 
@@ -18,6 +19,16 @@ BLOCK_ROWS = 4_096
 # Of a stored row's squared length; float16 leaves less than 1e-3.
 LENGTH_ERROR = 5e-3
 NEXT_STEP = "`vecstore check --repair` embeds it again from its file"
+
+
+def recorded_embedder(catalog: Catalog) -> EmbedderSpec:
+    """Return what made a store's vectors. Raises StoreDamaged where that cannot be read any more."""
+    try:
+        return EmbedderSpec.from_json(catalog.embedder())
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreDamaged(
+            f"{catalog.path} does not say any more what made its vectors ({error}); restore the store from a backup"
+        ) from error
 
 
 class Guard:

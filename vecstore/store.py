@@ -50,7 +50,7 @@ from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, Vecstor
 from vecstore.fitted import FittedClustering
 from vecstore.indexing import BackgroundIndexing, IndexSettings
 from vecstore.ingest import Ingest, Picture, Progress
-from vecstore.integrity import Guard, record_missing
+from vecstore.integrity import Guard, record_missing, recorded_embedder
 from vecstore.paths import AnyPath, absolute, bytes_on_disk, network_file_system, on_disk, shown
 from vecstore.results import (
     NEAR_SCORE,
@@ -124,7 +124,7 @@ class Store:
         self._catalog = catalog
         self._options = options
         self._name = name
-        self._spec = EmbedderSpec.from_json(catalog.embedder()) if catalog else None
+        self._spec = recorded_embedder(catalog) if catalog else None
         self._embedder: Embedder | None = None
         self._opened: tuple[object, Index] | None = None
         self._wait = wait
@@ -158,13 +158,14 @@ class Store:
                 raise NotFound(f"no store at {folder}; make one with `vecstore add FOLDER --store {folder}`")
             _require_room(folder)
             return cls(folder, None, embedder, options, wait)
-        store = cls(folder, Catalog(folder / CATALOG), embedder, options, wait)
+        catalog = Catalog(folder / CATALOG)
         try:
+            store = cls(folder, catalog, embedder, options, wait)
             if store.catalog.is_older():
                 store._bring_up()
             store._require_same_embedder()
         except BaseException:
-            store.close()
+            catalog.close()
             raise
         return store
 
@@ -793,7 +794,7 @@ class Store:
 
     def _recorded(self) -> EmbedderSpec:
         if self._spec is None:
-            self._spec = EmbedderSpec.from_json(self.catalog.embedder())
+            self._spec = recorded_embedder(self.catalog)
         return self._spec
 
     @contextmanager
@@ -871,7 +872,7 @@ class Store:
                     log.warning("the store %s is on a network disk (%s); see docs/durability.md", self.path, network)
                 Catalog.create(catalog, spec.to_json(), shared=network is not None).close()
         opened = Catalog(catalog)
-        recorded = EmbedderSpec.from_json(opened.embedder())
+        recorded = recorded_embedder(opened)
         if recorded != spec:
             opened.close()
             raise WrongEmbedder(_difference(self.path, recorded, spec))

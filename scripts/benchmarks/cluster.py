@@ -17,6 +17,7 @@ from scripts.benchmarks.common import describe_machine, print_ratios, rate_of, r
 from vecstore import Store
 from vecstore.catalog import Catalog, FileStamp, NewImage
 from vecstore.embedders import EmbedderSpec
+from vecstore.vectors import checksum
 
 ITERATIONS = 25
 
@@ -80,16 +81,18 @@ def make_store(path: Path, rows: int, dim: int) -> NDArray[np.float16]:
     with open(path / "vectors.f16", "wb") as file:
         for block in resnet_like(rows, dim, seed=0):
             file.write(block.astype("<f2").tobytes())
-    _make_catalog(path, rows, dim)
-    return np.memmap(path / "vectors.f16", "<f2", mode="r", shape=(rows, dim))
+    vectors = np.memmap(path / "vectors.f16", "<f2", mode="r", shape=(rows, dim))
+    _make_catalog(path, vectors)
+    return vectors
 
 
-def _make_catalog(path: Path, rows: int, dim: int) -> None:
-    spec = EmbedderSpec("imported", 1, None, dim, "made up")
+def _make_catalog(path: Path, vectors: NDArray[np.float16]) -> None:
+    spec = EmbedderSpec("imported", 1, None, vectors.shape[1], "made up")
     catalog = Catalog.create(path / "catalog.sqlite", spec.to_json())
     with catalog.writing():
-        for row in range(rows):
-            catalog.insert_image(row, NewImage(row.to_bytes(32, "big"), 0, 0))
+        for row in range(len(vectors)):
+            sha256 = row.to_bytes(32, "big")
+            catalog.insert_image(row, NewImage(sha256, 0, 0, checksum(vectors[row], sha256)))
             catalog.place(FileStamp(b"/made/up/%09d.jpg" % row, 0, 0), row)
     catalog.close()
 
@@ -108,7 +111,7 @@ def _measure_memory(source: Path, path: Path, rows: int, dim: int, k: int) -> No
             vectors[: rows - start].tofile(file)
     del vectors
     (source / "vectors.f16").unlink()
-    _make_catalog(path, rows, dim)
+    _make_catalog(path, np.memmap(path / "vectors.f16", "<f2", mode="r", shape=(rows, dim)))
     code = (
         "import resource, sys; from vecstore import Store\n"
         "with Store.open(sys.argv[1], device='cpu') as store: run = store.cluster(int(sys.argv[2]))\n"

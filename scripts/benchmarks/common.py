@@ -17,6 +17,7 @@ from PIL import Image
 from vecstore.catalog import Catalog, FileStamp, NewImage
 from vecstore.embedders import EmbedderSpec
 from vecstore.painting import KINDS, paint
+from vecstore.vectors import checksum
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "flowers200"
 PHOTO_SIZE = (500, 375)
@@ -80,13 +81,15 @@ def make_store(folder: Path, blocks: Iterable[NDArray[np.float32]]) -> Path:
     catalog, first = None, 0
     with open(folder / "vectors.f16", "wb") as file:
         for block in blocks:
-            file.write(block.astype("<f2").tobytes())
+            stored = block.astype("<f2")
+            file.write(stored.tobytes())
             if catalog is None:
                 spec = EmbedderSpec("imported", 1, None, block.shape[1], "made for a benchmark")
                 catalog = Catalog.create(folder / "catalog.sqlite", spec.to_json())
             with catalog.writing():
                 for row in range(first, first + len(block)):
-                    catalog.insert_image(row, NewImage(row.to_bytes(32, "big"), 0, 0))
+                    sha256 = row.to_bytes(32, "big")
+                    catalog.insert_image(row, NewImage(sha256, 0, 0, checksum(stored[row - first], sha256)))
                     catalog.place(FileStamp(b"/pictures/%04d/%08d.jpg" % (row // 1000, row), 0, 0), row)
             first += len(block)
     if catalog is not None:
