@@ -66,6 +66,14 @@ def test_a_checksum_says_that_it_is_younger_than_its_vector(unpacked: Path) -> N
         assert store.catalog.checksums_from() == store.catalog.row_count() == 12
 
 
+def test_a_later_upgrade_takes_no_checksum_anew(unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store.open(unpacked / "store") as store:
+        (unpacked / "store/vectors.f16").write_bytes(bytes(12 * store.info().dim * 2))
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*MIGRATIONS, lambda db: None))
+    with Store.open(unpacked / "store") as store:
+        assert len([found for found in store.check() if found.kind == "vector"]) == 12
+
+
 def test_an_upgrade_that_fails_in_the_middle_leaves_the_store_as_it_was(
     unpacked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

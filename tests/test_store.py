@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import TinyEmbedder, paint
+from vecstore import catalog as catalog_module
 from vecstore import store as store_module
 from vecstore.embedders import EmbedderSpec
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, StoreDamaged, VecstoreError, WrongEmbedder
@@ -762,6 +763,28 @@ def test_a_store_that_may_only_be_read_answers(filled: Store, monkeypatch: pytes
     with Store.open(filled.path) as store:
         assert store.similar(3, k=4) == expected
     assert {"immutable=1" in name or "mode=ro" in name for name in opened} == {True}
+
+
+def test_a_disk_without_room_for_shared_memory_answers_and_is_backed_up(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = filled.similar(3, k=4)
+    filled.close()
+    execute, alone = catalog_module._Connection.execute, set()
+
+    def without_room(db: sqlite3.Connection, query: str, *values: object) -> sqlite3.Cursor:
+        if query == "pragma user_version" and db not in alone:
+            raise VecstoreError("disk I/O error")
+        if "exclusive" in query:
+            alone.add(db)
+        return execute(db, query, *values)
+
+    monkeypatch.setattr(catalog_module._Connection, "execute", without_room)
+    with Store.open(filled.path) as store:
+        assert (store.similar(3, k=4), store.check(), store.backup(tmp_path / "copy").images) == (expected, [], 10)
+        monkeypatch.setattr("vecstore.catalog.BUSY_SECONDS", 0.05)
+        with pytest.raises(VecstoreError, match="database is locked"):
+            Store.open(filled.path)
 
 
 def test_a_store_that_cannot_be_written_to_says_so(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:

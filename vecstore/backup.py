@@ -18,9 +18,9 @@ from vecstore.vectors import VectorFile, copy_with_holes, runs, sync_directory
 CATALOG, VECTORS, INDEX, LOCK = "catalog.sqlite", "vectors.f16", "index.faiss", "lock"
 
 
-def backup(source: Path, target: Path, with_index: bool) -> BackupReport:
-    """Copy the store at `source` to `target`, which must not be there. Raises what `Store.backup` does."""
-    started = time.monotonic()
+def backup(catalog: Catalog, target: Path, with_index: bool) -> BackupReport:
+    """Copy the store of a catalog to `target`, which must not be there. Raises what `Store.backup` does."""
+    started, source = time.monotonic(), catalog.path.parent
     if os.path.lexists(target):
         raise BadInput(f"{target} is there already, and a backup overwrites nothing; name a new folder")
     if not target.parent.is_dir():
@@ -33,7 +33,7 @@ def backup(source: Path, target: Path, with_index: bool) -> BackupReport:
         partial.mkdir(exist_ok=True)
         with filelock.FileLock(partial / LOCK, timeout=0):
             try:
-                report = _copy(source, partial, with_index)
+                report = _copy(catalog, partial, with_index)
                 sync_directory(partial)
                 os.rename(partial, target)
                 sync_directory(target.parent)
@@ -50,13 +50,14 @@ def backup(source: Path, target: Path, with_index: bool) -> BackupReport:
     return BackupReport(str(target), images, vectors, bytes_on_disk(target), time.monotonic() - started)
 
 
-def _copy(source: Path, partial: Path, with_index: bool) -> tuple[int, int]:
+def _copy(live: Catalog, partial: Path, with_index: bool) -> tuple[int, int]:
     """Copy catalog, vectors and index of one moment, and check them; return how many images and vectors there are."""
+    source = live.path.parent
     for left_over in partial.iterdir():
         if left_over.name != LOCK:
             left_over.unlink()
     # The open transaction keeps a compaction from emptying rows that this moment still has.
-    with closing(Catalog(source / CATALOG)) as live, live.reading():
+    with live.reading():
         count = live.row_count()
         live.copy_to(partial / CATALOG, shared=network_file_system(partial) is not None)
         row_bytes = VectorFile(source / VECTORS, recorded_embedder(live).dim).row_bytes

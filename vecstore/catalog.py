@@ -282,6 +282,8 @@ ALIVE = "exists (select 1 from paths where paths.row = {row})"
 CURRENT = "(select clustering from store where id = 1)"
 # What stands for the sha256 of a row that was compacted: its number, which no sha256 is.
 VACANT = "cast(cast(row as text) as blob)"
+# How long SQLite waits for another process's transaction.
+BUSY_SECONDS = 30.0
 # So many operations can be undone; what older ones replaced is forgotten.
 OPERATIONS_KEPT = 50
 # What SQLite says of a full disk, one that fails or may not be written to, and of a lock that is held too long.
@@ -312,10 +314,22 @@ def holds_store(path: Path) -> bool:
 def _connect(path: Path) -> "_Connection":
     """Open the database; one that may not be written to for reading alone."""
     # Transactions are begun by hand: sqlite3's own would leave schema changes outside of them.
-    options: dict[str, Any] = {"isolation_level": None, "timeout": 30, "factory": _Connection}
+    options: dict[str, Any] = {"isolation_level": None, "timeout": BUSY_SECONDS, "factory": _Connection}
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         db: _Connection = sqlite3.connect(path, **options)
         db.place = path
+        try:
+            db.execute("pragma user_version")
+        except StoreDamaged:
+            db.close()
+            raise
+        except VecstoreError:
+            # WAL wants some KB beside the file, which a full disk does not have. Alone it can do without them
+            # (https://sqlite.org/wal.html, "Use of WAL Without Shared-Memory"): others wait, and answers are right.
+            db.close()
+            db = sqlite3.connect(path, **options)
+            db.place = path
+            db.execute("pragma locking_mode = exclusive")
         return db
     # Reading in WAL mode writes to the -shm file. Where nothing waits in the -wal, the file can be read as it lies.
     log = Path(f"{path}-wal")
@@ -419,6 +433,10 @@ class Catalog:
     def is_older(self) -> bool:
         """Say whether the store is of an older format than this program's."""
         return self._version() < len(MIGRATIONS)
+
+    def lacks_checksums(self) -> bool:
+        """Say whether the store is of a format from before rows had checksums."""
+        return self._version() <= MIGRATIONS.index(m005_checksums)
 
     def migrate(self) -> None:
         """Bring an older store up to this program's format, each step in one transaction with its version stamp."""

@@ -93,9 +93,10 @@ def _of_catalog(parts: Parts) -> Iterator[Finding]:
         else:
             yield Finding("catalog", f"{name}: {problem}", "restore the store from a backup", False)
             return
-    for violation in catalog.violations(parts.vectors.dim):
+    violations = catalog.violations(parts.vectors.dim)
+    for violation in violations:
         yield Finding("catalog", f"{name}: {violation}", "restore the store from a backup", False)
-    if not _has_settings(catalog):
+    if not violations and not _has_settings(catalog):
         yield Finding("catalog", f"{name}: index settings", "they cannot be read; a repair takes the usual ones", True)
     if catalog.removed_disagrees():
         yield Finding(

@@ -8,7 +8,7 @@ import base64
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -168,4 +168,5 @@ def _beside(target: Path) -> Iterator[Path]:
                 os.rename(beside, target)
                 sync_directory(target.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only disk even what is not there cannot be removed
+            beside.unlink()

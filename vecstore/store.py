@@ -535,7 +535,7 @@ class Store:
         Everything is compared with its checksums before the folder appears, whole or not at all. index: copy the index
         too, if there is one. Raises BadInput if something is there already, StoreDamaged for what should not be copied.
         """
-        return backup.backup(self.path, Path(os.fsdecode(absolute(target))), with_index=index)
+        return backup.backup(self.catalog, Path(os.fsdecode(absolute(target))), with_index=index)
 
     def export(self, file: AnyPath, paths: AnyPath | None = None) -> ExportReport:
         """Write all images to a file that `import_vectors` takes back, vectors bit for bit.
@@ -847,8 +847,10 @@ class Store:
         """Bring an older store up to this format, in one transaction."""
         try:
             with self._lock(), self.catalog.writing():
+                lacks_checksums = self.catalog.lacks_checksums()  # or another process has been here before
                 self.catalog.migrate()
-                record_missing(self.catalog, self._vector_file())
+                if lacks_checksums:
+                    record_missing(self.catalog, self._vector_file())
         except StoreBusy:
             raise
         except VecstoreError as error:
