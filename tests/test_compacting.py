@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from indexes.compressed import open_compressed
 from tests.conftest import TinyEmbedder
 from vecstore import vectors
 from vecstore.errors import StoreBusy, VecstoreError
@@ -108,6 +109,7 @@ def test_the_index_is_made_anew_without_the_compacted(open_store: OpenStore, tmp
         store.remove(*range(0, 1_000, 3))
         store.compact()
         assert (store.check(), store.info().index) == ([], "rabitq")
+        assert open_compressed(store.path / "index.faiss", store._vectors())._index.ntotal == 666
         for row in (1, 500, 998):
             assert store.similar(row, k=5) == store.similar(row, k=5, exact=True)
 

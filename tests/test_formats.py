@@ -68,7 +68,8 @@ def test_a_checksum_says_that_it_is_younger_than_its_vector(unpacked: Path) -> N
 
 def test_a_later_upgrade_takes_no_checksum_anew(unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store.open(unpacked / "store") as store:
-        (unpacked / "store/vectors.f16").write_bytes(bytes(12 * store.info().dim * 2))
+        exchanged = np.array(store._vectors())[::-1]
+    (unpacked / "store/vectors.f16").write_bytes(exchanged.tobytes())
     monkeypatch.setattr(catalog_module, "MIGRATIONS", (*MIGRATIONS, lambda db: None))
     with Store.open(unpacked / "store") as store:
         assert len([found for found in store.check() if found.kind == "vector"]) == 12

@@ -147,3 +147,10 @@ def test_rows_of_another_width_are_not_written(vectors: VectorFile) -> None:
     with pytest.raises(Exception, match="shape|dim|width"):
         vectors.append(np.ones((4, 3), np.float32), count=1)
     assert vectors.path.stat().st_size == 8
+
+
+def test_rows_that_were_stored_before_are_left_as_they_are() -> None:
+    given = np.array([[0.5, 0.5, 0.5, 0.501], [0.6, 0.8, 0, 0]], np.float16)  # rounding would nudge the first
+    expected = given.tolist()
+    assert rounded(given.astype(np.float32)).tolist() != expected
+    assert rounded(given).tolist() == expected
