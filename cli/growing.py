@@ -1,5 +1,6 @@
 """The commands that a store grows and shrinks by."""
 
+import itertools
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,13 @@ import typer
 from cli import output
 from cli.options import AsJson, DeviceName, EmbedderName, Excludes, Globs, Images, Paths, Quiet, StoreDir, WeightsFile
 from cli.shell import open_store
+from vecstore.errors import BadInput
+from vecstore.paths import AnyPath
 
 if TYPE_CHECKING:
     from vecstore.results import AddReport
-
+    from vecstore.scan import Patterns
+    from vecstore.store import Store
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Grow")
@@ -66,21 +70,28 @@ def sync(
 
     Example: vecstore sync ~/Photos
     """
-    with (
-        open_store(store, device, quiet, embedder, weights, create=True) as opened,
-        output.progress_bar(quiet) as on_progress,
-    ):
+    if dry_run and watch:
+        raise BadInput("--dry-run does nothing and --watch keeps on doing it; leave one of them out")
+    with open_store(store, device, quiet, embedder, weights, create=True) as opened:
         named, choice = _chosen(paths, glob, exclude)
         if dry_run:
             changes = opened.preview(*named, **choice)
             output.rows(changes, ("action", "path"), as_json, empty="nothing would change")
             return
         if watch:
-            for report in opened.follow(*named, *choice["listed"], patterns=choice["patterns"]):
-                _print_report(report, as_json, quiet, forgotten=True)
+            _follow(opened, [*named, *choice["listed"]], choice["patterns"], as_json, quiet)
             return
-        report = opened.sync(*named, **choice, on_progress=on_progress)
+        with output.progress_bar(quiet) as on_progress:
+            report = opened.sync(*named, **choice, on_progress=on_progress)
     _print_report(report, as_json, quiet, forgotten=True)
+
+
+def _follow(store: "Store", paths: list[AnyPath], patterns: "Patterns", as_json: bool, quiet: bool) -> None:
+    with output.progress_bar(quiet) as on_progress:  # of the first sync; those that follow are small
+        reports = store.follow(*paths, patterns=patterns, on_progress=on_progress)
+        first = next(reports)
+    for report in itertools.chain([first], reports):
+        _print_report(report, as_json, quiet, forgotten=True)
 
 
 @command("import")
@@ -164,7 +175,7 @@ def _print_report(report: "AddReport", as_json: bool, quiet: bool, forgotten: bo
     if as_json:
         output.as_object(report, images_per_second=report.images_per_second)
     else:
-        print(_in_words(report, forgotten))
+        print(_in_words(report, forgotten), flush=True)  # a pipe too hears of each sync of --watch as it happens
     if report.failed and not quiet:
         output.notice(f"{report.failed} files could not be added; `vecstore failures` says why")
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import filelock
@@ -679,6 +680,13 @@ def on_a_terminal(*arguments: str | Path) -> str:
         command(*arguments), env=environment(COLUMNS="200", TERM="xterm"), stdout=follower, stderr=subprocess.DEVNULL
     )
     os.close(follower)
+    printed = read_terminal(leader)
+    assert process.wait(30) == 0
+    return printed
+
+
+def read_terminal(leader: int) -> str:
+    """What is printed on a terminal until nobody has it open any more, without colours."""
     printed = b""
     while True:
         try:
@@ -689,7 +697,6 @@ def on_a_terminal(*arguments: str | Path) -> str:
             break
         printed += block
     os.close(leader)
-    assert process.wait(30) == 0
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", printed.decode())
 
 
@@ -701,6 +708,33 @@ def test_results_on_a_terminal_are_a_table(tmp_path: Path) -> None:
         ["rank", "score", "id", "cluster", "path"],
         ["1", "1.0000", "@0", "-", f"{tmp_path}/p/[bold]a.png"],
     ]
+
+
+@pytest.mark.parametrize("more", [[], ["--watch"]])
+def test_progress_on_a_terminal_has_count_rate_and_remaining_time(
+    pictures: Path, tmp_path: Path, more: list[str]
+) -> None:
+    leader, follower = os.openpty()
+    process = subprocess.Popen(
+        command("sync", pictures, *more, "-e", "hsv", "-s", tmp_path / "store", prelude=SLOWLY),
+        env=environment(COLUMNS="200", TERM="xterm"),
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        text=True,
+    )
+    os.close(follower)
+    with ThreadPoolExecutor(1) as reader, process:
+        bar = reader.submit(read_terminal, leader)  # at once: a terminal holds 4 KB that nobody reads
+        assert process.stdout is not None
+        printed = process.stdout.readline()
+        process.terminate()
+    assert printed.startswith("added 10, ")
+    assert re.search(r"files .* 10/10 \d+\.\d/s 0:00:00", bar.result()) is not None
+
+
+def test_watching_and_a_dry_run_exclude_each_other(vecstore_: Vecstore, pictures: Path) -> None:
+    expected = "Error: --dry-run does nothing and --watch keeps on doing it; leave one of them out\n"
+    assert outcome(vecstore_("sync", pictures, "-e", "tiny", "--dry-run", "--watch")) == (2, "", expected)
 
 
 def test_a_reader_that_stops_reading_is_no_crash(pictures: Path, tmp_path: Path) -> None:

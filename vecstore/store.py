@@ -228,12 +228,17 @@ class Store:
         return self._changes(selection)
 
     def follow(
-        self, *paths: AnyPath, patterns: Patterns = ALL_FILES, stop: threading.Event | None = None
+        self,
+        *paths: AnyPath,
+        patterns: Patterns = ALL_FILES,
+        on_progress: OnProgress | None = None,
+        stop: threading.Event | None = None,
     ) -> Iterator[AddReport]:
         """Sync, then keep following the folders as they change; yield the report of each sync that did something.
 
-        Ends when `stop` is set. The store is free for other writers in between. Raises what `sync` does, and NotFound
-        when a folder goes away or is emptied as a whole: nothing is forgotten then.
+        The first report is that of the first sync, and always comes. Ends when `stop` is set. The store is free for
+        other writers in between. Raises what `sync` does, and NotFound when a folder goes away or is emptied as a
+        whole: nothing is forgotten then.
         """
         from vecstore.watching import folders_that_change
 
@@ -242,7 +247,7 @@ class Store:
         for number, changed in enumerate(folders_that_change(selection.roots, stop)):
             # Patterns are read from the folder that was named, so with them all of it is looked at.
             roots = changed if patterns == ALL_FILES else selection.roots
-            report = self._bring_in(replace(selection, roots=roots), forget=True)
+            report = self._bring_in(replace(selection, roots=roots), forget=True, on_progress=on_progress)
             if not number or report.added or report.updated or report.failed or report.forgotten:
                 yield report
 
