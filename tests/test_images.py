@@ -456,6 +456,15 @@ def test_a_cut_off_picture_is_refused_and_not_half_taken(kind: str, part: float)
     assert reason(content[: int(len(content) * part)]).startswith(CUT_OFF.get(kind, "cut off: the file ends too early"))
 
 
+def test_a_refused_tiff_writes_nothing_to_stderr_by_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    file = io.BytesIO()
+    noise(64, 64).save(file, "TIFF", compression="tiff_lzw")
+    damaged = file.getvalue()[:20] + b"\xff" * 3000 + file.getvalue()[3020:]
+    with pytest.raises(images.Unreadable):
+        images.decode(damaged)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_a_damaged_picture_is_decoded_or_refused_and_nothing_else(seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -351,6 +351,12 @@ def test_file_that_holds_no_weights_is_refused_by_name(tmp_path: Path, name: str
     assert str(refusal.value).startswith(f"{path} is not a weight file that can be loaded safely: ")
 
 
+def test_an_empty_weight_file_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").touch()
+    with pytest.raises(BadInput, match="loaded safely: it is empty$"):
+        build_from(tmp_path / "weights.pth")
+
+
 class RunsCode:
     """Makes a file where it is unpickled."""
 

@@ -7,6 +7,7 @@ whose text a person understands. This module knows no store.
 """
 
 import contextlib
+import ctypes
 import errno
 import functools
 import hashlib
@@ -217,6 +218,11 @@ def _opened_heif(content: bytes) -> ImageFile.ImageFile:
 @functools.cache
 def _register_decoders() -> None:
     Image.init()
+    # libtiff writes its errors to stderr itself, in the midst of our output; the exception says what is wrong.
+    decoders = ctypes.CDLL(Image.core.__file__)  # type: ignore[attr-defined]
+    silence = getattr(decoders, "TIFFSetErrorHandler", None)  # not there if libtiff is linked statically
+    if silence is not None:
+        silence(None)
 
 
 # Before the pixels

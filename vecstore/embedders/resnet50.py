@@ -191,6 +191,8 @@ def _load_state(path: Path) -> dict[str, Any]:
     """Return the tensors of a weight file by name. Never runs code from the file."""
     import torch
 
+    if not path.stat().st_size:
+        raise BadInput(f"{path} is not a weight file that can be loaded safely: it is empty")
     try:
         if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
