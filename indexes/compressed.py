@@ -56,7 +56,7 @@ CANDIDATES = (20, 30, 50, 70, 100, 150, 200, 400, 800)
 CODES_A_CANDIDATE = 250
 # With fewer rows to each candidate than that, going through the index saves nothing.
 ROWS_A_CANDIDATE = 4
-# Where few of the nearest rows may be found, so many times the candidates at most.
+# Where a smaller part of a query's nearest rows may be found, what suffices is found out for it alone.
 MOST_SCARCE = 4
 SAME_SCORE = 1e-6
 # Measured again when the index has grown by half since: the answers' recall changes slowly.
@@ -96,26 +96,56 @@ class CompressedIndex:
             return self._exact.search(queries, k, allowed)
         try:
             if older is None or not wanted:
-                candidates = self._candidates(queries, wanted, self.stamp.probes, None)
+                candidates = list(self._candidates(queries, wanted, self.stamp.probes, None))
             else:
-                # The fewer of a query's nearest rows may be found, the more lists it takes to come by those that may,
-                # and the farther they lie; codes tell far rows apart less well.
-                share = min(n_indexed / n_rows, self._least_share(queries, older))
-                probes = self.stamp.lists if not share else math.ceil(self.stamp.probes / share)
-                wanted = min(MOST_SCARCE * wanted if share < 1 / MOST_SCARCE else math.ceil(wanted / share), n_indexed)
-                candidates = self._candidates(queries, wanted, probes, older)
+                candidates = self._allowed_candidates(queries, wanted, n_found, older)
         except Unusable as error:
             self._is_damaged = True
             log.warning("the index is not used: %s; every vector is compared instead; `vecstore index` mends it", error)
             return self._exact.search(queries, k, allowed)
         tail = self._tail.search(queries, k, newer).rows + n_rows
-        rows = np.hstack([candidates, tail])
+        rows = [np.append(of_index, of_tail) for of_index, of_tail in zip(candidates, tail, strict=True)]
         return gathered([nearest_of(self.vectors, r, q, k) for r, q in zip(rows, queries, strict=True)], n_found)
 
-    def _least_share(self, queries: NDArray[np.float32], allowed: NDArray[np.bool_]) -> float:
-        """Return the part of a query's nearest rows that may be found, for the query of which it is the least."""
+    def _allowed_candidates(
+        self, queries: NDArray[np.float32], wanted: int, n_found: int, allowed: NDArray[np.bool_]
+    ) -> list[NDArray[np.int64]]:
+        """Return each query's candidates among the allowed rows. wanted: as many as there were if all were allowed.
+
+        The fewer of a query's nearest rows may be found, the more lists it takes to come by those that may, and the
+        farther they lie; codes tell far rows apart less well.
+        """
         nearest = self._candidates(queries, min(self.stamp.candidates, self.stamp.rows), self.stamp.probes, None)
-        return float(allowed[nearest].mean(axis=1).min())
+        shares = np.minimum(allowed[nearest].mean(axis=1), allowed.mean())
+        n_allowed = int(np.count_nonzero(allowed))
+        found = [nearest[0]] * len(queries)
+        common = np.flatnonzero(shares >= 1 / MOST_SCARCE)
+        if len(common):
+            share = shares[common].min()
+            more = min(math.ceil(wanted / share), n_allowed)
+            rows = self._candidates(queries[common], more, math.ceil(self.stamp.probes / share), allowed)
+            for query, its_rows in zip(common, rows, strict=True):
+                found[query] = its_rows
+        for query in np.flatnonzero(shares < 1 / MOST_SCARCE):
+            probes = math.ceil(self.stamp.probes / shares[query]) if shares[query] else self.stamp.lists
+            found[query] = self._scarce_candidates(queries[query], MOST_SCARCE * wanted, n_found, probes, allowed)
+        return found
+
+    def _scarce_candidates(
+        self, query: NDArray[np.float32], wanted: int, n_found: int, probes: int, allowed: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """Return candidates of which the farther half, by their codes, holds none of the nearest.
+
+        Or as many as are compared one by one without an index.
+        """
+        most = min(int(np.count_nonzero(allowed)), max(EXACT_BYTES // self.vectors[:1].nbytes, wanted))
+        while True:
+            wanted = min(wanted, most)
+            rows = self._candidates(query[None], wanted, probes, allowed)[0]
+            nearest = nearest_of(self.vectors, rows, query, n_found)[0]
+            if wanted == most or not np.isin(rows[wanted // 2 :], nearest).any():
+                return rows
+            wanted, probes = 2 * wanted, 2 * probes
 
     def _candidates(
         self, queries: NDArray[np.float32], wanted: int, probes: int, allowed: NDArray[np.bool_] | None
@@ -194,7 +224,7 @@ def extend(path: Path, vectors: NDArray[np.float16], target: float, stop: thread
 
 def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, stop: threading.Event | None) -> Any:
     """Return an empty index whose lists and codes are made for these rows."""
-    rows = _of_images(as_float32(vectors, _sample(len(vectors), lists * ROWS_A_LIST_TO_TRAIN)))
+    rows = _of_images(as_float32(vectors, sample_of(len(vectors), lists * ROWS_A_LIST_TO_TRAIN)))
     lists = min(lists, len(rows))
     reduction = _reduction(rows)
     reduced = reduction.apply(rows)
@@ -224,7 +254,7 @@ def _of_images(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 def _reduction(rows: NDArray[np.float32]) -> Any:
     """Return the linear map onto as many principal directions as it takes, turned at random. rows: (n, dim) float32."""
     dim = rows.shape[1]
-    some = rows[_sample(len(rows), PCA_ROWS)]
+    some = rows[sample_of(len(rows), PCA_ROWS)]
     some = some - some.mean(axis=0)
     variances, directions = np.linalg.eigh(some.T @ some)  # ascending
     explained = np.cumsum(variances[::-1]) / max(float(variances.sum()), np.finfo(np.float32).tiny)
@@ -240,7 +270,7 @@ def _reduction(rows: NDArray[np.float32]) -> Any:
 
 
 def _centroids(rows: NDArray[np.float32], k: int, device: Device, stop: threading.Event | None) -> NDArray[np.float32]:
-    centroids = rows[_sample(len(rows), k)]
+    centroids = rows[sample_of(len(rows), k)]
     for _ in range(TRAINING_ITERATIONS):  # one at a time, so that it can be called off
         _go_on(stop)
         kmeans = faiss.Kmeans(
@@ -277,10 +307,10 @@ def _measured(index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: thre
 
     The recall counts a neighbour as found if one with its score is. It has to exceed the target by two standard errors.
     """
-    sample = _sample(stamp.rows, MEASURED_QUERIES)
+    sample = sample_of(stamp.rows, MEASURED_QUERIES)
     queries = as_float32(vectors, sample)
     sample, queries = sample[queries.any(axis=1)], _of_images(queries)
-    truth = _nearest(vectors, sample, queries, stop)
+    truth = nearest_others(vectors, sample, queries, stop)
     best, least = None, np.inf
     for probes in _doubling(stamp.lists):
         _go_on(stop)
@@ -288,7 +318,7 @@ def _measured(index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: thre
         most = min(CANDIDATES[-1] + 1, stamp.rows)
         found = index.search(queries, most, params=parameters)[1]
         for candidates in CANDIDATES:
-            recalls = np.array([_recall(t, f[: candidates + 1]) for t, f in zip(truth, found, strict=True)])
+            recalls = np.array([recall_of(t, f[: candidates + 1]) for t, f in zip(truth, found, strict=True)])
             sure = recalls.mean() - STANDARD_ERRORS * recalls.std() / np.sqrt(len(recalls))
             work = probes * stamp.rows / stamp.lists + candidates * CODES_A_CANDIDATE
             reached = replace(
@@ -302,7 +332,7 @@ def _measured(index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: thre
     return best or reached
 
 
-def _nearest(
+def nearest_others(
     vectors: NDArray[np.float16], sample: NDArray[np.int64], queries: NDArray[np.float32], stop: threading.Event | None
 ) -> list[set[int]]:
     """Return for each sampled row which others are among its ten nearest, ties with the tenth included."""
@@ -339,7 +369,7 @@ def _scores(
         yield start, block
 
 
-def _recall(truth: set[int], found: NDArray[np.int64]) -> float:
+def recall_of(truth: set[int], found: NDArray[np.int64]) -> float:
     wanted = min(MEASURED_NEIGHBOURS, len(truth))
     return min(len(truth.intersection(found.tolist())), wanted) / wanted if wanted else 1.0
 
@@ -352,7 +382,7 @@ def _doubling(most: int) -> Iterator[int]:
     yield most
 
 
-def _sample(n_rows: int, wanted: int) -> NDArray[np.int64]:
+def sample_of(n_rows: int, wanted: int) -> NDArray[np.int64]:
     if n_rows <= wanted:
         return np.arange(n_rows)
     return np.sort(np.random.default_rng(SEED).choice(n_rows, wanted, replace=False))

@@ -221,6 +221,18 @@ def test_rows_that_all_lie_elsewhere_are_found(path: Path, rows: Float16, caplog
     assert caplog.records == []  # it did not give up
 
 
+def test_the_nearest_others_are_found_where_all_of_a_query_s_own_group_is_left_out(
+    path: Path, rows: Float16, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "EXACT_BYTES", N_ROWS // 2 * rows[:1].nbytes)
+    groups, index = groups_of(N_ROWS, seed=0), open_compressed(path, rows)
+    reached = [
+        recall(index, rows[groups == group][:5].astype(np.float32), allowed=groups != group)
+        for group in range(N_GROUPS)
+    ]
+    assert np.mean(reached) >= 0.98
+
+
 def test_few_rows_are_compared_one_by_one(
     path: Path, rows: Float16, queries: Float32, monkeypatch: pytest.MonkeyPatch
 ) -> None:
