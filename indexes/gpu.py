@@ -1,21 +1,40 @@
-"""Exact search on all GPUs, for many queries at a time: the vectors are copied to their memory once, in float16."""
+"""Search on GPUs, for many queries at a time: the vectors are copied to their memory once, in float16.
+
+Every row is compared, on all GPUs. Where there are so many rows that a graph finds neighbours faster, and this FAISS
+has cuVS, one GPU makes that graph (CAGRA, https://arxiv.org/abs/2308.15136) and goes along it. Either finds candidates;
+the stored rows put them in exact order.
+"""
+
+import logging
+from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.ann import ROUNDING, ExactIndex, Neighbours, check, gathered, ranked
+from indexes.compressed import MEASURED_NEIGHBOURS, MEASURED_QUERIES, nearest_others, recall_of, sample_of
+from indexes.rows import as_float32
+
+log = logging.getLogger(__name__)
 
 # FAISS on a GPU returns at most so many neighbours: https://github.com/facebookresearch/faiss/wiki/Faiss-on-the-GPU
 MOST_NEIGHBOURS = 2_048
+# Candidates beyond those that are asked for, which rounding may have put behind.
+SPARE = 8
 BLOCK_ROWS = 65_536
 QUERIES_AT_ONCE = 1_024
 # The part of the GPUs' free memory that the vectors may take; the rest is FAISS's to work in.
 MEMORY_PART = 0.7
+# Comparing all rows with all takes time with the square of their number, making a graph not; nor has either been
+# measured yet (docs/gpu.md).
+CAGRA_ROWS = 2_000_000
+# How many nodes of the graph a search keeps in view: raised until the recall is reached.
+BREADTHS = (64, 128, 256, 512)
 
 
 class GpuIndex:
-    """Finds candidates on the GPUs, sharded over all of them; the stored rows put them in exact order."""
+    """Compares every row, sharded over all GPUs."""
 
     kind = "gpu-flat"
     recall = 1.0  # float16 is what is stored, and candidates within its rounding of the k-th are compared exactly
@@ -24,39 +43,99 @@ class GpuIndex:
         self._exact = ExactIndex(vectors)
         self.vectors = self._exact.vectors
         self.bytes = int(vectors.nbytes)
+        self._index = self._copied()
+
+    def _copied(self) -> Any:
         options = faiss.GpuMultipleClonerOptions()
         options.useFloat16 = True
         options.shard = True
-        self._index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(vectors.shape[1]), co=options)
-        for start in range(0, len(vectors), BLOCK_ROWS):
-            self._index.add(self.vectors[start : start + BLOCK_ROWS].astype(np.float32))
+        index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(self.vectors.shape[1]), co=options)
+        for start in range(0, len(self.vectors), BLOCK_ROWS):
+            index.add(self.vectors[start : start + BLOCK_ROWS].astype(np.float32))
+        return index
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
         """Return the k rows nearest to each query, as `Index.search` says."""
         n_rows, n_allowed = len(self.vectors), check(self.vectors, queries, k, allowed)
         n_found = min(k, n_allowed)
         # It takes no selector, so as many more are asked for as may not be found.
-        wanted = min(n_found + 8 + n_rows - n_allowed, n_rows)
+        wanted = min(n_found + SPARE + n_rows - n_allowed, n_rows)
         if not n_found or wanted > MOST_NEIGHBOURS:
             return self._exact.search(queries, k, allowed)
         found = []
         for start in range(0, len(queries), QUERIES_AT_ONCE):
-            block = queries[start : start + QUERIES_AT_ONCE]
-            scores, rows = self._index.search(np.ascontiguousarray(block), wanted)
-            for query, its_scores, its_rows in zip(block, scores, rows, strict=True):
-                kept = np.ones(wanted, np.bool_) if allowed is None else allowed[its_rows]
-                # As in ExactIndex: ties may reach beyond the cut.
-                if wanted < n_rows and its_scores[-1] >= its_scores[kept][n_found - 1] - ROUNDING:
+            block = np.ascontiguousarray(queries[start : start + QUERIES_AT_ONCE])
+            for query, scores, rows in zip(block, *self._candidates(block, wanted), strict=True):
+                kept = rows >= 0 if allowed is None else (rows >= 0) & allowed[rows]
+                if np.count_nonzero(kept) < n_found or self._may_lack(scores, kept, n_found):
                     exact = self._exact.search(query[None], k, allowed)
                     found.append((exact.rows[0], exact.scores[0]))
                 else:
-                    found.append(ranked(self.vectors, its_rows[kept], query, n_found))
+                    found.append(ranked(self.vectors, rows[kept], query, n_found))
         return gathered(found, n_found)
 
+    def _candidates(self, queries: NDArray[np.float32], wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return (scores, rows) of the nearest so many rows by what the GPU holds."""
+        scores, rows = self._index.search(queries, wanted)
+        return scores, rows
 
-def fits(vectors: NDArray[np.float16]) -> bool:
-    """Say whether the GPUs have room for the vectors."""
+    def _may_lack(self, scores: NDArray[np.float32], kept: NDArray[np.bool_], n_found: int) -> bool:
+        """Say whether ties may reach beyond the cut, as in ExactIndex."""
+        return len(scores) < len(self.vectors) and bool(scores[-1] >= scores[kept][n_found - 1] - ROUNDING)
+
+
+class CagraIndex(GpuIndex):
+    """Goes along a graph of near rows on one GPU, so broadly that the target is reached where it can be."""
+
+    kind = "gpu-cagra"
+
+    def __init__(self, vectors: NDArray[np.float16], target: float) -> None:
+        super().__init__(vectors)
+        sample = sample_of(len(vectors), MEASURED_QUERIES)
+        queries = as_float32(vectors, sample)
+        truth = nearest_others(vectors, sample, queries, None)
+        for self._breadth in BREADTHS:
+            found = self._candidates(queries, min(MEASURED_NEIGHBOURS + 1, len(vectors)))[1]
+            self.recall = float(np.mean([recall_of(t, f) for t, f in zip(truth, found, strict=True)]))
+            if self.recall >= target:
+                break
+
+    def _copied(self) -> Any:
+        resources = faiss.StandardGpuResources()
+        index = faiss.GpuIndexCagra(resources, self.vectors.shape[1], faiss.METRIC_INNER_PRODUCT)
+        index.referenced_objects = (resources,)
+        index.train(self.vectors, numeric_type=faiss.Float16)  # the rows are its nodes: there is no other add
+        return index
+
+    def _candidates(self, queries: NDArray[np.float32], wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        breadth = max(self._breadth, wanted)
+        parameters = faiss.SearchParametersCagra()
+        parameters.itopk_size = -(-breadth // 32) * 32  # it takes multiples of 32
+        scores, rows = self._index.search(queries, wanted, params=parameters, numeric_type=faiss.Float16)
+        return scores, rows
+
+    def _may_lack(self, scores: NDArray[np.float32], kept: NDArray[np.bool_], n_found: int) -> bool:
+        return False  # what a graph may lack is what its recall says
+
+
+def open_on_gpus(vectors: NDArray[np.float16], target: float) -> GpuIndex | None:
+    """Return what to search with on the GPUs, None where they have no room for the vectors.
+
+    vectors: (n, dim) float16, may be mapped. target: the recall of ten neighbours to reach; 1: every row is compared.
+    """
     import torch
 
-    free = sum(torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count()))
-    return bool(vectors.nbytes <= MEMORY_PART * free)
+    free = [torch.cuda.mem_get_info(number)[0] * MEMORY_PART for number in range(torch.cuda.device_count())]
+    # Making the graph takes the rows a second time.
+    if len(vectors) >= CAGRA_ROWS and target < 1 and has_cuvs() and 2 * vectors.nbytes <= free[0]:
+        graph = CagraIndex(vectors, target)
+        if graph.recall >= target:
+            return graph
+        log.warning("the graph on the GPU reaches a recall of %.4f, not %g; it is not used", graph.recall, target)
+        del graph  # and with it what it takes of the GPU's memory
+    return GpuIndex(vectors) if vectors.nbytes <= sum(free) else None
+
+
+def has_cuvs() -> bool:
+    """Say whether this FAISS was built with cuVS, as conda's `faiss-gpu-cuvs` is."""
+    return hasattr(faiss, "GpuIndexCagra")

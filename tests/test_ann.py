@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faiss
@@ -14,11 +15,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexes import compressed
+from indexes import compressed, gpu
 from indexes.ann import ExactIndex, Index
 from indexes.devices import Device
-from indexes.gpu import GpuIndex
+from indexes.gpu import CagraIndex, GpuIndex
 from indexes.stamps import KINDS
+from vecstore import indexing
 from vecstore.embedders import unit_rows
 from vecstore.errors import BadInput
 from vecstore.store import Store
@@ -28,6 +30,7 @@ Float32 = NDArray[np.float32]
 Build = Callable[[Float16], Index]
 
 N_ROWS, DIM, N_QUERIES = 700, 48, 100
+MANY = 10_000
 
 
 def unit_vectors(n: int, dim: int, seed: int) -> Float32:
@@ -44,15 +47,61 @@ def queries() -> Float32:
     return unit_vectors(N_QUERIES, DIM, seed=1)
 
 
+class Cagra:
+    """Stands for the graph of cuVS: its calls and its limits, and exact where all is within its view."""
+
+    def __init__(self, _resources: object, dim: int, metric: int) -> None:
+        self.rows, self.metric = np.empty((0, dim), np.float16), metric
+
+    def train(self, rows: Float16, numeric_type: int) -> None:
+        assert (rows.dtype, numeric_type, self.metric) == (np.float16, faiss.Float16, faiss.METRIC_INNER_PRODUCT)
+        self.rows = rows
+
+    def search(self, queries: Float32, k: int, params: Any, numeric_type: int) -> tuple[Float32, NDArray[np.int64]]:
+        assert (numeric_type, params.itopk_size % 32) == (faiss.Float16, 0)
+        assert k <= params.itopk_size
+        # It comes by the rows within its view, here the first.
+        scores = queries @ self.rows[: self.seen(params.itopk_size)].astype(np.float32).T
+        order = np.argsort(-scores, axis=1)[:, :k]
+        lacking = ((0, 0), (0, k - order.shape[1]))
+        return (
+            np.pad(np.take_along_axis(scores, order, 1), lacking, constant_values=-np.inf),
+            np.pad(order, lacking, constant_values=-1),
+        )
+
+    def seen(self, breadth: int) -> int:
+        return len(self.rows)
+
+
+class HalfSighted(Cagra):
+    def seen(self, breadth: int) -> int:
+        return len(self.rows) if breadth >= 256 else len(self.rows) // 2
+
+
+class Blind(Cagra):
+    def seen(self, breadth: int) -> int:
+        return 5
+
+
+def install_cagra(monkeypatch: pytest.MonkeyPatch, graph: type[Cagra] = Cagra) -> None:
+    monkeypatch.setattr(faiss, "GpuIndexCagra", graph, raising=False)
+    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(faiss, "SearchParametersCagra", SimpleNamespace, raising=False)
+
+
 # Every kind of index meets the same contract; another kind is added here. A compressed one is made of two thirds of
 # the rows, the others are newer than it, and it looks at all that it has: so it agrees with brute force in everything.
-@pytest.fixture(params=["exact", "gpu", *KINDS])
+@pytest.fixture(params=["exact", "gpu", "cagra", *KINDS])
 def build(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Build:
     if request.param == "exact":
         return ExactIndex
     if request.param == "gpu":  # all but the copying to a GPU; tests/test_gpu.py has that
         monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda index, co: index)
         return GpuIndex
+    if request.param == "cagra":
+        install_cagra(monkeypatch)
+        monkeypatch.setattr(gpu, "SPARE", MANY)  # as many candidates as rows, like the compressed ones below
+        return lambda rows: CagraIndex(rows, 0.99) if len(rows) else ExactIndex(rows)
     # Nothing is so small that it is rather compared one by one.
     monkeypatch.setattr(compressed, "EXACT_BYTES", -1)
     monkeypatch.setattr(compressed, "ROWS_A_CANDIDATE", 0)
@@ -266,6 +315,83 @@ def test_row_that_is_no_direction_is_found_last_not_instead_of_another(
 ) -> None:
     rows[7] = 0
     assert_equals_brute_force(build(rows), rows, queries[:3], N_ROWS)
+
+
+# On GPUs, when every image is asked for. There is none: what FAISS and torch say is faked.
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give the machine GPUs with so much free memory."""
+
+    def install(*free: int) -> None:
+        cuda = SimpleNamespace(device_count=lambda: len(free), mem_get_info=lambda number: (free[number], 80 * GIB))
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+        monkeypatch.setattr(faiss, "get_num_gpus", lambda: len(free), raising=False)
+        monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda index, co: index)
+        monkeypatch.setattr(gpu, "CAGRA_ROWS", N_ROWS)
+
+    return install
+
+
+def opened(rows: Float16, target: float = 0.99, path: Path | None = Path("no index")) -> Index:
+    return indexing.open_for_many(path, rows, Device("cuda", 1), target)
+
+
+def test_gpus_compare_every_row_where_there_is_no_cuvs(gpus: Callable[..., None], rows: Float16) -> None:
+    gpus(GIB)
+    assert (opened(rows).kind, opened(rows).recall) == ("gpu-flat", 1.0)
+
+
+def test_a_graph_is_made_of_many_rows_and_looked_at_until_the_recall_is_reached(
+    gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch, rows: Float16, queries: Float32
+) -> None:
+    gpus(GIB)
+    install_cagra(monkeypatch, HalfSighted)
+    index = opened(rows)
+    assert (index.kind, index.recall) == ("gpu-cagra", 1.0)
+    assert_equals_brute_force(index, rows, queries, 10)
+    assert opened(rows[1:]).kind == "gpu-flat"  # not so many
+    assert opened(rows, target=1).kind == "gpu-flat"
+    assert opened(rows, path=None).kind == "gpu-flat"  # --exact
+
+
+def test_a_graph_that_misses_its_recall_is_not_used(
+    gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch, rows: Float16, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpus(GIB)
+    install_cagra(monkeypatch, Blind)
+    assert opened(rows).kind == "gpu-flat"
+    assert [r.getMessage().split(" reaches")[0] for r in caplog.records] == ["the graph on the GPU"]
+
+
+def test_a_graph_that_finds_too_few_leaves_a_query_to_exact_search(
+    monkeypatch: pytest.MonkeyPatch, rows: Float16, queries: Float32
+) -> None:
+    install_cagra(monkeypatch, Blind)
+    assert_equals_brute_force(CagraIndex(rows, 0.99), rows, queries, 10)
+
+
+def test_a_graph_needs_the_room_of_one_gpu_twice(
+    gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch, rows: Float16
+) -> None:
+    install_cagra(monkeypatch)
+    gpus(int(rows.nbytes * 2 / gpu.MEMORY_PART) + 1)
+    assert opened(rows).kind == "gpu-cagra"
+    gpus(*[int(rows.nbytes / gpu.MEMORY_PART) + 1] * 2)
+    assert opened(rows).kind == "gpu-flat"
+
+
+def test_vectors_for_which_gpus_have_no_room_are_searched_on_the_cpu(gpus: Callable[..., None], rows: Float16) -> None:
+    gpus(rows.nbytes // 2, rows.nbytes // 2)
+    assert opened(rows).kind == "exact"
+
+
+def test_nothing_to_search_needs_no_gpu(gpus: Callable[..., None], rows: Float16) -> None:
+    gpus(GIB)
+    assert opened(rows[:0]).kind == "exact"
 
 
 def test_exact_index_says_what_it_is(rows: Float16) -> None:

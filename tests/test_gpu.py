@@ -10,7 +10,7 @@ from PIL import Image
 from indexes import compressed, kmeans
 from indexes.ann import ExactIndex
 from indexes.devices import Device, count_gpus
-from indexes.gpu import GpuIndex
+from indexes.gpu import CagraIndex, GpuIndex, has_cuvs
 from indexes.kmeans import KMeansOptions
 from indexes.stamps import KINDS
 from tests.weights import open_loaded
@@ -86,6 +86,16 @@ def test_search_on_gpus_agrees_with_the_cpu_s() -> None:
         expected, found = cpu.search(rows[:500], 10, mask), gpu.search(rows[:500], 10, mask)
         np.testing.assert_array_equal(found.rows, expected.rows)
         np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+@pytest.mark.skipif(not has_cuvs(), reason="this FAISS is built without cuVS")
+def test_a_graph_on_a_gpu_reaches_its_recall() -> None:
+    rows, _ = planted(50_000, 256, k=500)
+    vectors = rows.astype(np.float16)
+    index = CagraIndex(vectors, 0.99)
+    found, expected = index.search(rows[:500], 10), ExactIndex(vectors).search(rows[:500], 10)
+    assert index.recall >= 0.99
+    assert np.mean([len(np.intersect1d(f, e)) for f, e in zip(found.rows, expected.rows, strict=True)]) >= 9.8
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexes.devices import Device
+from indexes.devices import Device, faiss_gpus
 from indexes.stamps import EXACT_BYTES, KINDS, Stamp, Unusable, checked_stamp, index_bytes, load_stamp, read_stamp
 from vecstore.errors import BadInput, Interrupted, VecstoreError
 from vecstore.vectors import ROW_DTYPE, Float16, VectorFile
@@ -68,13 +68,14 @@ class IndexSettings:
         return EXACT
 
 
-def open_for_many(path: Path | None, vectors: Float16, device: Device) -> "Index":
+def open_for_many(path: Path | None, vectors: Float16, device: Device, target_recall: float) -> "Index":
     """Return what to search with when every image is asked for: the GPUs, where there are some with room for them."""
-    if device.kind == "cuda":
-        from indexes import gpu
+    if device.kind == "cuda" and faiss_gpus(device) and len(vectors):
+        from indexes.gpu import open_on_gpus
 
-        if gpu.fits(vectors):
-            return gpu.GpuIndex(vectors)
+        index = open_on_gpus(vectors, target_recall if path is not None else 1)
+        if index is not None:
+            return index
     return open_index(path, vectors)
 
 

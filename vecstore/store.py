@@ -401,7 +401,8 @@ class Store:
         with self.catalog.reading():
             vectors = self._vectors()
             allowed = self._allowed(len(vectors), conditions)
-            index = indexing.open_for_many(None if exact else self.path / INDEX, vectors, self.device)
+            path = None if exact else self.path / INDEX
+            index = indexing.open_for_many(path, vectors, self.device, self._index_settings().target_recall)
         found, guard = graph.nearest_of_each(index, vectors, allowed, k), Guard(self.catalog, vectors)
         return (edge for query, near in found for edge in self._edges(query, near, min_score, guard))
 
