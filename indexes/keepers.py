@@ -4,20 +4,28 @@ Every pair is compared, but in few dimensions. With P an orthogonal projection, 
 (Cauchy-Schwarz in what P leaves out), which is the inner product of (Px, |x - Px|) and (Py, |y - Py|). Where that is
 below the least score, so is the score; only the other pairs, a few in 10,000, are compared in all dimensions. So none
 is missed, whatever P is; P goes along the directions in which the rows differ most, because that leaves the fewest.
+Each core bounds tiles of its own, small enough to stay in its cache.
 """
 
+import functools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from indexes.rows import FLOAT32_OF
 
 # Of the projection. More cost more for every pair, and fewer leave more pairs to compare in all dimensions: see
 # docs/design.md, "Duplicates".
 BOUND_DIM = 64
 # Rows to find its directions by, and how often they are improved (a subspace iteration).
 SAMPLE_ROWS, STEPS = 4_096, 3
-# Pairs are bounded in tiles of so many keepers and others: 16 MiB.
-KEEPER_ROWS, OTHER_ROWS = 1_024, 4_096
+# Pairs are bounded in tiles of so many keepers and others: 4 MiB.
+KEEPER_ROWS, OTHER_ROWS = 1_024, 1_024
 # Rows in float32 at a time, of all dimensions: 8 MiB at 2048.
 FULL_ROWS = 1_024
 # Where more than this part of a tile's pairs are left, multiplying the tile as a whole is cheaper than pair by pair.
@@ -45,6 +53,16 @@ def keep(vectors: NDArray[np.float16], rows: NDArray[np.int64], min_score: float
     return _Keeping(vectors, rows, min_score).run()
 
 
+class _Workspace(threading.local):
+    """What a thread works in, used again for every tile: getting memory anew costs more than multiplying in it."""
+
+    def __init__(self, dim: int) -> None:
+        self.products = np.empty(KEEPER_ROWS * OTHER_ROWS, np.float32)
+        self.left = np.empty(KEEPER_ROWS * OTHER_ROWS, np.bool_)
+        self.halves = np.empty((FULL_ROWS, dim), np.float16)
+        self.rows = np.empty((FULL_ROWS, dim), np.float32)
+
+
 class _Keeping:
     """Positions are those in `rows`: 0 is the row most worth keeping."""
 
@@ -53,11 +71,7 @@ class _Keeping:
         self.rows = rows
         self.least = min_score - ROUNDING
         dim = vectors.shape[1]
-        # Used again for every tile: getting memory anew costs more than multiplying in it (first touches of pages).
-        self.products = np.empty(KEEPER_ROWS * OTHER_ROWS, np.float32)
-        self.left = np.empty(KEEPER_ROWS * OTHER_ROWS, np.bool_)
-        self.halves = np.empty((FULL_ROWS, dim), vectors.dtype)
-        self.units = np.empty((FULL_ROWS, dim), np.float32)
+        self.work = _Workspace(dim)
         self.kept_units = np.empty((KEEPER_ROWS, dim), np.float32)
         self.lengths = np.ones(len(rows), np.float32)
         self.bounds = self._bounds()
@@ -67,20 +81,24 @@ class _Keeping:
 
     def run(self) -> Kept:
         n = len(self.rows)
-        for start in range(0, n, KEEPER_ROWS):
-            end = min(start + KEEPER_ROWS, n)
-            kept = self._choose(start + np.flatnonzero(self.is_kept[start:end]))
-            # A row that was passed over earlier may be nearer to a keeper that comes after it.
-            passed_over = np.flatnonzero(~self.is_kept[:end])
-            for others in (passed_over, np.arange(end, n)):
-                for first in range(0, len(others), OTHER_ROWS):
-                    self._join(kept, others[first : first + OTHER_ROWS])
+        # A product for each core, rather than one after the other on all of them: they are small.
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, n, KEEPER_ROWS):
+                end = min(start + KEEPER_ROWS, n)
+                kept = self._choose(start + np.flatnonzero(self.is_kept[start:end]))
+                # A row that was passed over earlier may be nearer to a keeper that comes after it.
+                others = np.append(np.flatnonzero(~self.is_kept[:end]), np.arange(end, n))
+                tiles = [others[first : first + OTHER_ROWS] for first in range(0, len(others), OTHER_ROWS)]
+                for _ in pool.map(functools.partial(self._join, kept), tiles):
+                    pass
         scores = np.where(self.is_kept, 1, self.scores.clip(-1, 1)).astype(np.float32)
         return Kept(self.rows[self.keepers], scores)
 
     def _choose(self, block: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the keepers of a block of positions that no keeper before it is near to."""
-        self._read(block, self.kept_units)
+        for first in range(0, len(block), FULL_ROWS):
+            part = block[first : first + FULL_ROWS]
+            self.kept_units[first : first + len(part)] = self._read(part)
         one, other, _ = self._near(block, block)
         later = one < other
         near = np.zeros((len(block), len(block)), np.bool_)
@@ -94,7 +112,10 @@ class _Keeping:
         return block[is_kept]
 
     def _join(self, kept: NDArray[np.int64], others: NDArray[np.int64]) -> None:
-        """Let others go to the nearest of these keepers, where it is nearer than what they have."""
+        """Let others go to the nearest of these keepers, where it is nearer than what they have.
+
+        Threads may do so at once for different others.
+        """
         keeper, other, scores = self._near(kept, others)
         order = np.lexsort((keeper, -scores, other))
         keeper, other, scores = keeper[order], other[order], scores[order]
@@ -113,7 +134,7 @@ class _Keeping:
         kept_units holds the rows of `kept`.
         """
         shape, size = (len(kept), len(others)), len(kept) * len(others)
-        products, left = self.products[:size].reshape(shape), self.left[:size].reshape(shape)
+        products, left = self.work.products[:size].reshape(shape), self.work.left[:size].reshape(shape)
         np.matmul(self.bounds[kept], self.bounds[others].T, out=products)
         np.greater_equal(products, self.least, out=left)
         if np.count_nonzero(left) <= size * DENSE:
@@ -122,7 +143,7 @@ class _Keeping:
         else:
             for first in range(0, len(others), FULL_ROWS):
                 part = slice(first, first + FULL_ROWS)
-                np.matmul(self.kept_units[: len(kept)], self._read(others[part], self.units).T, out=products[:, part])
+                np.matmul(self.kept_units[: len(kept)], self._read(others[part]).T, out=products[:, part])
             np.greater_equal(products, self.least, out=left)
             i, j = np.divmod(np.flatnonzero(left), len(others))
             scores = products[i, j]
@@ -134,22 +155,17 @@ class _Keeping:
         scores = np.empty(len(others), np.float32)
         for first in range(0, len(others), FULL_ROWS):
             part = slice(first, first + FULL_ROWS)
-            units = self._read(others[part], self.units)
-            units *= self.kept_units[kept_index[part]]
-            scores[part] = units.sum(axis=1)
+            np.vecdot(self._read(others[part]), self.kept_units[kept_index[part]], out=scores[part])
         return scores
 
-    def _read(self, positions: NDArray[np.int64], into: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Read the rows at these positions, of length 1, into a buffer; return the part of it that holds them."""
-        for first in range(0, len(positions), FULL_ROWS):
-            part = positions[first : first + FULL_ROWS]
-            np.take(
-                self.vectors, self.rows[part], axis=0, out=self.halves[: len(part)], mode="clip"
-            )  # clip: unbuffered
-            units = into[first : first + len(part)]
-            units[:] = self.halves[: len(part)]
-            units /= self.lengths[part, None]
-        return into[: len(positions)]
+    def _read(self, positions: NDArray[np.int64], scaled: bool = True) -> NDArray[np.float32]:
+        """Read at most FULL_ROWS rows by their positions, of length 1 if `scaled`, into this thread's workspace."""
+        halves, rows = self.work.halves[: len(positions)], self.work.rows[: len(positions)]
+        np.take(self.vectors, self.rows[positions], axis=0, out=halves, mode="clip")  # clip: unbuffered
+        np.take(FLOAT32_OF, halves.view(np.uint16), out=rows, mode="clip")
+        if scaled:
+            rows /= self.lengths[positions, None]
+        return rows
 
     def _bounds(self) -> NDArray[np.float32]:
         """Return (n, BOUND_DIM + 1) float32, whose inner products are nowhere below the scores."""
@@ -159,14 +175,14 @@ class _Keeping:
         on_disk = np.argsort(self.rows)
         for first in range(0, len(on_disk), FULL_ROWS):
             positions = on_disk[first : first + FULL_ROWS]
-            units = self._read(positions, self.units)
-            lengths = np.sqrt(np.einsum("ij,ij->i", units, units))
+            units = self._read(positions, scaled=False)
+            lengths = np.sqrt(np.vecdot(units, units))
             # A row of zeros is no direction: it scores 0 with everything.
             self.lengths[positions] = np.where(lengths > 0, lengths, np.inf)
             units /= self.lengths[positions, None]
             inside = units @ directions
             bounds[positions, :dim] = inside
-            outside = (lengths > 0) - np.einsum("ij,ij->i", inside, inside)
+            outside = (lengths > 0) - np.vecdot(inside, inside)
             # Rather too long: a length that rounding made too short would be a bound that is too low.
             bounds[positions, dim] = np.sqrt(outside.clip(0) + ROUNDING)
         return bounds
