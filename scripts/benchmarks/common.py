@@ -17,7 +17,7 @@ from PIL import Image
 from vecstore.catalog import Catalog, FileStamp, NewImage
 from vecstore.embedders import EmbedderSpec
 from vecstore.painting import KINDS, paint
-from vecstore.vectors import checksum
+from vecstore.vectors import checksum, rounded
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "flowers200"
 PHOTO_SIZE = (500, 375)
@@ -81,7 +81,7 @@ def make_store(folder: Path, blocks: Iterable[NDArray[np.float32]]) -> Path:
     catalog, first = None, 0
     with open(folder / "vectors.f16", "wb") as file:
         for block in blocks:
-            stored = block.astype("<f2")
+            stored = rounded(block)
             file.write(stored.tobytes())
             if catalog is None:
                 spec = EmbedderSpec("imported", 1, None, block.shape[1], "made for a benchmark")

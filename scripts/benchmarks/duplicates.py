@@ -32,11 +32,13 @@ def main(
     ] = None,
     embedder: Annotated[str, typer.Option(help="For --pictures.")] = "efficientnet-lite0",
     each: Annotated[bool, typer.Option("--each", help="With --pictures: also a line for each picture.")] = False,
-    folder: Annotated[Path | None, typer.Option(help="Where to work, with 4 KB a vector to spare.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep the vectors here, 4 KB each, and use those that are there.")
+    ] = None,
 ) -> None:
     """Print planted copies found, other groups, seconds and peak memory; or, with --pictures, a table for docs/."""
     describe_machine("numpy")
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         if pictures is not None:
             with Store.open(Path(scratch) / "store", embedder=embedder, create=True) as store:
                 store.add(pictures)
@@ -44,13 +46,14 @@ def main(
                 if each:
                     _print_each(store, min_score)
         else:
-            _print_found(Path(scratch) / "store", rows, dim, planted, min_score)
+            _print_found((folder or Path(scratch)) / f"{rows}x{dim}-{planted}", rows, dim, planted, min_score)
 
 
 def _print_found(path: Path, rows: int, dim: int, planted: int, min_score: float) -> None:
     random = np.random.default_rng(1)
     originals = np.sort(random.choice(rows - planted, planted, replace=False))
-    make_store(path, _with_copies(rows, dim, originals, random))
+    if not path.exists():
+        make_store(path, _with_copies(rows, dim, originals, random))
     vectors = np.memmap(path / "vectors.f16", "<f2", mode="r").reshape(-1, dim)
     scores = np.einsum("ij,ij->i", *(vectors[part].astype(np.float32) for part in (originals, slice(-planted, None))))
     print(f"{rows:,} x {dim}, {planted:,} near-copies with scores of {scores.min():.3f} to {scores.max():.3f}")

@@ -1,13 +1,16 @@
 """The index against exact search and the approximate indexes of others, on vectors like ResNet50's or on real ones."""
 
-import resource
+import multiprocessing
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,200 +20,277 @@ import typer
 from numpy.typing import NDArray
 
 from indexes import compressed
+from indexes.ann import ExactIndex
 from indexes.devices import choose_device
+from indexes.rows import as_float32
 from indexes.stamps import KINDS
-from scripts.benchmarks.common import describe_machine, resnet_like
+from scripts.benchmarks.common import describe_machine, make_store, resnet_like
 from vecstore import indexing
 from vecstore.indexing import BackgroundIndexing, IndexSettings
 from vecstore.store import Store
 from vecstore.vectors import VectorFile, rounded
 
 N_QUERIES, K = 200, 10
-# What each of the others may turn up to come by the recall; the first that suffices is timed.
-EFFORTS = (10, 20, 40, 80, 160, 320, 640, 1280, 2560)
+SLOW = "FAISS flat float32"  # asked fewer queries
+SLOW_QUERIES = 20
+COLD_RUNS, WARM_QUERIES = 7, 200
 ROWS_AT_ONCE = 10_000
+# In each step of growing, so many of the rows that are there are asked for, and the newest.
+GROWTH_QUERIES = 200
 
 Rows = NDArray[np.int64]
-Search = Callable[[NDArray[np.float32]], Rows]
+Float16 = NDArray[np.float16]
+Float32 = NDArray[np.float32]
+Search = Callable[[Float32], Rows]
+
+
+class Part(StrEnum):
+    large = "large"
+    peers = "peers"
+    growth = "growth"
 
 
 def main(
-    rows: Annotated[int, typer.Option(help="Stored vectors, like ResNet50's.")] = 200_000,
+    parts: Annotated[list[Part] | None, typer.Option("--part", help="Only this; may be repeated.")] = None,
+    rows: Annotated[int, typer.Option(help="Vectors of the large store.")] = 1_000_000,
+    peer_rows: Annotated[int, typer.Option(help="Vectors to compare with the indexes of others on.")] = 200_000,
+    growth_rows: Annotated[int, typer.Option(help="Vectors to grow to, 10,000 at a time.")] = 500_000,
     dim: Annotated[int, typer.Option()] = 2048,
-    vectors: Annotated[Path | None, typer.Option(help="A store's vectors.f16, of --dim numbers, instead.")] = None,
-    target: Annotated[float, typer.Option(help="The recall of ten neighbours to reach.")] = 0.99,
-    peers: Annotated[bool, typer.Option(help="Compare with hnswlib, usearch (if installed) and FAISS's own.")] = False,
-    flat: Annotated[
-        bool, typer.Option(help="Compare with FAISS flat float32, which takes rows x dim x 4 bytes.")
-    ] = True,
-    growth: Annotated[int, typer.Option(help="Also grow an index to so many rows, 10,000 at a time.")] = 0,
-    cold: Annotated[bool, typer.Option(help="Also time `vecstore similar @7`, the process included.")] = True,
+    vectors: Annotated[
+        Path | None, typer.Option(help="Compare with others on a store's vectors.f16, of --dim numbers, instead.")
+    ] = None,
+    target: Annotated[float, typer.Option(help="The recall of ten neighbours that all have to reach.")] = 0.99,
     n_rounds: Annotated[int, typer.Option("--rounds")] = 3,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep all that is made here, and use what is there: building takes longest.")
+    ] = None,
 ) -> None:
-    """Print recall, bytes, memory, and the median time of single queries, all in one run, in turns."""
+    """Print recall, bytes, memory and the median time of single queries, side by side.
+
+    large: a store of --rows, FAISS flat float32 on the same vectors (4 bytes a number in memory), and the command.
+    peers: hnswlib, usearch (if they are installed), FAISS HNSW and IVF-PQ. growth: the work of growing by small steps.
+    """
     describe_machine("numpy", "faiss-gpu")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        stored = _stored(folder / "vectors.f16", rows, dim) if vectors is None else _mapped(vectors, dim)
-        if growth:
-            _grow(folder / "grown", stored[:growth])
+    with ExitStack() as stack:
+        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        place.mkdir(parents=True, exist_ok=True)
+        if vectors is not None:
+            _compare(
+                place / "real", VectorFile(vectors, dim).read(vectors.stat().st_size // (2 * dim)), target, n_rounds
+            )
             return
-        print(f"{len(stored)} x {dim}, {stored.nbytes / 2**20:.0f} MiB; queries: {N_QUERIES} of the vectors themselves")
-        sample = np.sort(np.random.default_rng(7).choice(len(stored), min(N_QUERIES, len(stored)), replace=False))
-        queries = stored[sample].astype(np.float32)
-        truth = [row[row != own][:K] for row, own in zip(_exact(stored, queries), sample, strict=True)]
-        contestants: dict[str, Search] = {}
-        for kind in KINDS:
-            contestants[f"vecstore {kind}"] = _ours(folder / f"{kind}.faiss", stored, kind, target)
-        if flat or peers:
-            whole = np.concatenate([stored[i : i + ROWS_AT_ONCE].astype(np.float32) for i in _starts(stored)])
-            if flat:
-                contestants["FAISS flat float32"] = _flat(whole)
-            if peers:
-                for name, build in PEERS.items():
-                    found = _tuned(name, build(whole), queries, sample, truth, target)
-                    if found:
-                        contestants[name] = found
-        _print_times(contestants, queries, sample, truth, n_rounds)
-        if cold:
-            _cold(folder / "store", stored)
+        for part in parts or Part:
+            print(f"\n{part}")
+            if part == Part.large:
+                _large(place / f"{rows}x{dim}", rows, dim, n_rounds)
+            elif part == Part.peers:
+                _compare(
+                    place / f"{peer_rows}x{dim}", _made(place / f"{peer_rows}x{dim}", peer_rows, dim), target, n_rounds
+                )
+            else:
+                _grow(stack, _made(place / f"{growth_rows}x{dim}", growth_rows, dim))
 
 
-def _print_times(
-    contestants: dict[str, Search], queries: NDArray[np.float32], sample: Rows, truth: list[Rows], n_rounds: int
-) -> None:
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(n_rounds):
-        for name, search in contestants.items():
-            asked = queries if "flat" not in name else queries[:20]
-            times[name].append(statistics.median(_seconds(search, query[None]) for query in asked))
-            print(f"round {number + 1}  {name:30} {times[name][-1] * 1000:9.3f} ms a query", flush=True)
-    ours = next(iter(times))
-    for name, search in contestants.items():
-        found = np.concatenate([search(query[None]) for query in queries])
-        ratios = [theirs / mine for mine, theirs in zip(times[ours], times[name], strict=True)]
-        print(
-            f"{name:30} recall@{K} {_recall(found, sample, truth):.4f}, {statistics.median(ratios):.2f} of the time of "
-            f"{ours} ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+# A large store
 
 
-def _ours(path: Path, stored: NDArray[np.float16], kind: str, target: float) -> Search:
-    with _measured(f"vecstore {kind}"):
-        compressed.build(path, stored, kind, target, choose_device("cpu"))
-    index = compressed.open_compressed(path, stored)
-    stamp = index.stamp
+def _large(folder: Path, rows: int, dim: int, n_rounds: int) -> None:
+    if not folder.exists():
+        make_store(folder, resnet_like(rows, dim, seed=0))
+    seconds, peak = _in_a_process_of_its_own(_index_store, folder)
+    stored = VectorFile(folder / "vectors.f16", dim).read(rows)
+    index = compressed.open_compressed(folder / "index.faiss", stored)
+    print(f"vecstore: built in {seconds:.0f} s, {peak:.0f} MiB at the peak, files read by map included")
+    _describe(f"vecstore {index.kind}", index)
+    asked = _Asked.of(stored)
+    contestants: dict[str, Search] = {
+        "vecstore": lambda queries: index.search(queries, K + 1).rows,
+        SLOW: _flat(stored),
+    }
+    _print_times(contestants, asked, n_rounds)
+    del contestants  # the float32 rows, so that the command finds the memory that it would
+    with Store.open(folder) as store:
+        warm = [_seconds(lambda row: store.similar(row), int(row)) for row in asked.rows[:WARM_QUERIES]]
+    command = [sys.executable, "-c", "from cli.app import main; main()", "similar", "@7", "--store", str(folder)]
+    run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
+    cold = [_seconds(run, command) for _ in range(COLD_RUNS)]
     print(
-        f"vecstore {kind}: {index.bytes / len(stored):.1f} bytes a vector, {stamp.lists} lists, {stamp.probes} looked "
-        f"through, {stamp.candidates} candidates, recall measured at the build {stamp.recall:.4f}",
-        flush=True,
+        f"vecstore similar @7, the process included: median {statistics.median(cold):.2f} s ({min(cold):.2f} to "
+        f"{max(cold):.2f}); Store.similar: median {statistics.median(warm) * 1000:.1f} ms, at most "
+        f"{max(warm) * 1000:.1f}"
     )
-    return lambda queries: index.search(queries, K + 1).rows
 
 
-def _flat(whole: NDArray[np.float32]) -> Search:
-    index = faiss.IndexFlatIP(whole.shape[1])
-    index.add(whole)
+def _index_store(folder: Path) -> None:
+    with Store.open(folder, device="cpu") as store:
+        store.index(rebuild=True)
+
+
+def _flat(stored: Float16) -> Search:
+    """Return FAISS's flat search of the rows in float32, a part of them for each thread: it divides no single query."""
+    threads = faiss.omp_get_max_threads()
+    index = faiss.IndexShards(stored.shape[1], True, True)
+    parts = [faiss.IndexFlatIP(stored.shape[1]) for _ in range(threads)]
+    for part, rows in zip(parts, np.array_split(np.arange(len(stored)), threads), strict=True):
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            part.add(as_float32(stored, rows[first : first + ROWS_AT_ONCE]))
+        index.add_shard(part)
+    index.referenced_objects = parts
     return lambda queries: np.asarray(index.search(queries, K + 1)[1])
 
 
-# The others. Each returns a search with an effort, or None if it is not installed.
-
-Tunable = Callable[[NDArray[np.float32], int], Rows]
+# The indexes of others
 
 
-def _faiss_hnsw(whole: NDArray[np.float32]) -> Tunable:
-    index = faiss.IndexHNSWFlat(whole.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
-    with _measured("FAISS HNSW32 (efConstruction 40)"):
+@dataclass(frozen=True)
+class Peer:
+    """build, save and load give and take what `search` searches; its effort is what is turned up to find more."""
+
+    build: Callable[[Float32], Any]
+    save: Callable[[Any, str], object]
+    load: Callable[[str, int], Any]
+    search: Callable[[Any, Float32, int], Rows]
+    efforts: tuple[int, ...] = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 896, 1280, 1792, 2560)
+
+
+def _peers() -> dict[str, Peer]:
+    """Return those that are installed, built as they are unless told otherwise."""
+    found = {"FAISS HNSW32": _faiss_hnsw(), "FAISS PCAR256,IVF,PQ64,RFlat": _faiss_ivf_pq()}
+    for name, make in {"hnswlib (M 16, ef_construction 200)": _hnswlib, "usearch (f16)": _usearch}.items():
+        try:
+            found[name] = make()
+        except ImportError:
+            print(f"{name} is not installed: left out")
+    return found
+
+
+def _faiss_hnsw() -> Peer:
+    def build(whole: Float32) -> Any:
+        index = faiss.IndexHNSWFlat(whole.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
         index.add(whole)
+        return index
 
-    def search(queries: NDArray[np.float32], effort: int) -> Rows:
+    def search(index: Any, queries: Float32, effort: int) -> Rows:
         return np.asarray(index.search(queries, K + 1, params=faiss.SearchParametersHNSW(efSearch=effort))[1])
 
-    return search
+    return Peer(build, faiss.write_index, lambda path, _: faiss.read_index(path), search)
 
 
-def _faiss_ivf_pq(whole: NDArray[np.float32]) -> Tunable:
-    lists = compressed.number_of_lists(len(whole))
-    index = faiss.index_factory(whole.shape[1], f"OPQ64_256,IVF{lists},PQ64,RFlat", faiss.METRIC_INNER_PRODUCT)
-    with _measured(f"FAISS OPQ64_256,IVF{lists},PQ64,RFlat"):
-        index.train(whole[:: max(len(whole) // (lists * 64), 1)])
+def _faiss_ivf_pq() -> Peer:
+    def build(whole: Float32) -> Any:
+        lists = compressed.number_of_lists(len(whole))
+        index = faiss.index_factory(whole.shape[1], f"PCAR256,IVF{lists},PQ64,RFlat", faiss.METRIC_INNER_PRODUCT)
+        index.train(whole[:: max(len(whole) // (lists * compressed.ROWS_A_LIST_TO_TRAIN), 1)])
         index.add(whole)
-    index.k_factor = 10
+        return index
 
-    def search(queries: NDArray[np.float32], effort: int) -> Rows:
-        faiss.extract_index_ivf(index.base_index).nprobe = max(effort // 10, 1)
-        return np.asarray(index.search(queries, K + 1)[1])
+    def search(index: Any, queries: Float32, effort: int) -> Rows:
+        inner = faiss.SearchParametersIVF(nprobe=effort)
+        outer = faiss.SearchParametersPreTransform(index_params=inner)
+        refined = faiss.IndexRefineSearchParameters(k_factor=10, base_index_params=outer)
+        return np.asarray(index.search(queries, K + 1, params=refined)[1])
 
-    return search
+    efforts = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 128, 256)
+    return Peer(build, faiss.write_index, lambda path, _: faiss.read_index(path), search, efforts)
 
 
-def _hnswlib(whole: NDArray[np.float32]) -> Tunable | None:
-    try:
-        import hnswlib
-    except ImportError:
-        return None
-    index = hnswlib.Index(space="ip", dim=whole.shape[1])
-    with _measured("hnswlib (M 16, ef_construction 100)"):
-        index.init_index(len(whole), M=16, ef_construction=100, random_seed=1)
+def _hnswlib() -> Peer:
+    import hnswlib
+
+    def build(whole: Float32) -> Any:
+        index = hnswlib.Index(space="ip", dim=whole.shape[1])
+        index.init_index(len(whole), M=16, ef_construction=200, random_seed=1)
         index.add_items(whole)
+        return index
 
-    def search(queries: NDArray[np.float32], effort: int) -> Rows:
+    def load(path: str, dim: int) -> Any:
+        index = hnswlib.Index(space="ip", dim=dim)
+        index.load_index(path)
+        return index
+
+    def search(index: Any, queries: Float32, effort: int) -> Rows:
         index.set_ef(max(effort, K + 1))
-        return np.asarray(index.knn_query(queries, K + 1)[0], np.int64)
+        return np.asarray(index.knn_query(queries, K + 1, num_threads=1)[0], np.int64)
 
-    return search
+    return Peer(build, lambda index, path: index.save_index(path), load, search)
 
 
-def _usearch(whole: NDArray[np.float32]) -> Tunable | None:
-    try:
-        from usearch.index import Index
-    except ImportError:
-        return None
-    index: Any = Index(ndim=whole.shape[1], metric="ip", dtype="f16", connectivity=16, expansion_add=100)
-    with _measured("usearch (f16, connectivity 16, expansion_add 100)"):
+def _usearch() -> Peer:
+    from usearch.index import Index
+
+    def build(whole: Float32) -> Any:
+        index = Index(ndim=whole.shape[1], metric="ip", dtype="f16")
         index.add(np.arange(len(whole)), whole)
+        return index
 
-    def search(queries: NDArray[np.float32], effort: int) -> Rows:
+    def search(index: Any, queries: Float32, effort: int) -> Rows:
         index.expansion_search = effort
-        return np.asarray(index.search(queries, K + 1).keys, np.int64).reshape(len(queries), -1)
+        return np.asarray(index.search(queries, K + 1, threads=1).keys, np.int64).reshape(len(queries), -1)
 
-    return search
-
-
-PEERS: dict[str, Callable[[NDArray[np.float32]], Tunable | None]] = {
-    "FAISS HNSW32": _faiss_hnsw,
-    "FAISS OPQ,IVF,PQ64,RFlat": _faiss_ivf_pq,
-    "hnswlib": _hnswlib,
-    "usearch": _usearch,
-}
+    return Peer(build, lambda index, path: index.save(path), lambda path, _: Index.restore(path), search)
 
 
-def _tuned(
-    name: str, search: Tunable | None, queries: NDArray[np.float32], sample: Rows, truth: list[Rows], target: float
-) -> Search | None:
-    if search is None:
-        print(f"{name} is not installed: left out")
-        return None
-    for effort in EFFORTS:
-        reached = _recall(np.concatenate([search(query[None], effort) for query in queries]), sample, truth)
+def _compare(folder: Path, stored: Float16, target: float, n_rounds: int) -> None:
+    folder.mkdir(exist_ok=True)
+    print(f"{len(stored)} x {stored.shape[1]}; queries: {N_QUERIES} of the vectors themselves")
+    asked = _Asked.of(stored)
+    contestants: dict[str, Search] = {}
+    for kind in KINDS:
+        path = folder / f"{kind}.faiss"
+        began = time.perf_counter()
+        compressed.build(path, stored, kind, target, choose_device("cpu"))
+        print(f"vecstore {kind}: built in {time.perf_counter() - began:.0f} s")
+        index = compressed.open_compressed(path, stored)
+        _describe(f"vecstore {kind}", index)
+        contestants[f"vecstore {kind}"] = lambda queries, index=index: index.search(queries, K + 1).rows
+    exact = ExactIndex(stored)
+    contestants["vecstore exact"] = lambda queries: exact.search(queries, K + 1).rows
+    for name, peer in _peers().items():
+        index = _built(folder / f"{name}.peer", name, peer, stored)
+        effort, reached = _effort(partial(peer.search, index), peer.efforts, asked, target)
+        bytes_a_vector = (folder / f"{name}.peer").stat().st_size / len(stored)
+        missed = "" if reached >= target else f": it does not reach {target}"
+        print(f"{name}: {bytes_a_vector:.0f} bytes a vector, effort {effort}, recall {reached:.4f}{missed}", flush=True)
+        contestants[name] = partial(_searched, peer, index, effort)
+    contestants[SLOW] = _flat(stored)
+    _print_times(contestants, asked, n_rounds)
+
+
+def _built(path: Path, name: str, peer: Peer, stored: Float16) -> Any:
+    if not path.exists():
+        whole = as_float32(stored, np.arange(len(stored)))
+        began = time.perf_counter()
+        peer.save(peer.build(whole), str(path))
+        print(f"{name}: built in {time.perf_counter() - began:.0f} s")
+    return peer.load(str(path), stored.shape[1])
+
+
+def _searched(peer: Peer, index: Any, effort: int, queries: Float32) -> Rows:
+    return peer.search(index, queries, effort)
+
+
+def _effort(
+    search: Callable[[Float32, int], Rows], efforts: tuple[int, ...], asked: "_Asked", target: float
+) -> tuple[int, float]:
+    """Return the least effort that reaches the target, else the greatest, and what it reaches."""
+    for effort in efforts:
+        reached = asked.recall(partial(search, effort=effort))
         if reached >= target:
             break
-    print(f"{name}: effort {effort}, recall {reached:.4f}", flush=True)
-    return lambda asked: search(asked, effort)
+    return effort, reached
 
 
-# Growing and cold queries
+# Growing
 
 
-def _grow(folder: Path, stored: NDArray[np.float16]) -> None:
+def _grow(stack: ExitStack, stored: Float16) -> None:
     """Grow a store's index as adds do, and compare its work with that of one build at the end."""
-    folder.mkdir()
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     path, settings, device = folder / "index.faiss", IndexSettings(), choose_device("cpu")
     file = VectorFile(folder / "vectors.f16", stored.shape[1])
     work, recalls, own = 0.0, [], 0
     random = np.random.default_rng(3)
-    for start in _starts(stored):
+    for start in range(0, len(stored), ROWS_AT_ONCE):
         file.append(np.asarray(stored[start : start + ROWS_AT_ONCE]), start)
         n_rows = min(start + ROWS_AT_ONCE, len(stored))
         began = time.perf_counter()
@@ -220,86 +300,113 @@ def _grow(folder: Path, stored: NDArray[np.float16]) -> None:
         work += time.perf_counter() - began
         there = file.read(n_rows)
         index = indexing.open_index(path, there)
-        asked = np.append(random.choice(n_rows, 10, replace=False), n_rows - 1)
-        queries = there[asked].astype(np.float32)
-        found, truth = index.search(queries, K).rows, _exact(there, queries)[:, :K]
-        recalls.append(np.mean([len(set(f) & set(t)) / K for f, t in zip(found.tolist(), truth.tolist(), strict=True)]))
-        own += bool(found[-1, 0] == n_rows - 1)
-        if not n_rows % 100_000:
-            print(f"{n_rows} rows: {work:.1f} s of work so far, index {index.kind}", flush=True)
+        sample = np.append(np.sort(random.choice(n_rows - 1, GROWTH_QUERIES, replace=False)), n_rows - 1)
+        asked = _Asked.of(there, sample)
+        recalls.append(asked.recall(lambda queries, index=index: index.search(queries, K + 1).rows))
+        own += bool(index.search(asked.queries[-1:], 1).rows[0, 0] == n_rows - 1)
+        if not n_rows % 50_000:
+            print(f"{n_rows} rows: {work:.1f} s of work so far, {index.kind}, recall {recalls[-1]:.4f}", flush=True)
     began = time.perf_counter()
     compressed.build(folder / "at-once.faiss", stored, KINDS[0], settings.target_recall, device)
     at_once = time.perf_counter() - began
     print(
-        f"growing to {len(stored)}: {work:.1f} s of work, {work / at_once:.2f} of one build at the end; "
-        f"recall after the steps: mean {np.mean(recalls):.4f}, least {min(recalls):.4f} of 11 queries; "
-        f"{own} of {len(recalls)} newest images found themselves first"
-    )
-
-
-def _cold(folder: Path, stored: NDArray[np.float16]) -> None:
-    """Time the command on a store of these vectors, and the same query in one process."""
-    folder.mkdir()
-    np.save(folder.parent / "stored.npy", stored)
-    (folder.parent / "paths.txt").write_text("".join(f"/made/{i}.jpg\n" for i in range(len(stored))))
-    with Store.open(folder / "s", create=True) as store:
-        store.import_vectors(folder.parent / "stored.npy", folder.parent / "paths.txt")
-        store.index()
-        warm = [_seconds(lambda row: store.similar(row), row) for row in range(7, 107)]
-    command = [sys.executable, "-c", "from cli.app import main; main()", "similar", "@7", "--store", str(folder / "s")]
-    cold = [_seconds(lambda _: subprocess.run(command, check=True, stdout=subprocess.DEVNULL), None) for _ in range(5)]
-    print(
-        f"vecstore similar @7, the process included: median {statistics.median(cold):.2f} s ({min(cold):.2f} to "
-        f"{max(cold):.2f}); Store.similar: {statistics.median(warm) * 1000:.1f} ms, at most {max(warm) * 1000:.1f}"
+        f"growing to {len(stored)}: {work:.1f} s of work, {work / at_once:.2f} of one build at the end; recall after "
+        f"each of {len(recalls)} steps, of {GROWTH_QUERIES + 1} queries: least {min(recalls):.4f}, mean "
+        f"{np.mean(recalls):.4f}; {own} of {len(recalls)} newest images found themselves first"
     )
 
 
 # What the above are made of
 
 
-def _stored(path: Path, n_rows: int, dim: int) -> NDArray[np.float16]:
-    with open(path, "wb") as file:
-        for block in resnet_like(n_rows, dim, seed=0):
-            file.write(rounded(block).tobytes())
-    return _mapped(path, dim)
+@dataclass(frozen=True)
+class _Asked:
+    """Stored rows to ask for. truth: for each, its K nearest others."""
+
+    rows: Rows
+    queries: Float32
+    truth: list[set[int]]
+
+    @classmethod
+    def of(cls, stored: Float16, rows: Rows | None = None) -> "_Asked":
+        if rows is None:
+            n = min(N_QUERIES, len(stored))
+            rows = np.sort(np.random.default_rng(7).choice(len(stored), n, replace=False))
+        queries = as_float32(stored, rows)
+        return cls(rows, queries, _others(_exact(stored, queries), rows))
+
+    def recall(self, search: Search) -> float:
+        """Return the part of the true neighbours that a search finds, one query at a time."""
+        found = _others(np.concatenate([search(query[None]) for query in self.queries]), self.rows)
+        return float(np.mean([len(f & t) / len(t) for f, t in zip(found, self.truth, strict=True)]))
 
 
-def _mapped(path: Path, dim: int) -> NDArray[np.float16]:
-    return np.memmap(path, "<f2", mode="r").reshape(-1, dim)
+def _others(found: Rows, own: Rows) -> list[set[int]]:
+    return [set(row[row != itself][:K].tolist()) for row, itself in zip(found, own, strict=True)]
 
 
-def _starts(stored: NDArray[np.float16]) -> range:
-    return range(0, len(stored), ROWS_AT_ONCE)
-
-
-def _exact(stored: NDArray[np.float16], queries: NDArray[np.float32]) -> Rows:
+def _exact(stored: Float16, queries: Float32) -> Rows:
     """Return each query's K + 1 nearest rows, by a product of matrices in blocks."""
     scores = np.empty((len(queries), 0), np.float32)
     rows = np.empty((len(queries), 0), np.int64)
-    for start in _starts(stored):
-        block = queries @ stored[start : start + ROWS_AT_ONCE].astype(np.float32).T
-        scores = np.hstack([scores, block])
-        rows = np.hstack([rows, np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)])
+    for start in range(0, len(stored), ROWS_AT_ONCE):
+        block = np.arange(start, min(start + ROWS_AT_ONCE, len(stored)))
+        scores = np.hstack([scores, queries @ as_float32(stored, block).T])
+        rows = np.hstack([rows, np.broadcast_to(block, (len(queries), len(block)))])
         top = np.argsort(-scores, axis=1)[:, : K + 1]
         scores, rows = np.take_along_axis(scores, top, 1), np.take_along_axis(rows, top, 1)
     return rows
 
 
-def _recall(found: Rows, sample: Rows, truth: list[Rows]) -> float:
-    others = [row[row != own][:K] for row, own in zip(found, sample, strict=True)]
-    return float(np.mean([len(set(o.tolist()) & set(t.tolist())) / len(t) for o, t in zip(others, truth, strict=True)]))
+def _print_times(contestants: dict[str, Search], asked: _Asked, n_rounds: int) -> None:
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(n_rounds):
+        for name, search in contestants.items():
+            queries = asked.queries[: SLOW_QUERIES if name == SLOW else N_QUERIES]
+            times[name].append(statistics.median(_seconds(search, query[None]) for query in queries))
+            print(f"round {number + 1}  {name:40} {times[name][-1] * 1000:9.3f} ms a query", flush=True)
+    ours = next(iter(times))
+    for name, search in contestants.items():
+        ratios = [theirs / mine for mine, theirs in zip(times[ours], times[name], strict=True)]
+        recall = "" if name == SLOW else f"recall@{K} {asked.recall(search):.4f}, "
+        print(
+            f"{name:40} {recall}{statistics.median(ratios):.2f} of the time of {ours} ({min(ratios):.2f} to "
+            f"{max(ratios):.2f})"
+        )
+
+
+def _describe(name: str, index: compressed.CompressedIndex) -> None:
+    stamp = index.stamp
+    print(
+        f"{name}: {index.bytes / stamp.rows:.1f} bytes a vector, {stamp.lists} lists, {stamp.probes} looked through, "
+        f"{stamp.candidates} candidates, recall measured at the build {stamp.recall:.4f}",
+        flush=True,
+    )
+
+
+def _made(folder: Path, rows: int, dim: int) -> Float16:
+    folder.mkdir(exist_ok=True)
+    file = VectorFile(folder / "vectors.f16", dim)
+    if not file.path.exists():
+        with open(file.path, "wb") as stream:
+            for block in resnet_like(rows, dim, seed=0):
+                stream.write(rounded(block).tobytes())
+    return file.read(rows)
+
+
+def _in_a_process_of_its_own(work: Callable[[Path], None], argument: Path) -> tuple[float, float]:
+    """Return the seconds that it takes and the most memory that the process has, in MiB, mapped files included."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_timed, (work, argument))
+
+
+def _timed(work: Callable[[Path], None], argument: Path) -> tuple[float, float]:
+    seconds = _seconds(work, argument)
+    status = Path("/proc/self/status").read_text()
+    return seconds, int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def _seconds(work: Callable[[Any], object], argument: Any) -> float:
     started = time.perf_counter()
     work(argument)
     return time.perf_counter() - started
-
-
-@contextmanager
-def _measured(what: str) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    # The peak is of the process until now, so of the first build alone where nothing larger came before.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(f"{what}: built in {time.perf_counter() - started:.1f} s, peak memory so far {peak} MiB", flush=True)
