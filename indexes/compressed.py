@@ -141,7 +141,7 @@ class CompressedIndex:
         most = min(int(np.count_nonzero(allowed)), max(EXACT_BYTES // self.vectors[:1].nbytes, wanted))
         while True:
             wanted = min(wanted, most)
-            rows = self._candidates(query[None], wanted, probes, allowed)[0]
+            rows: NDArray[np.int64] = self._candidates(query[None], wanted, probes, allowed)[0]
             nearest = nearest_of(self.vectors, rows, query, n_found)[0]
             if wanted == most or not np.isin(rows[wanted // 2 :], nearest).any():
                 return rows
