@@ -548,6 +548,11 @@ class Catalog:
         found = self.db.execute("select row from images where sha256 = :sha256", {"sha256": sha256}).fetchone()
         return int(found[0]) if found else None
 
+    def sha256_of(self, row: int) -> bytes | None:
+        """Return the sha256 of an image's content, also of a removed one; None for no such row."""
+        found = self._value("select sha256 from images where row = :row", row=row)
+        return None if found is None else bytes(found)
+
     def first_path(self, row: int) -> bytes | None:
         """Return the path shown for an image, None if the image is removed."""
         found = self._value(f"select {FIRST_PATH.format(row=':row')}", row=row)

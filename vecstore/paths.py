@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import TypeAlias
 
+import platformdirs
+
 AnyPath: TypeAlias = str | bytes | os.PathLike[str]
 
 # As Linux calls the file systems whose files may be on another machine.
@@ -12,6 +14,11 @@ NETWORK_FILE_SYSTEMS = frozenset(
     "nfs nfs4 cifs smb3 smbfs 9p afs ceph lustre gpfs beegfs glusterfs fuse.glusterfs fuse.sshfs fuse.rclone".split()
 )
 ARCHIVE_SUFFIXES = tuple(b".zip .cbz .tar .tar.gz .tgz .tar.bz2 .tbz2 .tar.xz .txz".split())
+
+
+def cache_dir() -> Path:
+    """Return the folder for what can be made again: `$VECSTORE_CACHE`, else the platform's cache folder."""
+    return Path(os.environ.get("VECSTORE_CACHE") or platformdirs.user_cache_path("vecstore"))
 
 
 def absolute(path: AnyPath) -> bytes:

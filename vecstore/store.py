@@ -89,6 +89,7 @@ from vecstore.scan import (
     without_members,
 )
 from vecstore.selecting import Conditions, allowed_rows
+from vecstore.thumbnails import Thumbnails
 from vecstore.vectors import Float16, Float32, VectorFile, rounded
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Store:
         self._embedder: Embedder | None = None
         self._opened: tuple[object, Index] | None = None
         self._wait = wait
+        self._thumbnails = Thumbnails()
 
     @classmethod
     def open(
@@ -429,6 +431,24 @@ class Store:
         with self.catalog.reading():
             farthest = self.catalog.farthest(self._clustered().clustering, min(k, self.catalog.row_count()))
             return [Member(row, os.fsdecode(path), distance) for row, path, distance in farthest]
+
+    # Looking
+
+    def thumbnail(self, ref: ImageRef) -> bytes:
+        """Return the thumbnail of a stored image: a JPEG of at most 320 pixels on the longer side, upright.
+
+        It is made once and kept in the cache folder, and served from there also when the file is gone. Raises NotFound
+        for an image or a file that is not there, BadInput for a file that cannot be read or is another picture by now.
+        """
+        found = self._resolve(ref)
+        if not isinstance(found, int):
+            raise NotFound(f"{shown(absolute(_as_path(ref)))} is not in the store {self.path}; `vecstore add` it first")
+        with self.catalog.reading():
+            paths, sha256 = self.catalog.paths_of(found), self.catalog.sha256_of(found)
+        try:
+            return self._thumbnails.of_any(paths, sha256 or b"")
+        except images.Unreadable as error:
+            raise BadInput(f"{shown(paths[0])}: {error}") from error
 
     def info(self) -> Info:
         """Return what the store is: sizes, embedder, index, clusters and drift."""

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from indexes.devices import choose_device
 from vecstore.embedders import EmbedderSpec, unit_rows
 from vecstore.errors import VecstoreError
+from vecstore.paths import cache_dir
 
 log = logging.getLogger(__name__)
 
@@ -119,11 +119,6 @@ class NetworkEmbedder:
 
     def embed(self, prepared: Sequence[Pixels]) -> Features:
         return self.network.embed(prepared)
-
-
-def cache_dir() -> Path:
-    """Return the folder for what can be made again: `$VECSTORE_CACHE`, else the platform's cache folder."""
-    return Path(os.environ.get("VECSTORE_CACHE") or platformdirs.user_cache_path("vecstore"))
 
 
 def exported_path(key: str, weights_sha256: str) -> Path:

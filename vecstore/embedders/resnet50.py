@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vecstore.embedders import EmbedderOptions, EmbedderSpec
-from vecstore.embedders.network import INPUT_SIDE, Network, NetworkEmbedder, cache_dir, is_exported, with_pixels_in
+from vecstore.embedders.network import INPUT_SIDE, Network, NetworkEmbedder, is_exported, with_pixels_in
 from vecstore.errors import BadInput, WeightsUnavailable
 
 log = logging.getLogger(__name__)
