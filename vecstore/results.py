@@ -390,3 +390,21 @@ class UndoReport:
     forgotten: int
     restored: int
     lost: int
+@dataclass(frozen=True)
+class MapPoint:
+    """Where an image lies on a map. x, y: in units of the map, alike on both axes. cluster: None without clusters."""
+
+    id: int
+    x: float
+    y: float
+    cluster: int | None
+    path: str
+
+
+@dataclass(frozen=True)
+class StoreMap:
+    """Images on a plane, near where they are alike. images: in the store. sampled: whether some are not on the map."""
+
+    points: tuple[MapPoint, ...]
+    images: int
+    sampled: bool

@@ -44,6 +44,7 @@ from vecstore import (
     importing,
     indexing,
 )
+from vecstore import archives, clustering, duplicates, evaluation, folders, graph, images, importing, indexing, mapping
 from vecstore.catalog import Catalog, FileStamp, holds_store
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, VecstoreError, WrongEmbedder
@@ -76,6 +77,7 @@ from vecstore.results import (
     Operation,
     RemoveReport,
     UndoReport,
+    StoreMap,
 )
 from vecstore.scan import (
     ALL_FILES,
@@ -106,6 +108,9 @@ IMPORTED = "imported"
 CATALOG, VECTORS, INDEX, LOCK = "catalog.sqlite", "vectors.f16", "index.faiss", "lock"
 # How long a writer waits for another before it gives up, and before it says that it waits.
 LOCK_TIMEOUT_SECONDS, SAY_SO_SECONDS = 60.0, 1.0
+MAP = "map.npz"
+# How long a writer waits for another before it gives up.
+LOCK_TIMEOUT_SECONDS = 5.0
 # What the time of a search is measured by, when it is asked for.
 QUERIES_TO_TIME = 7
 
@@ -449,6 +454,22 @@ class Store:
             return self._thumbnails.of_any(paths, sha256 or b"")
         except images.Unreadable as error:
             raise BadInput(f"{shown(paths[0])}: {error}") from error
+
+    def map(self, *, rebuild: bool = False, seed: int | None = None) -> StoreMap:
+        """Return a position on a plane for every image, near where images are alike; of a large store, for a sample.
+
+        The map is kept in the store, and goes on: mapping again places the images added since and moves no other, until
+        there are four times as many as it was made for. rebuild: make it anew. seed: of a new map, 0 unless said; a
+        map of another seed is made anew. While another process writes, or where the store cannot be written to, the
+        answer is the same and nothing is kept. Images that were removed are not on it.
+        """
+        with self.catalog.reading():
+            vectors, alive = self._vectors(), np.array(self.catalog.alive_rows(), np.int64)
+        rows = mapping.chosen(alive)
+        kept = mapping.Kept(self.path / MAP, {"created": self.catalog.created(), "embedder": self.catalog.embedder()})
+        layout = kept.brought_up_to_date(vectors, rows, len(alive), seed, rebuild, lambda: self._lock(timeout=0))
+        with self.catalog.reading():
+            return mapping.described(self.catalog, layout, rows)
 
     def info(self) -> Info:
         """Return what the store is: sizes, embedder, index, clusters and drift."""
@@ -836,6 +857,10 @@ class Store:
                     raise
                 log.warning("another process is writing to the store %s; waiting for it, up to %g s", self.path, wait)
                 lock.acquire(wait - SAY_SO_SECONDS)
+    def _lock(self, timeout: float | None = None) -> Iterator[None]:
+        try:
+            with filelock.FileLock(self.path / LOCK, timeout=LOCK_TIMEOUT_SECONDS if timeout is None else timeout):
+                yield
         except filelock.Timeout as error:
             raise StoreBusy(
                 f"another process is writing to the store {self.path}; nothing was done: try again when it has ended"

@@ -1,8 +1,8 @@
 """Thumbnails: small JPEGs of stored images, made once, kept in the cache folder under their content's sha256.
 
-Keyed by content, so that a copy, a renamed file and a second store need no other, and one that is kept is right whatever
-became of the file. Written beside and renamed; several threads and processes may use the folder at once. It is bounded
-in bytes: the least recently used go first. This module knows no store.
+Keyed by content, so that a copy, a renamed file and a second store need no other, and one that is kept is right
+whatever became of the file. Written beside and renamed; several threads and processes may use the folder at once. It is
+bounded in bytes: the least recently used go first. This module knows no store.
 """
 
 import io
