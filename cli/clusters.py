@@ -198,38 +198,6 @@ def members(
 
 
 @command()
-def elbow(
-    store: StoreDir,
-    file: Annotated[Path, typer.Argument(help="The PNG to write.", metavar="[FILE]")] = Path("elbow.png"),
-    max_k: Annotated[
-        int | None,
-        typer.Option("--max-k", help="The greatest k to try.", min=2, show_default="100, or a tenth of the images"),
-    ] = None,
-    within: Annotated[
-        int | None, typer.Option("--within", help="Only the images of this cluster.", metavar="CLUSTER")
-    ] = None,
-    seed: Seed = 0,
-    device: DeviceName = "auto",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Draw loss and silhouette against the number of clusters, and say which number is chosen, and why.
-
-    Example: vecstore elbow curve.png
-    """
-    with open_store(store, device, quiet) as opened, output.working("sweeping over k", quiet):
-        found = opened.elbow(seed=seed, max_k=max_k, within=within)
-        from vecstore.plots import draw_elbow
-
-        draw_elbow(found, file)
-    if as_json:
-        output.as_object(found, file=str(file))
-    else:
-        print(f"k is {found.k}: {found.reason}")
-        print(f"the curve is in {shown(os.fsencode(file))}")
-
-
-@command()
 def evaluate(
     store: StoreDir,
     labels: Annotated[

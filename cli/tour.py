@@ -1,6 +1,5 @@
 """The demo: the commands a new user would type, run one after the other on pictures made here."""
 
-import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -73,16 +72,9 @@ def _say(text: str) -> None:
 
 
 def _draw_results(folder: Path, store: Path, query: Path) -> None:
-    from vecstore.pictures import SheetRow, contact_sheet
+    from vecstore.sheets import write_sheet
     from vecstore.store import Store
 
     with Store.open(store) as opened:
-        hits = opened.similar(query, k=6)
-        found = SheetRow(f"most similar to {query.name}", [(Path(h.path), f"{h.score:.3f}") for h in hits])
-        contact_sheet([found]).save(folder / "similar.png")
-        rows = []
-        for cluster in opened.clusters():
-            members = opened.members(cluster.cluster, k=6)
-            heading = f"cluster {cluster.cluster}: {cluster.size} pictures, cohesion {cluster.cohesion:.2f}"
-            rows.append(SheetRow(heading, [(Path(m.path), os.path.basename(m.path)) for m in members]))
-        contact_sheet(rows).save(folder / "clusters.png")
+        write_sheet(opened.sheet(similar=query, k=6), opened.thumbnail, folder / "similar.png")
+        write_sheet(opened.sheet(), opened.thumbnail, folder / "clusters.png")

@@ -41,7 +41,6 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapping, "EXAGGERATED_STEPS", 60)
     monkeypatch.setattr(mapping, "STEPS", 60)
     monkeypatch.setattr(mapping, "PLACING_STEPS", 40)
-    monkeypatch.setattr(mapping, "_threads", lambda: 1)
 
 
 def places(found: StoreMap) -> dict[int, tuple[float, float]]:

@@ -224,14 +224,14 @@ def _arranged(points: Float32, seed: int) -> Float32:
 
     k = min(3 * PERPLEXITY, len(points) - 1)
     graph = nearest_neighbors.PrecomputedNeighbors(*_others(points, k))
-    affinities = affinity.PerplexityBasedNN(knn_index=graph, perplexity=k / 3, n_jobs=_threads())
+    affinities = affinity.PerplexityBasedNN(knn_index=graph, perplexity=k / 3, n_jobs=_threads(len(points)))
     start = _principal(points).astype(np.float64)
     start *= START / max(float(start[:, 0].std()), 1e-12)
     start += np.random.default_rng(seed).normal(0, START / 100, start.shape)  # equal images must not lie on one place
-    embedding = TSNEEmbedding(start, affinities, negative_gradient_method="bh", n_jobs=_threads())
+    embedding = TSNEEmbedding(start, affinities, negative_gradient_method="bh", n_jobs=_threads(len(points)))
     embedding.optimize(EXAGGERATED_STEPS, exaggeration=EXAGGERATION, momentum=MOMENTUM, inplace=True)
     embedding.optimize(STEPS, exaggeration=1, momentum=MOMENTUM, inplace=True)
-    return np.asarray(embedding, np.float32)
+    return _principal(np.asarray(embedding, np.float32))  # turned, so that it is wider than high
 
 
 def _placed(points: Float32, reference: Float32, positions: Float32) -> Float32:
@@ -253,12 +253,14 @@ def _placed(points: Float32, reference: Float32, positions: Float32) -> Float32:
         symmetrize=False,
         normalization="point-wise",
         n_reference_samples=len(reference),
-        n_jobs=_threads(),
+        n_jobs=_threads(len(points)),
     )
     # The reference's own affinities are asked for and not read: it does not move.
     unread = affinity.PrecomputedAffinities(csr_matrix((len(reference),) * 2), normalize=False)
     among = TSNEEmbedding(positions, unread)
-    embedding = PartialTSNEEmbedding(start, among, likeness, negative_gradient_method="bh", n_jobs=_threads())
+    embedding = PartialTSNEEmbedding(
+        start, among, likeness, negative_gradient_method="bh", n_jobs=_threads(len(points))
+    )
     embedding.optimize(PLACING_STEPS, momentum=MOMENTUM, inplace=True, **PLACING)
     return np.asarray(embedding, np.float32)
 
@@ -291,5 +293,5 @@ def _distances(scores: Float32) -> Float32:
     return np.sqrt(np.maximum(2 - 2 * scores, 0))
 
 
-def _threads() -> int:
-    return os.cpu_count() or 1
+def _threads(n_points: int) -> int:
+    return max(1, min(os.cpu_count() or 1, n_points // 1_000))  # for fewer, threads wait for each other longer

@@ -391,6 +391,15 @@ class UndoReport:
     restored: int
     lost: int
 @dataclass(frozen=True)
+class Drawing:
+    """A picture or page that was written. images: that it shows, of so many (`of`)."""
+
+    file: str
+    images: int
+    of: int
+
+
+@dataclass(frozen=True)
 class MapPoint:
     """Where an image lies on a map. x, y: in units of the map, alike on both axes. cluster: None without clusters."""
 

@@ -11,6 +11,7 @@ calls; what a store needs to promise is decided here: the lock, the order of ope
 
 import errno
 import logging
+import hashlib
 import numbers
 import os
 import stat
@@ -36,6 +37,7 @@ from vecstore import (
     checking,
     clustering,
     compacting,
+    clustering,
     duplicates,
     evaluation,
     folders,
@@ -45,6 +47,10 @@ from vecstore import (
     indexing,
 )
 from vecstore import archives, clustering, duplicates, evaluation, folders, graph, images, importing, indexing, mapping
+    mapping,
+    report,
+    sheets,
+)
 from vecstore.catalog import Catalog, FileStamp, holds_store
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, VecstoreError, WrongEmbedder
@@ -61,6 +67,7 @@ from vecstore.results import (
     Cluster,
     Clustering,
     CompactReport,
+    Drawing,
     Duplicate,
     Edge,
     Elbow,
@@ -91,6 +98,7 @@ from vecstore.scan import (
     without_members,
 )
 from vecstore.selecting import Conditions, allowed_rows
+from vecstore.sheets import Sheet
 from vecstore.thumbnails import Thumbnails
 from vecstore.vectors import Float16, Float32, VectorFile, rounded
 
@@ -470,6 +478,53 @@ class Store:
         layout = kept.brought_up_to_date(vectors, rows, len(alive), seed, rebuild, lambda: self._lock(timeout=0))
         with self.catalog.reading():
             return mapping.described(self.catalog, layout, rows)
+
+    def sheet(
+        self,
+        cluster: int | None = None,
+        *,
+        similar: ImageRef | None = None,
+        representatives: bool = False,
+        k: int | None = None,
+        farthest: bool = False,
+    ) -> Sheet:
+        """Return what a contact sheet shows, for `sheets.write_sheet` to draw.
+
+        cluster: k (60) of its images, most typical first, or farthest first. similar: an image, with the k (30) nearest
+        to it. representatives: the most typical image of every cluster. None of them: a row of k (6) for every cluster.
+        Raises NotFound and BadInput as `members` and `similar` do, and BadInput for more than one of them.
+        """
+        if (cluster is not None) + (similar is not None) + representatives > 1:
+            raise BadInput("a sheet is of one cluster, of what is similar to an image, or of the representatives")
+        if similar is not None:
+            hits = self.similar(similar, k=k or 30)
+            query, picture = self._asked_for(similar)
+            return sheets.of_similar(query, picture, hits, self.catalog.image_count())
+        if cluster is not None:
+            members = self.members(cluster, k or 60, farthest=farthest)
+            (described,) = (found for found in self.clusters() if found.cluster == cluster)
+            return sheets.of_cluster(described, members, farthest)
+        if representatives:
+            return sheets.of_representatives(self.clusters()[:k])
+        found = self.clusters()
+        return sheets.of_clusters([(c, self.members(c.cluster, k or 6, farthest=farthest)) for c in found])
+
+    def _asked_for(self, ref: ImageRef) -> tuple[str, bytes | None]:
+        """Return what an image is called, and a thumbnail of it if it is not stored."""
+        found = self._resolve(ref)
+        if isinstance(found, int):
+            return sheets.name(os.fsdecode(self.catalog.first_path(found) or b"")), None
+        path = absolute(_as_path(ref))
+        return sheets.name(os.fsdecode(path)), self._thumbnails.of(path, hashlib.sha256(found).digest())
+
+    def report(self, file: AnyPath, *, since: str | None = None) -> Drawing:
+        """Write a report on the store as one page: numbers, map, clusters, choice of k, duplicates, failures.
+
+        The page is whole in itself: thumbnails are in it, bounded in bytes together; it loads nothing. since: also what
+        is new, moved, born and gone since a moment (`selecting.moment`) or a clustering, by its number. Raises BadInput
+        for a file that does not end in .html or a moment that is none, NotFound for no such clustering, OSError.
+        """
+        return report.write_report(self, Path(os.fsdecode(file)), since)
 
     def info(self) -> Info:
         """Return what the store is: sizes, embedder, index, clusters and drift."""
