@@ -52,7 +52,12 @@ def font(size: float, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def width_of(text: str, size: float, bold: bool = False) -> float:
-    return font(size, bold).getlength(text)
+    return font(size, bold).getlength(_letters(text))
+
+
+def _letters(text: str) -> str:
+    """Return text without what is no letter to anybody, on which the layout of complex scripts gives up."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def elided(text: str, width: float, size: float, bold: bool = False) -> str:
@@ -150,7 +155,8 @@ class Pixels:
         anchor: Anchor = "start",
         bold: bool = False,
     ) -> None:
-        self._draw.text((x, y), text, LIGHT.get(colour, colour), font(size, bold), anchor=_PILLOW_ANCHOR[anchor])
+        face = font(size, bold)
+        self._draw.text((x, y), _letters(text), LIGHT.get(colour, colour), face, anchor=_PILLOW_ANCHOR[anchor])
 
 
 def _mark(radius: float, colour: str, shape: str) -> Image.Image:

@@ -32,6 +32,8 @@ LABEL_SIZE, LABEL_HEIGHT = 15, 26
 MOST_LABELS = 40
 # By how much of its side a thumbnail may be moved aside to have room, the least first.
 NUDGES = sorted(((dx / 4, dy / 4) for dx in range(-4, 5) for dy in range(-4, 5)), key=lambda by: math.hypot(*by))
+# Of more images than this, there is one of the kind wherever there is room.
+MOST_TO_NUDGE = 3_000
 # Of marks, from how many of them on.
 MARK_RADII = ((8_000, 2.4), (3_000, 3.2), (0, 4.5))
 PLAIN = (drawing.COLOURS[0], "circle")  # without clusters
@@ -156,6 +158,8 @@ def _laid_out(points: Sequence[MapPoint], clusters: Sequence[Cluster], thumbnail
     random.Random(0).shuffle(order)
     side, corners = LEAST_SIDE, {}
     for side in (*SIDES, LEAST_SIDE):
+        if side != LEAST_SIDE and MOST_ROOM * len(points) * side**2 > within.width * within.height:
+            continue
         corners = _with_room(at, order, side + 2 * RIM + 2, within, [*labels.values()])
         if len(corners) >= MOST_ROOM * len(points):
             break
@@ -205,8 +209,9 @@ def _with_room(
     for box in taken:
         fill(box)
     found: dict[int, tuple[float, float]] = {}
+    nudges = NUDGES if len(order) <= MOST_TO_NUDGE else NUDGES[:1]
     for i in order:
-        for dx, dy in NUDGES:
+        for dx, dy in nudges:
             left = round(min(max(at[i][0] + (dx - 0.5) * side, within.left), within.left + within.width - side))
             top = round(min(max(at[i][1] + (dy - 0.5) * side, within.top), within.top + within.height - side))
             box = _Box(left, top, side, side)

@@ -46,7 +46,7 @@ class Shot:
 
     @property
     def alt(self) -> str:
-        return f"{self.name}, image @{self.id}" + (f", {self.note}" if self.note else "")
+        return f"{self.name}, image @{self.id}"
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Shots:
     """Makes the images of one page, within its bound."""
 
     thumbnail_of: Callable[[int], bytes]
-    left: int = MAX_THUMBNAIL_BYTES
+    left: int
     n_left_out: int = 0
     ids: set[int] = field(default_factory=set)
 
@@ -108,7 +108,7 @@ def write_report(store: "Store", file: Path, since: str | None = None) -> Drawin
     if file.suffix.lower() not in (".html", ".htm"):
         raise BadInput(f"a report is a page; name a file that ends in .html, not {file}")
     clusters = _clusters(store)
-    shots = Shots(store.thumbnail)
+    shots = Shots(store.thumbnail, MAX_THUMBNAIL_BYTES)
     values = {
         "info": store.info(),
         "clusters": clusters,
@@ -139,7 +139,7 @@ def _described(store: "Store", shots: Shots, clusters: Sequence[Cluster]) -> lis
         typical = store.members(cluster.cluster, TYPICAL)
         n_odd = min(ODD, cluster.size - len(typical))
         odd = store.members(cluster.cluster, n_odd, farthest=True) if n_odd else []
-        kinds = [[shots.of(m.id, m.path, f"distance {m.distance:.3f}") for m in members] for members in (typical, odd)]
+        kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in members] for members in (typical, odd)]
         described.append(Described(cluster, called(cluster), *drawing.style(number), *kinds))
     return described
 
@@ -185,7 +185,7 @@ def _kind(duplicate: Duplicate) -> str:
 
 
 def _outliers(store: "Store", shots: Shots) -> list[Shot]:
-    return [shots.of(member.id, member.path, f"distance {member.distance:.3f}") for member in store.outliers(TYPICAL)]
+    return [shots.of(member.id, member.path, f"{member.distance:.3f}") for member in store.outliers(TYPICAL)]
 
 
 def _since(store: "Store", shots: Shots, clusters: Sequence[Cluster], asked: str) -> Since:
@@ -196,7 +196,7 @@ def _since(store: "Store", shots: Shots, clusters: Sequence[Cluster], asked: str
         if before is None:
             there = ", ".join(str(run.clustering) for run in runs) or "none"
             raise NotFound(f"no clustering {asked}; there are {there}. A date is such as 2026-05-31 or 7d")
-        start = before.created
+        start, asked = before.created, f"clustering {asked}"
     else:
         start = moment(asked)
         before = max((run for run in runs if run.created <= start), key=lambda run: run.created, default=None)
@@ -213,6 +213,8 @@ def _compared(
     if before is None or current is None or not clusters:
         return Since(asked, len(new), new_shots, before, 0, [], [], [], [])
     then = {row: cluster for row, cluster, _ in catalog.memberships(before.clustering)}
+    for row in new:  # they got a cluster when they were added; that they have another now is no move of what was there
+        then.pop(row, None)
     pairs = ((row, then[row], cluster) for row, cluster, _ in catalog.memberships(current) if row in then)
     moved = [(row, one, other) for row, one, other in pairs if one != other]
     sizes_then = {found.cluster: (found.name, found.size) for found in catalog.cluster_sizes(before.clustering)}
