@@ -12,7 +12,7 @@ import typer
 from cli import output
 from cli.options import AsJson, DeviceName, Quiet, Seed, StoreDir, WeightsFile
 from cli.shell import open_store
-from vecstore.errors import BadInput, NotFound
+from vecstore.errors import BadInput, NotFound, VecstoreError
 from vecstore.paths import shown
 from vecstore.results import Drawing
 
@@ -59,6 +59,7 @@ def sheet(
     """
     from vecstore.sheets import write_sheet
 
+    _require_showable(inline, as_json, file)
     with open_store(store, device, quiet, weights=weights) as opened, output.working("drawing", quiet):
         made = opened.sheet(cluster, similar=similar, representatives=representatives, k=k, farthest=farthest)
         written = write_sheet(made, opened.thumbnail, file)
@@ -88,6 +89,7 @@ def map_(
     from vecstore.map_pictures import require_suffix, write_map
 
     require_suffix(file)
+    _require_showable(inline, as_json, file)
     with open_store(store, device, quiet) as opened, output.working("arranging", quiet):
         found = opened.map(rebuild=rebuild, seed=seed)
         try:
@@ -123,6 +125,7 @@ def elbow(
     from vecstore.plots import draw_elbow, require_suffix
 
     require_suffix(file)
+    _require_showable(inline, as_json, file)
     with open_store(store, device, quiet) as opened, output.working("sweeping over k", quiet):
         found = opened.elbow(seed=seed, max_k=max_k, within=within)
         draw_elbow(found, file)
@@ -160,6 +163,17 @@ def report(
     _present([written], as_json, open_it, None)
 
 
+def _require_showable(inline: str | None, as_json: bool, file: Path) -> None:
+    """Raise BadInput, before anything is drawn, if what is asked for cannot be shown in a terminal."""
+    if inline is None:
+        return
+    if as_json:
+        raise BadInput("a picture among the JSON is of no use to a program; leave --inline or --json out")
+    from vecstore.terminals import require_terminal
+
+    require_terminal(file, inline)
+
+
 def _present(written: Sequence[Drawing], as_json: bool, open_it: bool, inline: str | None) -> None:
     for drawing in written:
         if as_json:
@@ -181,4 +195,4 @@ def _show(file: Path, open_it: bool, inline: str | None) -> None:
         import webbrowser
 
         if not webbrowser.open(file.absolute().as_uri()):
-            raise BadInput(f"nothing here can show {shown(os.fsencode(file))}; open it yourself")
+            raise VecstoreError(f"no program here shows {shown(os.fsencode(file))}, which is written; open it yourself")

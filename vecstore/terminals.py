@@ -23,10 +23,19 @@ COLOURS = 255
 
 
 def escapes(file: Path, protocol: str, environment: Mapping[str, str] = os.environ) -> bytes:
-    """Return what, written to a terminal, shows a PNG in it.
+    """Return what, written to a terminal, shows a PNG in it. Takes and raises what `require_terminal` does."""
+    draw = {"kitty": _kitty, "iterm2": _iterm2, "sixel": _sixel}[require_terminal(file, protocol, environment)]
+    with Image.open(file, formats=["PNG"]) as opened:
+        picture = opened.convert("RGB")
+    picture.thumbnail((MOST_WIDTH, 100 * MOST_WIDTH), Image.Resampling.LANCZOS)
+    return draw(picture)
+
+
+def require_terminal(file: Path, protocol: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the protocol to show a file by; the file need not be there yet.
 
     protocol: one of `PROTOCOLS`, or "auto", by what the environment says of the terminal. Raises BadInput if it says
-    nothing that is known, for another protocol, and for a file that is no PNG.
+    nothing that is known, for another protocol, and for a file that will be no PNG.
     """
     if protocol == "auto":
         protocol = _protocol_of(environment)
@@ -34,10 +43,7 @@ def escapes(file: Path, protocol: str, environment: Mapping[str, str] = os.envir
         raise BadInput(f"no protocol for pictures in terminals is called {protocol!r}; choose {', '.join(PROTOCOLS)}")
     if file.suffix.lower() != ".png":
         raise BadInput(f"a terminal shows PNGs, and {file} is none; name a file that ends in .png")
-    with Image.open(file, formats=["PNG"]) as opened:
-        picture = opened.convert("RGB")
-        picture.thumbnail((MOST_WIDTH, 100 * MOST_WIDTH), Image.Resampling.LANCZOS)
-    return {"kitty": _kitty, "iterm2": _iterm2, "sixel": _sixel}[protocol](picture)
+    return protocol
 
 
 def _protocol_of(environment: Mapping[str, str]) -> str:
