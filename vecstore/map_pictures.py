@@ -30,10 +30,9 @@ SIDES, LEAST_SIDE, MOST_ROOM = (120, 104, 92, 80, 70, 60), 46, 0.9
 RIM = 3
 LABEL_SIZE, LABEL_HEIGHT = 15, 26
 MOST_LABELS = 40
-# By how much of its side a thumbnail may be moved aside to have room, the least first.
-NUDGES = sorted(((dx / 4, dy / 4) for dx in range(-4, 5) for dy in range(-4, 5)), key=lambda by: math.hypot(*by))
-# Of more images than this, there is one of the kind wherever there is room.
-MOST_TO_NUDGE = 3_000
+# By how many of its sides a thumbnail may be moved to have room, of maps of up to so many images. Of more images than
+# these, there is one of the kind wherever there is room.
+REACHES = ((300, 2.5), (3_000, 1.0))
 # Of marks, from how many of them on.
 MARK_RADII = ((8_000, 2.4), (3_000, 3.2), (0, 4.5))
 PLAIN = (drawing.COLOURS[0], "circle")  # without clusters
@@ -193,7 +192,7 @@ def _with_room(
 ) -> dict[int, tuple[float, float]]:
     """Return the left upper corners of squares that meet none of each other, by index, for those that have room.
 
-    A square is around its place, or next to it by its side at the most.
+    A square is around its place, or near it (`REACHES`).
     """
     filled: dict[tuple[int, int], list[_Box]] = {}
 
@@ -209,7 +208,7 @@ def _with_room(
     for box in taken:
         fill(box)
     found: dict[int, tuple[float, float]] = {}
-    nudges = NUDGES if len(order) <= MOST_TO_NUDGE else NUDGES[:1]
+    nudges = _nudges(next((reach for most, reach in REACHES if len(order) <= most), 0.0))
     for i in order:
         for dx, dy in nudges:
             left = round(min(max(at[i][0] + (dx - 0.5) * side, within.left), within.left + within.width - side))
@@ -220,6 +219,13 @@ def _with_room(
                 found[i] = (left, top)
                 break
     return found
+
+
+def _nudges(reach: float) -> list[tuple[float, float]]:
+    """Return ways aside, in sides, the least first."""
+    steps = range(-round(4 * reach), round(4 * reach) + 1)
+    ways = [(dx / 4, dy / 4) for dx in steps for dy in steps]
+    return sorted((way for way in ways if math.hypot(*way) <= reach), key=lambda way: math.hypot(*way))
 
 
 def _labels(
