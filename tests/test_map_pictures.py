@@ -101,3 +101,9 @@ def test_a_map_has_a_known_suffix_and_images(tmp_path: Path) -> None:
         write_map(a_map(10), [], gone, tmp_path / "map.gif")
     with pytest.raises(BadInput, match="no images to map"):
         write_map(StoreMap((), 0, False), [], gone, tmp_path / "map.png")
+
+
+def test_a_cluster_of_all_of_many_images_is_named_in_time() -> None:
+    found = a_map(20_000, 1)
+    layout = map_pictures._laid_out(found.points, clusters(1), lambda _: THUMBNAIL)
+    assert list(layout.labels) == [0]

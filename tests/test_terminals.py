@@ -73,7 +73,9 @@ def decoded(sent: bytes) -> np.ndarray:
 
 def test_a_wide_picture_is_made_narrower(tmp_path: Path) -> None:
     Image.new("RGB", (3 * MOST_WIDTH, 30)).save(tmp_path / "a.png")
-    assert escapes(tmp_path / "a.png", "sixel", {}).startswith(b'\x1bPq"1;1;%d;10' % MOST_WIDTH)
+    sent = escapes(tmp_path / "a.png", "sixel", {})
+    assert sent.startswith(b'\x1bPq"1;1;%d;10' % MOST_WIDTH)
+    assert b"!%d~" % MOST_WIDTH in sent  # a run is a count and a character
 
 
 @pytest.mark.parametrize(

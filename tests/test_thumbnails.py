@@ -118,10 +118,11 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     thumbnails = Thumbnails(tmp_path / "thumbnails", max_bytes=size * 6)
     for age, (path, content) in enumerate(zip(paths, contents, strict=True)):
         thumbnails.of(bytes(path), content)
-        thumbnails.of(bytes(paths[0]), contents[0])  # used all the time
         for file in files_in(thumbnails.folder):  # times of modification are coarse on some file systems
-            if file.stem == content.hex():
-                os.utime(file, (age, age))
+            if file.stem in (content.hex(), contents[0].hex()):
+                os.utime(file, (0, age if file.stem == content.hex() else 0))
+        thumbnails.of(bytes(paths[0]), contents[0])  # used all the time
+        paths[0].unlink(missing_ok=True)  # so that it cannot be made anew
         assert sum(file.stat().st_size for file in files_in(thumbnails.folder)) <= size * 6
     kept = {file.stem for file in files_in(thumbnails.folder)}
     assert contents[0].hex() in kept

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -240,7 +241,8 @@ def _labels(
     for cluster in [cluster for cluster in clusters if cluster.cluster in members][:MOST_LABELS]:
         places = members[cluster.cluster]
         # A cluster can lie in two parts with nothing of it between them: not the mean, but the image nearest to it.
-        x, y = min(places, key=lambda place: math.dist(place, (_mean(places, 0), _mean(places, 1))))
+        centre = tuple(sum(axis) / len(places) for axis in zip(*places, strict=True))
+        x, y = min(places, key=partial(math.dist, centre))
         width = drawing.width_of(_short(cluster), LABEL_SIZE, bold=True) + 37
         left = min(max(x - width / 2, within.left), within.left + within.width - width)
         heights = [y - LABEL_HEIGHT / 2 + step * sign * LABEL_HEIGHT / 2 for step in range(20) for sign in (1, -1)]
@@ -253,10 +255,6 @@ def _labels(
         )
         labels[cluster.cluster] = next(free, boxes[0])
     return labels
-
-
-def _mean(places: Sequence[tuple[float, float]], axis: int) -> float:
-    return sum(place[axis] for place in places) / len(places)
 
 
 def _draw_legend(
