@@ -2,8 +2,8 @@
 
 A map is fitted to some images, the reference, once; every other image is placed among them by its likeness to them
 alone. So a map that grew has moved nothing, and in which order images came does not matter. It is kept beside the
-catalog, derived and stamped with what it was made of; under another stamp, or damaged, it is made anew. Of a large
-store a sample is on the map, and always the same images as long as they are there.
+catalog, derived and stamped, with prints of the vectors it is of; a damaged one is made anew. Of a large store a sample
+is on the map, and always the same images as long as they are there.
 
 The picture of it is in `vecstore/map_pictures.py`. openTSNE is loaded when something is placed.
 """
@@ -15,7 +15,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,42 +163,53 @@ class Kept:
         return made if rebuild or now is None or not fits(now, n_images, seed) else extended(now, vectors, rows)
 
     def load(self, vectors: Float16) -> Layout | None:
-        """Return the map that is kept, None if there is none of these vectors."""
+        """Return the map that is kept, None if there is none of these vectors.
+
+        An image whose vector is another by now, or was given up (`compact`), is not on it any more; the others stay.
+        """
         try:
             with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as found:
-                rows, positions = found["rows"], found["positions"]
-                fitted, images, seed = (int(n) for n in found["counts"])
-                stamp = str(found["stamp"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none, or a damaged one
+                layout = Layout(found["rows"], found["positions"], *(int(n) for n in found["counts"]))
+                prints, stamp = found["prints"], str(found["stamp"])
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):  # none, or a damaged one
             return None
-        if rows.dtype != np.int64 or positions.shape != (len(rows), 2) or not 0 < fitted <= len(rows):
+        if stamp != self._stamp(layout, prints):
             return None
-        if rows.min() < 0 or rows.max() >= len(vectors) or stamp != self._stamp(vectors, rows, positions):
+        is_there = layout.rows < len(vectors)
+        is_there[is_there] = _prints(vectors, layout.rows[is_there]) == prints[is_there]
+        n_fitted = int(np.count_nonzero(is_there[: layout.fitted]))
+        if n_fitted < max(layout.fitted / 2, 1):
             return None
-        return Layout(rows, positions, fitted, images, seed)
+        return replace(layout, rows=layout.rows[is_there], positions=layout.positions[is_there], fitted=n_fitted)
 
     def _save(self, layout: Layout, vectors: Float16) -> None:
         """Write the map down, whole or not at all; by the holder of the store's lock alone. Raises OSError."""
+        prints = _prints(vectors, layout.rows)
         beside = self.path.with_suffix(".new")
         with open(beside, "wb") as file:
             np.savez(
                 file,
-                stamp=self._stamp(vectors, layout.rows, layout.positions),
+                stamp=self._stamp(layout, prints),
                 counts=[layout.fitted, layout.images, layout.seed],
                 rows=layout.rows,
                 positions=layout.positions,
+                prints=prints,
             )
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, self.path)
         sync_directory(self.path.parent)
 
-    def _stamp(self, vectors: Float16, rows: Int64, positions: Float32) -> str:
+    def _stamp(self, layout: Layout, prints: NDArray[np.uint64]) -> str:
         """Return what a map depends on, and a checksum of it."""
-        digest = hashlib.sha256(rows.astype("<i8").tobytes() + positions.astype("<f4").tobytes())
-        for start in range(0, len(rows), BLOCK_ROWS):
-            digest.update(vectors[rows[start : start + BLOCK_ROWS]].tobytes())
+        numbers = f"{layout.fitted} {layout.images} {layout.seed} ".encode()
+        digest = hashlib.sha256(numbers + layout.rows.tobytes() + layout.positions.tobytes() + prints.tobytes())
         return json.dumps({"format": FORMAT, **self._store, "sha256": digest.hexdigest()}, sort_keys=True)
+
+
+def _prints(vectors: Float16, rows: Int64) -> NDArray[np.uint64]:
+    """Return (n,) uint64, by which to know rows' vectors again."""
+    return np.array([int.from_bytes(hashlib.sha256(vectors[row].tobytes()).digest()[:8]) for row in rows], np.uint64)
 
 
 def _is_same(one: Layout | None, other: Layout | None) -> bool:

@@ -390,6 +390,11 @@ class UndoReport:
     forgotten: int
     restored: int
     lost: int
+
+
+# Looking
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A picture or page that was written. images: that it shows, of so many (`of`)."""

@@ -10,8 +10,8 @@ calls; what a store needs to promise is decided here: the lock, the order of ope
 """
 
 import errno
-import logging
 import hashlib
+import logging
 import numbers
 import os
 import stat
@@ -37,7 +37,6 @@ from vecstore import (
     checking,
     clustering,
     compacting,
-    clustering,
     duplicates,
     evaluation,
     folders,
@@ -45,8 +44,6 @@ from vecstore import (
     images,
     importing,
     indexing,
-)
-from vecstore import archives, clustering, duplicates, evaluation, folders, graph, images, importing, indexing, mapping
     mapping,
     report,
     sheets,
@@ -83,8 +80,8 @@ from vecstore.results import (
     Neighbour,
     Operation,
     RemoveReport,
-    UndoReport,
     StoreMap,
+    UndoReport,
 )
 from vecstore.scan import (
     ALL_FILES,
@@ -114,11 +111,9 @@ OnCommit: TypeAlias = Callable[[int], None]
 IMPORTED = "imported"
 
 CATALOG, VECTORS, INDEX, LOCK = "catalog.sqlite", "vectors.f16", "index.faiss", "lock"
+MAP = "map.npz"
 # How long a writer waits for another before it gives up, and before it says that it waits.
 LOCK_TIMEOUT_SECONDS, SAY_SO_SECONDS = 60.0, 1.0
-MAP = "map.npz"
-# How long a writer waits for another before it gives up.
-LOCK_TIMEOUT_SECONDS = 5.0
 # What the time of a search is measured by, when it is asked for.
 QUERIES_TO_TIME = 7
 
@@ -475,7 +470,7 @@ class Store:
             vectors, alive = self._vectors(), np.array(self.catalog.alive_rows(), np.int64)
         rows = mapping.chosen(alive)
         kept = mapping.Kept(self.path / MAP, {"created": self.catalog.created(), "embedder": self.catalog.embedder()})
-        layout = kept.brought_up_to_date(vectors, rows, len(alive), seed, rebuild, lambda: self._lock(timeout=0))
+        layout = kept.brought_up_to_date(vectors, rows, len(alive), seed, rebuild, lambda: self._lock(wait=0))
         with self.catalog.reading():
             return mapping.described(self.catalog, layout, rows)
 
@@ -900,10 +895,11 @@ class Store:
         return self._spec
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _lock(self, wait: float | None = None) -> Iterator[None]:
         """Hold the store's lock. Raises StoreBusy after waiting for another writer, VecstoreError where none may be."""
         lock = filelock.FileLock(self.path / LOCK)
-        wait = LOCK_TIMEOUT_SECONDS if self._wait is None else self._wait
+        if wait is None:
+            wait = LOCK_TIMEOUT_SECONDS if self._wait is None else self._wait
         try:
             try:
                 lock.acquire(min(wait, SAY_SO_SECONDS))
@@ -912,10 +908,6 @@ class Store:
                     raise
                 log.warning("another process is writing to the store %s; waiting for it, up to %g s", self.path, wait)
                 lock.acquire(wait - SAY_SO_SECONDS)
-    def _lock(self, timeout: float | None = None) -> Iterator[None]:
-        try:
-            with filelock.FileLock(self.path / LOCK, timeout=LOCK_TIMEOUT_SECONDS if timeout is None else timeout):
-                yield
         except filelock.Timeout as error:
             raise StoreBusy(
                 f"another process is writing to the store {self.path}; nothing was done: try again when it has ended"
