@@ -558,6 +558,22 @@ class Catalog:
         found = self._value(f"select {FIRST_PATH.format(row=':row')}", row=row)
         return None if found is None else bytes(found)
 
+    def size_and_time(self, row: int) -> tuple[int, int, str]:
+        """Return an image's width and height in pixels, and when it was added, in UTC."""
+        query = "select width, height, added from images where row = :row"
+        width, height, added = self.db.execute(query, {"row": row}).fetchone()
+        return int(width), int(height), str(added)
+
+    def newest_rows(self, limit: int, before: int | None = None) -> list[int]:
+        """Return the living images, those added last first. before: only rows below this one."""
+        query = f"""
+            select   row from images
+            where    row < :before and {ALIVE.format(row="images.row")}
+            order by row desc
+            limit    :limit"""
+        values = {"before": self.row_count() if before is None else before, "limit": limit}
+        return [row for (row,) in self.db.execute(query, values)]
+
     def paths_of(self, row: int) -> list[bytes]:
         """Return all paths of an image; the first is the one shown."""
         query = "select path from paths where row = :row order by path"
@@ -840,19 +856,19 @@ class Catalog:
         return [ClusterSize(*found) for found in self.db.execute(query, {"clustering": clustering})]
 
     def members(
-        self, clustering: int, cluster: int, limit: int = -1, farthest: bool = False
+        self, clustering: int, cluster: int, limit: int = -1, farthest: bool = False, start: int = 0
     ) -> list[tuple[int, bytes, float]]:
         """Return (row, path, distance) of a cluster's living members, the nearest to the centroid first.
 
-        farthest: the other way round.
+        farthest: the other way round. start: how many of them to pass over.
         """
         query = f"""
             select   row, {FIRST_PATH.format(row="memberships.row")} as path, distance
             from     memberships
             where    clustering = :clustering and cluster = :cluster and {ALIVE.format(row="memberships.row")}
             order by distance {"desc" if farthest else "asc"}, row
-            limit    :limit"""
-        values = {"clustering": clustering, "cluster": cluster, "limit": limit}
+            limit    :limit offset :start"""
+        values = {"clustering": clustering, "cluster": cluster, "limit": limit, "start": start}
         return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, values)]
 
     def member_rows(self, clustering: int, cluster: int) -> list[int]:

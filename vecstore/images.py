@@ -48,6 +48,12 @@ DECODERS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "AVIF", "JPEG200
 BYTES_PER_PIXEL = {"WEBP": 17, "AVIF": 16, "HEIF": 16, "JPEG2000": 25}
 BYTES_PER_PLAIN_PIXEL, BYTES_PER_OTHER_PIXEL = 8, 13
 
+# What browsers show as it lies in the file. Nothing of the kind of HTML or SVG: those can run scripts.
+MEDIA_TYPES = {
+    **{"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "GIF": "image/gif"},
+    **{"WEBP": "image/webp", "AVIF": "image/avif", "BMP": "image/bmp", "ICO": "image/x-icon"},
+}
+
 # A file with one of these is taken for a picture, so it is tried and, if it is none, listed as a failure.
 PICTURE_SUFFIXES = frozenset(
     b".jpg .jpeg .jpe .jfif .png .apng .gif .webp .bmp .dib .tif .tiff .avif .avifs .heic .heif .hif"
@@ -78,6 +84,13 @@ _BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL, _TILE_WIDTH, _TILE_LENGTH = 258, 277, 322,
 
 class Unreadable(Exception):
     """A file that cannot become pixels; the text says why, for a person."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture that is no file of ours: the bytes that one would hold, such as an upload brings them."""
+
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -175,6 +188,15 @@ def decode(content: bytes, at_least: tuple[int, int] | None = None) -> Image.Ima
         raise Unreadable("too large to decode") from error
     except Exception as error:  # decoders raise anything from SyntaxError to struct.error on damaged files
         raise Unreadable(_what_is_wrong(error, content)) from error
+
+
+def media_type(content: bytes) -> str | None:
+    """Return the media type of a picture that browsers show as it is, None for one that they do not.
+
+    content: the file's bytes, of which only the header is read. Raises Unreadable.
+    """
+    with _opened(content) as image:
+        return MEDIA_TYPES.get(image.format or "")
 
 
 def _opened(content: bytes) -> ImageFile.ImageFile:

@@ -195,6 +195,35 @@ class Member:
 
 
 @dataclass(frozen=True)
+class StoredImage:
+    """One image of the store. paths: everywhere it was seen; the first is the one shown.
+
+    width, height: in pixels, orientation applied; 0 where nothing was decoded (imported vectors). added: when, in UTC.
+    cluster, distance: as in `Membership`; None without clusters.
+    """
+
+    id: int
+    paths: tuple[str, ...]
+    width: int
+    height: int
+    added: str
+    cluster: int | None
+    distance: float | None
+
+
+@dataclass(frozen=True)
+class Original:
+    """A stored picture as a browser can show it. data: its file's very bytes, or those of a JPEG made of it.
+
+    media_type: what the bytes are, by their content. name: a file name that fits them.
+    """
+
+    data: bytes
+    media_type: str
+    name: str
+
+
+@dataclass(frozen=True)
 class FoldersReport:
     """folders, files: that were made below `folder`. missing: images whose file is gone or is another by now."""
 

@@ -45,6 +45,7 @@ from vecstore import (
     importing,
     indexing,
     mapping,
+    originals,
     report,
     sheets,
 )
@@ -79,7 +80,9 @@ from vecstore.results import (
     Membership,
     Neighbour,
     Operation,
+    Original,
     RemoveReport,
+    StoredImage,
     StoreMap,
     UndoReport,
 )
@@ -102,8 +105,8 @@ from vecstore.vectors import Float16, Float32, VectorFile, rounded
 if TYPE_CHECKING:
     from indexes.ann import Index
 
-# An IMAGE: a file, or the id of a stored image as a number or as text, 12 or "@12".
-ImageRef: TypeAlias = int | AnyPath
+# An IMAGE: a file, or the id of a stored image as a number or as text, 12 or "@12"; or the bytes that a file would hold.
+ImageRef: TypeAlias = int | AnyPath | images.Encoded
 OnProgress: TypeAlias = Callable[[Progress], None]
 OnCommit: TypeAlias = Callable[[int], None]
 
@@ -746,17 +749,22 @@ class Store:
         """Say whether the drift is past the bound from which a new clustering is advised (docs/design.md, Drift)."""
         return clustering.is_past_bound(self._drift())
 
-    def members(self, cluster: int, k: int | None = None, *, farthest: bool = False) -> list[Member]:
+    def members(
+        self, cluster: int, k: int | None = None, *, farthest: bool = False, start: int = 0
+    ) -> list[Member]:
         """Return a cluster's images, most typical first, or farthest from the centroid first; at most k.
 
-        Raises NotFound if there is no such cluster.
+        start: how many to pass over, to read on where an earlier call ended. Raises NotFound if there is no such
+        cluster.
         """
         _require_bounds(1 if k is None else k)
+        if start < 0:
+            raise BadInput(f"start is {start}; it must be at least 0")
         with self.catalog.reading():
             current = self._clustered().clustering
             self.catalog.require_cluster(current, cluster)
             most = -1 if k is None else min(k, self.catalog.row_count())
-            members = self.catalog.members(current, cluster, most, farthest)
+            members = self.catalog.members(current, cluster, most, farthest, min(start, self.catalog.row_count()))
             return [Member(row, os.fsdecode(path), distance) for row, path, distance in members]
 
     def make_folders(
@@ -838,6 +846,42 @@ class Store:
             found = index.search(np.asarray(vectors[row], np.float32)[None], n + 1, allowed).rows[0]
             nearest.append(found[found != row][:n])
         return evaluation.precision_at(label_of[np.array(nearest)], label_of[queries])
+
+    def image(self, ref: ImageRef) -> StoredImage:
+        """Return what the store knows of an image. Raises NotFound for one that is not stored."""
+        with self.catalog.reading():
+            return self._stored_image(self._stored(ref))
+
+    def images(self, k: int = 100, *, before: int | None = None) -> list[StoredImage]:
+        """Return the k images that were added last, the newest first. before: only those of lower ids than this one,
+        to read on where an earlier call ended."""
+        _require_bounds(k)
+        with self.catalog.reading():
+            n_rows = self.catalog.row_count()
+            before = n_rows if before is None else min(max(before, 0), n_rows)
+            return [self._stored_image(row) for row in self.catalog.newest_rows(min(k, n_rows), before)]
+
+    def original(self, ref: ImageRef) -> Original:
+        """Return a stored picture as a browser can show it: its file's bytes, or a JPEG of the formats that none shows.
+
+        Raises NotFound for an image that is not stored, or whose file is gone or another picture by now; BadInput for
+        one that cannot be shown.
+        """
+        with self.catalog.reading():
+            row = self._stored(ref)
+            paths, sha256 = self.catalog.paths_of(row), self.catalog.sha256_of(row)
+        return originals.original(paths, sha256 or b"")
+
+    def _stored(self, ref: ImageRef) -> int:
+        found = self._resolve(ref)
+        if not isinstance(found, int):
+            raise NotFound(f"{_named(ref)} is not in the store {self.path}; `vecstore add` it first")
+        return found
+
+    def _stored_image(self, row: int) -> StoredImage:
+        cluster, distance = self.catalog.cluster_of(row) or (None, None)
+        paths = tuple(os.fsdecode(path) for path in self.catalog.paths_of(row))
+        return StoredImage(row, paths, *self.catalog.size_and_time(row), cluster, distance)
 
     def which(self, *refs: ImageRef) -> list[Membership]:
         """Return the cluster of each image; one that is not in the store is embedded and assigned, not added."""
@@ -1132,6 +1176,8 @@ class Store:
         if row is not None:
             self._require_row(row)
             return row
+        if isinstance(ref, images.Encoded):
+            return self._row_or_content(hashlib.sha256(ref.data).digest(), ref.data)
         path = absolute(_as_path(ref))
         known = self.catalog.known_path(path)
         try:
@@ -1147,8 +1193,11 @@ class Store:
             ) from error
         except images.Unreadable as error:
             raise BadInput(f"{shown(path)}: {error}") from error
-        row = self.catalog.row_of_content(content.sha256)
-        return row if row is not None and self.catalog.is_alive(row) else content.data
+        return self._row_or_content(content.sha256, content.data)
+
+    def _row_or_content(self, sha256: bytes, data: bytes) -> int | bytes:
+        row = self.catalog.row_of_content(sha256)
+        return row if row is not None and self.catalog.is_alive(row) else data
 
     def _query(self, refs: Sequence[ImageRef], minus: Sequence[ImageRef]) -> tuple[Float32, int | None]:
         """Return the unit vector to search by, and the row that it is the vector of, if it is just that."""
@@ -1173,7 +1222,7 @@ class Store:
         try:
             image = images.decode(content, at_least=embedder.input_size)
         except images.Unreadable as error:
-            raise BadInput(f"{shown(absolute(_as_path(ref)))}: {error}") from error
+            raise BadInput(f"{_named(ref)}: {error}") from error
         # Rounded as a stored vector is, so that asking before and after adding gives the same answer.
         return np.asarray(rounded(embedder.embed([embedder.prepare(image)]))[0], np.float32)
 
@@ -1209,10 +1258,11 @@ class Store:
         found = self._resolve(ref)
         if not isinstance(found, int):
             cluster, distance = current.assign(self._embedded(found, ref)[None])[0]
-            return Membership(os.fsdecode(absolute(_as_path(ref))), None, cluster, distance)
+            return Membership(_path_of(ref), None, cluster, distance)
         assigned = self.catalog.cluster_of(found) or current.assign(self._stored_vector(found)[None])[0]
-        path = self.catalog.first_path(found) if _as_row(ref) is not None else absolute(_as_path(ref))
-        return Membership(os.fsdecode(path or b""), found, *assigned)
+        by_path = _as_row(ref) is None and not isinstance(ref, images.Encoded)
+        path = _path_of(ref) if by_path else os.fsdecode(self.catalog.first_path(found) or b"")
+        return Membership(path, found, *assigned)
 
     def _drift(self) -> float | None:
         current = self.catalog.current_clustering()
@@ -1265,6 +1315,8 @@ def _as_row(ref: ImageRef) -> int | None:
         raise BadInput(f"{ref} is no image; name a file or a stored id")
     if isinstance(ref, numbers.Integral):  # NumPy's integers too
         return int(ref)
+    if isinstance(ref, images.Encoded):
+        return None
     if not isinstance(ref, str | bytes | os.PathLike):
         raise BadInput(f"{ref!r} is no image; name a file or a stored id")
     text = os.fsdecode(ref)
@@ -1288,7 +1340,19 @@ def _within(cluster: int | None) -> str:
 def _as_path(ref: ImageRef) -> AnyPath:
     if isinstance(ref, int):
         raise BadInput(f"{ref} is an image id where a file is wanted")
+    if isinstance(ref, images.Encoded):
+        raise BadInput("a picture's bytes are no file; name a file or a stored id")
     return ref
+
+
+def _path_of(ref: ImageRef) -> str:
+    """Return the absolute path that an IMAGE names, "" for one that is no file."""
+    return "" if isinstance(ref, images.Encoded) else os.fsdecode(absolute(_as_path(ref)))
+
+
+def _named(ref: ImageRef) -> str:
+    """Return what to call an IMAGE that is not stored in a message."""
+    return shown(os.fsencode(_path_of(ref))) or "the picture"
 
 
 def _require_bounds(k: int, min_score: float | None = None) -> None:
