@@ -25,6 +25,11 @@ def as_object(result: Any, **more: Any) -> None:
     print(json.dumps({**asdict(result), **more}), flush=True)
 
 
+def object_of(**values: Any) -> None:
+    """Print these values as one JSON object."""
+    print(json.dumps(values), flush=True)
+
+
 def rows(results: Iterable[Any], columns: Sequence[str], as_json: bool, empty: str, no_table: bool = False) -> None:
     """Print dataclasses, one a row, each as it comes; a table on a terminal waits for them all.
 

@@ -10,7 +10,7 @@ from tests.programs import ROOT, run_code, run_program
 
 HEAVY = (
     *("numpy", "torch", "torchvision", "faiss", "onnxruntime", "onnx", "PIL"),
-    *("scipy", "sklearn", "kneed", "matplotlib", "rich.progress"),
+    *("scipy", "sklearn", "kneed", "matplotlib", "rich.progress", "fastapi", "uvicorn"),
 )
 
 # Said on stderr when the program ends, whatever it did.
@@ -107,6 +107,11 @@ def test_the_faiss_layer_imports_nothing_of_ours_but_the_errors() -> None:
 
 def test_the_library_never_imports_the_command_line() -> None:
     assert from_packages(imports_of("vecstore"), "cli") == set()
+
+
+def test_the_library_never_imports_what_serves_it() -> None:
+    files = [file for file in (ROOT / "vecstore").rglob("*.py") if "web" not in file.relative_to(ROOT).parts]
+    assert {name for file in files for name in imported(file) if name.startswith("vecstore.web")} == set()
 
 
 def test_the_command_line_imports_no_array_database_or_index() -> None:

@@ -105,7 +105,7 @@ from vecstore.vectors import Float16, Float32, VectorFile, rounded
 if TYPE_CHECKING:
     from indexes.ann import Index
 
-# An IMAGE: a file, or the id of a stored image as a number or as text, 12 or "@12"; or the bytes that a file would hold.
+# An IMAGE: a file, the bytes that one would hold, or the id of a stored image as a number or as text, 12 or "@12".
 ImageRef: TypeAlias = int | AnyPath | images.Encoded
 OnProgress: TypeAlias = Callable[[Progress], None]
 OnCommit: TypeAlias = Callable[[int], None]
@@ -749,9 +749,7 @@ class Store:
         """Say whether the drift is past the bound from which a new clustering is advised (docs/design.md, Drift)."""
         return clustering.is_past_bound(self._drift())
 
-    def members(
-        self, cluster: int, k: int | None = None, *, farthest: bool = False, start: int = 0
-    ) -> list[Member]:
+    def members(self, cluster: int, k: int | None = None, *, farthest: bool = False, start: int = 0) -> list[Member]:
         """Return a cluster's images, most typical first, or farthest from the centroid first; at most k.
 
         start: how many to pass over, to read on where an earlier call ended. Raises NotFound if there is no such

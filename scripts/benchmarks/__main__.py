@@ -15,6 +15,7 @@ from scripts.benchmarks import (
     quality,
     restarts,
     search,
+    serve,
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -30,4 +31,5 @@ app.command("preprocessing")(preprocessing.main)
 app.command("quality")(quality.main)
 app.command("restarts")(restarts.main)
 app.command("search")(search.main)
+app.command("serve")(serve.main)
 app(prog_name="scripts/bench")

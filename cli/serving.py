@@ -1,0 +1,91 @@
+"""The command that serves the store to browsers and other programs."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import output
+from cli.options import AsJson, DeviceName, EmbedderName, Quiet, StoreDir, WeightsFile
+
+commands = typer.Typer()
+command = partial(commands.command, rich_help_panel="Look")
+
+
+@command()
+def serve(
+    store: StoreDir,
+    host: Annotated[
+        str, typer.Option("--host", help="The address to bind to; others than this machine's own need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", "-p", help="0: any free one.", min=0, max=65535)] = 8765,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="VECSTORE_TOKEN",
+            help="What every request has to show.",
+            show_default="none on this machine's own addresses, else one is made and printed",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host", help="A name that it may be called by, behind a proxy; may be repeated.", metavar="NAME"
+        ),
+    ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--root",
+            help="A folder that pictures may be added from; may be repeated.",
+            metavar="FOLDER",
+            show_default="any on this machine's own addresses, else none",
+        ),
+    ] = None,
+    max_upload: Annotated[int, typer.Option("--max-upload", help="MiB of a picture to search by.", min=1)] = 64,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    embedder: EmbedderName = None,
+    weights: WeightsFile = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Serve the store: a page to look at it, search it and name clusters, and an HTTP API (/docs). Ctrl-C ends it.
+
+    Only this machine can reach it, unless --host says otherwise.
+
+    Example: vecstore serve --open
+    """
+    from vecstore.web.serve import listening_on, serve, url
+    from vecstore.web.settings import Settings
+
+    settings = Settings.safe(
+        host=host,
+        token=token or None,
+        roots=tuple(root) if root else None,
+        store=store,
+        hosts=tuple(allow_host or ()),
+        embedder=embedder,
+        weights=weights,
+        device=device,
+        max_upload_bytes=max_upload << 20,
+    )
+    with settings.open(create=True):  # what is wrong with it is told now
+        pass
+    with listening_on(settings, port) as listening:
+        made = settings.token is not None and not token
+        page = url(settings, listening) + (f"#token={settings.token}" if made else "")
+        if as_json:
+            output.object_of(url=url(settings, listening), token=settings.token if made else None, store=str(store))
+        else:
+            print(page, flush=True)
+            if not quiet:
+                output.notice("Ctrl-C ends it" + ("; the token after # is told only here" if made else ""))
+        if open_page:
+            typer.launch(page)
+        try:
+            serve(settings, listening)
+        except KeyboardInterrupt:  # how a server is meant to end
+            pass

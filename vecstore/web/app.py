@@ -1,0 +1,122 @@
+"""The app: routes, page, documentation and metrics, behind the guard."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.staticfiles import StaticFiles
+
+import vecstore
+from vecstore.errors import NotFound, VecstoreError
+from vecstore.store import Store
+from vecstore.web.answers import on_http_error, on_invalid, on_store_error
+from vecstore.web.guard import Guard, Token
+from vecstore.web.jobs import Jobs
+from vecstore.web.metrics import Counted, Metrics
+from vecstore.web.routes import Server, api
+from vecstore.web.settings import Settings
+from vecstore.web.stores import Stores
+
+STATIC = Path(__file__).parent / "static"
+SWAGGER_UI = Path(str(files("fastapi_swagger"))) / "resources"
+# Threads that answer: a few more than processors, so that a slow question holds up no quick one.
+ASKING_THREADS = min((os.cpu_count() or 1) + 2, 16)
+LOOKING_THREADS = 4
+DESCRIPTION = (
+    "A store of pictures: find similar ones, cluster them all. The names are those of the command line's `--json`."
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the ASGI app that serves a store. It opens the store when it is first asked; close it by its lifespan."""
+    metrics = Metrics()
+    app = FastAPI(
+        title="vecstore",
+        version=vecstore.__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.server = Server(
+        settings=settings,
+        token=Token(settings.token),
+        asking=Stores(settings, ASKING_THREADS, "asking"),
+        looking=Stores(settings, LOOKING_THREADS, "looking"),
+        # One: its network takes every processor, and is in memory once.
+        embedding=Stores(settings, 1, "embedding"),
+        writing=Stores(settings, 1, "writing"),
+        jobs=Jobs(settings, metrics.count_job),
+        metrics=metrics,
+    )
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(VecstoreError, on_store_error)
+    app.include_router(api)
+    _add_pages(app)
+    app.mount("/static/swagger", StaticFiles(directory=SWAGGER_UI), name="swagger")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Counted, metrics=metrics)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    server: Server = app.state.server
+    yield
+    server.jobs.close()
+    for stores in (server.asking, server.looking, server.embedding, server.writing):
+        stores.close()
+
+
+def _add_pages(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return FileResponse(STATIC / "docs.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/healthz", response_class=PlainTextResponse, tags=["server"])
+    async def healthz() -> str:
+        """Whether the server answers."""
+        return "ok\n"
+
+    @app.get("/metrics", response_class=PlainTextResponse, tags=["server"])
+    async def metrics(request: Request) -> Response:
+        """Figures for Prometheus."""
+        server: Server = request.app.state.server
+        try:
+            images, failures = await server.asking.run(_counts)
+        except NotFound:
+            images = failures = 0
+        return Response(server.metrics.text(images, failures), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _counts(store: Store) -> tuple[int, int]:
+    return store.catalog.image_count(), store.catalog.failure_count()
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI description, with what an error is and how the token is shown."""
+    if app.openapi_schema is None:
+        described = FastAPI.openapi(app)
+        parts = described["components"]
+        parts["schemas"]["Problem"] = {
+            "type": "object",
+            "required": ["detail"],
+            "properties": {"detail": {"type": "string", "description": "What was found, and the next step."}},
+        }
+        parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        described["security"] = [{"token": []}]
+    return app.openapi_schema or {}

@@ -1,0 +1,476 @@
+"""The HTTP API: each route is one call of the library, with the same names and the same results as `--json`."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from urllib.parse import quote
+
+from fastapi import APIRouter, Body, Depends, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from vecstore.errors import BadInput, NotFound, StoreBusy
+from vecstore.images import Encoded
+from vecstore.paths import absolute
+from vecstore.results import (
+    Cluster,
+    Clustering,
+    Failure,
+    Info,
+    Member,
+    Membership,
+    Neighbour,
+    RemoveReport,
+    StoredImage,
+    StoreMap,
+)
+from vecstore.store import Store
+from vecstore.web.answers import answer
+from vecstore.web.guard import Token
+from vecstore.web.jobs import Job, Jobs
+from vecstore.web.metrics import Metrics
+from vecstore.web.settings import Settings
+from vecstore.web.stores import Stores, identity
+
+T = TypeVar("T")
+
+MOST_RESULTS = 1_000
+# Pictures to search by that are in memory at once, and the seconds in which one has to come.
+MOST_UPLOADS, UPLOAD_SECONDS = 4, 60
+COOKIE_SECONDS = 90 * 24 * 3600
+# An id never stands for another picture, but another store can be served at the same address: `v` tells them apart.
+FOREVER, ASK_AGAIN = "private, max-age=31536000, immutable", "private, no-cache"
+
+Id = Annotated[int, Path(ge=0, lt=1 << 63, description="A stored image's id, 12 for `@12`.")]
+ClusterId = Annotated[int, Path(ge=0, lt=1 << 63, description="A cluster's id.")]
+Ids: TypeAlias = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 63)]], Field(max_length=100)]
+K = Annotated[int, Query(ge=1, le=MOST_RESULTS, description="How many at the most.")]
+
+
+class Strict(BaseModel):
+    """A body; a key that is not known is a mistake, and told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Conditions(Strict):
+    """Which images may be found, as the options of `vecstore similar` say it."""
+
+    k: int = Field(10, ge=1, le=MOST_RESULTS)
+    cluster: int | None = Field(None, ge=0, lt=1 << 63)
+    not_cluster: int | None = Field(None, ge=0, lt=1 << 63)
+    path: str | None = Field(None, max_length=4096)
+    added_after: str | None = Field(None, max_length=64)
+    min_score: float | None = Field(None, ge=-1, le=1)
+    exact: bool = False
+
+
+class Examples(Conditions):
+    """Images to look like, and to look away from, by id."""
+
+    images: Ids = Field(min_length=1)
+    minus: Ids = []
+
+
+class UploadConditions(Conditions):
+    """More examples beside the picture that is sent: images to look like, and to look away from, by id."""
+
+    images: Ids = []
+    minus: Ids = []
+
+
+class NewName(Strict):
+    """name: "" takes the name away."""
+
+    name: str = Field(max_length=200)
+
+
+class TokenShown(Strict):
+    token: str = Field(max_length=1024)
+
+
+class AddWork(Strict):
+    """Add pictures and folders of the server's machine; sync: also forget what is gone from them."""
+
+    kind: Literal["add", "sync"]
+    paths: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(min_length=1, max_length=100)
+
+
+class ClusterWork(Strict):
+    """Run k-means, as `vecstore cluster` does."""
+
+    kind: Literal["cluster"]
+    k: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] | None = None
+    seed: int = Field(0, ge=0, lt=1 << 63)
+    restarts: int | None = Field(None, ge=1, lt=1 << 31)
+    warm_start: bool = False
+    within: int | None = Field(None, ge=0, lt=1 << 63)
+
+
+class MapWork(Strict):
+    """Bring the map up to date; GET /api/map has it then."""
+
+    kind: Literal["map"]
+
+
+Work: TypeAlias = Annotated[AddWork | ClusterWork | MapWork, Body(discriminator="kind")]
+
+
+@dataclass(frozen=True)
+class State:
+    """What changes when others write to the store. store: tells it from another one at the same address.
+
+    images: how many there are. newest: the newest one's id, None in an empty store. clustering: the current one.
+    map: whether one was drawn. jobs: those that wait or run.
+    """
+
+    store: str
+    images: int
+    newest: int | None
+    clustering: int | None
+    map: bool
+    jobs: int
+
+
+@dataclass
+class Server:
+    """What the routes have in common."""
+
+    settings: Settings
+    token: Token
+    asking: Stores
+    looking: Stores
+    embedding: Stores
+    writing: Stores
+    jobs: Jobs
+    metrics: Metrics
+    uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_UPLOADS))
+
+    async def write(self, function: Callable[[Store], T]) -> T:
+        if self.jobs.is_working:
+            raise StoreBusy("a job is writing to the store; try again when it has ended (GET /api/jobs)")
+        return await self.writing.run(function)
+
+
+def _server(request: Request) -> Server:
+    server: Server = request.app.state.server
+    return server
+
+
+Here = Annotated[Server, Depends(_server)]
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": description,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status, description in {
+        400: "It cannot be done as asked.",
+        401: "The token is missing or wrong.",
+        403: "Another site's page asked, or it is not allowed.",
+        404: "There is no such thing.",
+        408: "The body came too slowly.",
+        409: "The store was made with another embedder.",
+        413: "The body is too large.",
+        415: "A kind of body that is not taken.",
+        421: "Called by a name that is not the server's.",
+        422: "What was sent has not the right form.",
+        503: "The store is being written to, or weights are not to be had; try again.",
+    }.items()
+}
+PICTURE: dict[str, Any] = {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
+api = APIRouter(prefix="/api", responses=PROBLEMS)
+
+
+# Asking
+
+
+@api.get("/info", response_model=Info, tags=["store"])
+async def info(server: Here) -> Response:
+    """What the store is: sizes, embedder, index, clusters and drift."""
+    return answer(await server.asking.run(Store.info))
+
+
+@api.get("/state", response_model=State, tags=["store"])
+async def state(server: Here) -> Response:
+    """What changes when others write to the store: cheap, to be asked again and again."""
+    waiting = sum(not job.is_over for job in server.jobs.all())
+    try:
+        return answer(await server.asking.run(partial(_state, server.jobs.has_map, waiting)))
+    except NotFound:  # no store yet, but jobs can be there: one of them may be making it
+        return answer(State("", 0, None, None, False, waiting))
+
+
+def _state(has_map: bool, jobs: int, store: Store) -> State:
+    newest = store.images(1)
+    return State(
+        store="-".join(map(str, identity(store.path) or ())),
+        images=store.catalog.image_count(),
+        newest=newest[0].id if newest else None,
+        clustering=store.catalog.current_clustering(),
+        map=has_map,
+        jobs=jobs,
+    )
+
+
+@api.get("/failures", response_model=list[Failure], tags=["store"])
+async def failures(server: Here) -> Response:
+    """The files that could not be added, and why."""
+    return answer(await server.asking.run(Store.failures))
+
+
+@api.get("/images", response_model=list[StoredImage], tags=["images"])
+async def images(
+    server: Here,
+    k: K = 100,
+    before: Annotated[
+        int | None, Query(ge=0, lt=1 << 63, description="Only lower ids: the last one of the page before.")
+    ] = None,
+) -> Response:
+    """The images that were added last, the newest first."""
+    return answer(await server.asking.run(lambda store: store.images(k, before=before)))
+
+
+@api.get("/images/{id}", response_model=StoredImage, tags=["images"])
+async def image(server: Here, id: Id) -> Response:
+    """One image: all its paths, its size, its cluster."""
+    return answer(await server.asking.run(lambda store: store.image(id)))
+
+
+@api.get("/images/{id}/similar", response_model=list[Neighbour], tags=["search"])
+async def similar(server: Here, id: Id, conditions: Annotated[Conditions, Query()]) -> Response:
+    """The stored images nearest to a stored one, which comes first itself."""
+    return answer(await server.asking.run(lambda store: store.similar(id, **vars(conditions))))
+
+
+@api.post("/similar", response_model=list[Neighbour], tags=["search"])
+async def similar_to_several(server: Here, examples: Examples) -> Response:
+    """The stored images nearest to the mean of several, less the mean of others."""
+    asked = dict(vars(examples))
+    return answer(await server.asking.run(lambda store: store.similar(*asked.pop("images"), **asked)))
+
+
+@api.post(
+    "/similar/upload",
+    response_model=list[Neighbour],
+    tags=["search"],
+    openapi_extra={"requestBody": {"required": True, **PICTURE}},
+)
+async def similar_to_upload(
+    server: Here, request: Request, conditions: Annotated[UploadConditions, Query()]
+) -> Response:
+    """The stored images nearest to the picture that is the body.
+
+    `curl --data-binary @cat.jpg -H Content-Type:image/jpeg` sends it so. It is embedded and forgotten; a stored one is
+    found by its content, and comes first itself.
+    """
+    asked = dict(vars(conditions))
+    return answer(
+        await _of_upload(server, request, lambda store, sent: store.similar(sent, *asked.pop("images"), **asked))
+    )
+
+
+@api.post(
+    "/which/upload",
+    response_model=Membership,
+    tags=["clusters"],
+    openapi_extra={"requestBody": {"required": True, **PICTURE}},
+)
+async def which_upload(server: Here, request: Request) -> Response:
+    """The cluster that the picture in the body belongs to; it is embedded and assigned, not added."""
+    return answer(await _of_upload(server, request, lambda store, sent: store.which(sent)[0]))
+
+
+async def _of_upload(server: Server, request: Request, function: Callable[[Store, Encoded], T]) -> T:
+    """Return what the function makes of the picture in the body; only so many are in memory at once.
+
+    Raises HTTPException for one that is too large, or does not come in time.
+    """
+    most, declared = server.settings.max_upload_bytes, request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > most:  # not even begun
+        raise HTTPException(413, f"the picture is larger than the limit of {most:,} bytes")
+    async with server.uploads:
+        try:
+            async with asyncio.timeout(UPLOAD_SECONDS):
+                sent = Encoded(await request.body())
+        except TimeoutError as error:
+            raise HTTPException(408, f"the picture did not come within {UPLOAD_SECONDS} seconds") from error
+        return await server.embedding.run(lambda store: function(store, sent))
+
+
+@api.get("/images/{id}/cluster", response_model=Membership, tags=["clusters"])
+async def which(server: Here, id: Id) -> Response:
+    """The cluster that a stored image belongs to."""
+    return answer((await server.asking.run(lambda store: store.which(id)))[0])
+
+
+@api.get("/clusters", response_model=list[Cluster], tags=["clusters"])
+async def clusters(server: Here) -> Response:
+    """The clusters of the current clustering, largest first."""
+    return answer(await server.asking.run(Store.clusters))
+
+
+@api.get("/clusters/{id}/members", response_model=list[Member], tags=["clusters"])
+async def members(
+    server: Here,
+    id: ClusterId,
+    k: K = 100,
+    start: Annotated[int, Query(ge=0, lt=1 << 63, description="How many to pass over.")] = 0,
+    farthest: Annotated[bool, Query(description="The odd ones first.")] = False,
+) -> Response:
+    """A cluster's images, most typical first."""
+    return answer(await server.asking.run(lambda store: store.members(id, k, farthest=farthest, start=start)))
+
+
+@api.get("/outliers", response_model=list[Member], tags=["clusters"])
+async def outliers(server: Here, k: K = 100) -> Response:
+    """The images that are farthest from every centroid, these first."""
+    return answer(await server.asking.run(lambda store: store.outliers(k)))
+
+
+@api.get("/clusterings", response_model=list[Clustering], tags=["clusters"])
+async def clusterings(server: Here) -> Response:
+    """All clusterings that were made, the first first."""
+    return answer(await server.asking.run(Store.clusterings))
+
+
+# Looking
+
+
+@api.get("/map", response_model=StoreMap, tags=["images"])
+async def map_(server: Here) -> Response:
+    """Where every image lies on a plane, near those it is like, as the last job of the kind "map" drew it."""
+    return answer(server.jobs.map())
+
+
+@api.get("/images/{id}/thumbnail", response_class=Response, responses={200: PICTURE}, tags=["images"])
+async def thumbnail(server: Here, request: Request, id: Id, v: str = "") -> Response:
+    """A JPEG of at most 320 pixels on the longer side, upright. v: anything; with it, browsers need not ask again."""
+    tag = f'"{(await server.looking.run(partial(_sha256, id=id))).hex()}-thumbnail"'
+    headers = {"ETag": tag, "Cache-Control": FOREVER if v else ASK_AGAIN}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    try:
+        data = await server.looking.run(lambda store: store.thumbnail(id))
+    except BadInput as error:  # what was asked is right; the file is what has become another
+        raise NotFound(str(error)) from error
+    return Response(data, media_type="image/jpeg", headers=headers)
+
+
+@api.get("/images/{id}/original", response_class=Response, responses={200: PICTURE}, tags=["images"])
+async def original(server: Here, id: Id) -> Response:
+    """The picture itself, as long as its file still holds it; formats that no browser shows come as a JPEG."""
+    found = await server.looking.run(lambda store: store.original(id))
+    headers = {
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(found.name, safe='')}",
+        # Opened by itself it is a document: one that may do nothing at all.
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+        "Cache-Control": ASK_AGAIN,
+    }
+    return Response(found.data, media_type=found.media_type, headers=headers)
+
+
+def _sha256(store: Store, id: int) -> bytes:
+    if not store.catalog.is_alive(id):
+        store.image(id)  # raises, and says what there is
+    return store.catalog.sha256_of(id) or b""
+
+
+# Writing
+
+
+@api.delete("/images/{id}", response_model=RemoveReport, tags=["images"])
+async def remove(server: Here, id: Id) -> Response:
+    """Forget an image with all its paths; the files stay where they are."""
+    return answer(await server.write(lambda store: store.remove(id)))
+
+
+@api.patch("/clusters/{id}", response_model=Cluster, tags=["clusters"])
+async def name_cluster(server: Here, id: ClusterId, new: NewName) -> Response:
+    """Name a cluster. It keeps the name as long as it keeps its id, also through new clusterings."""
+    return answer(await server.write(lambda store: store.name_cluster(id, new.name)))
+
+
+@api.post("/clusterings/{number}/use", response_model=Clustering, tags=["clusters"])
+async def use_clustering(server: Here, number: Annotated[int, Path(ge=1, lt=1 << 63)]) -> Response:
+    """Go back to an earlier clustering."""
+    await server.write(lambda store: store.use_clustering(number))
+    runs = await server.asking.run(Store.clusterings)
+    return answer(next(run for run in runs if run.clustering == number))
+
+
+# Jobs
+
+
+@api.get("/jobs", response_model=list[Job], tags=["jobs"])
+async def jobs(server: Here) -> Response:
+    """The jobs of this server, the newest first."""
+    return answer(server.jobs.all())
+
+
+@api.post("/jobs", response_model=Job, status_code=202, tags=["jobs"])
+async def start_job(server: Here, work: Work) -> Response:
+    """Add pictures, or run k-means, in the background, one job after the other; its own address says how far it is."""
+    if isinstance(work, AddWork):
+        for path in work.paths:
+            _require_allowed(server.settings, path)
+    job = server.jobs.start(work.model_dump())
+    return answer(job, 202, {"Location": f"/api/jobs/{job.id}"})
+
+
+@api.get("/jobs/{number}", response_model=Job, tags=["jobs"])
+async def job(server: Here, number: Annotated[int, Path(ge=1)]) -> Response:
+    """How far a job is, and in the end its result."""
+    return answer(server.jobs.get(number))
+
+
+@api.delete("/jobs/{number}", response_model=Job, tags=["jobs"])
+async def cancel_job(server: Here, number: Annotated[int, Path(ge=1)]) -> Response:
+    """Call a job off. One that runs commits what it has done; ask for it again to see it end."""
+    return answer(server.jobs.cancel(number))
+
+
+def _require_allowed(settings: Settings, path: str) -> None:
+    """Raise HTTPException unless pictures may be added from this path; links are followed first."""
+    if "\0" in path:
+        raise BadInput("a path cannot hold a NUL character; name a file or a folder of the server's machine")
+    if settings.roots is None:
+        return
+    real = os.path.realpath(absolute(path))
+    for root in settings.roots:
+        top = os.path.realpath(os.fsencode(root))
+        if os.path.commonpath([real, top]) == top:
+            return
+    raise HTTPException(403, "pictures may only be added from the folders that the server was started with (--root)")
+
+
+# Logging in
+
+
+@api.post("/login", status_code=204, tags=["token"])
+async def login(server: Here, request: Request, shown: TokenShown) -> Response:
+    """Exchange the token for a cookie, for browsers."""
+    if not server.token.is_token(shown.token):
+        raise HTTPException(401, "the token is wrong", {"WWW-Authenticate": "Bearer"})
+    done = Response(status_code=204)
+    if server.token.is_needed:
+        done.set_cookie(
+            server.token.cookie_name,
+            server.token.cookie_value,
+            max_age=COOKIE_SECONDS,
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+    return done
+
+
+@api.post("/logout", status_code=204, tags=["token"])
+async def logout(server: Here) -> Response:
+    """Take the cookie back."""
+    done = Response(status_code=204)
+    done.delete_cookie(server.token.cookie_name, httponly=True, samesite="strict")
+    return done

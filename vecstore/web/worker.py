@@ -1,0 +1,108 @@
+"""One job in a process of its own: `python -m vecstore.web.worker`, told by a line of JSON on standard input.
+
+A process, so that k-means and the decoding of pictures take nothing from the threads that answer queries, and so that a
+job can be called off wherever it is: when standard input ends, by the server's wish or with the server, that is a
+Ctrl-C, and the library commits what is done. Each line on standard output is an object: how far the job is, and in the
+end its result, or its error.
+"""
+
+import _thread
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vecstore.errors import Interrupted, VecstoreError
+from vecstore.web.settings import Settings
+
+if TYPE_CHECKING:
+    from vecstore.clustering import ClusterProgress
+    from vecstore.ingest import Progress
+    from vecstore.store import Store
+
+Tell = Callable[[dict[str, Any]], None]
+
+# Queries go first.
+NICENESS = 5
+
+
+def grow(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Add pictures, or sync folders of them."""
+
+    def on_progress(progress: "Progress") -> None:
+        failed = f"{progress.failed:,} failed" if progress.failed else ""
+        tell({"done": progress.done, "total": progress.total, "note": failed})
+
+    run = store.sync if asked["kind"] == "sync" else store.add
+    report = run(*asked["paths"], on_progress=on_progress)
+    return {**asdict(report), "images_per_second": report.images_per_second}
+
+
+def cluster(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Run k-means."""
+
+    def on_progress(progress: "ClusterProgress") -> None:
+        note = f"run {progress.run}, iteration {progress.iteration} of {progress.iterations}"
+        tell({"done": progress.iteration, "total": None, "note": note})
+
+    options = {name: value for name, value in asked.items() if name != "kind"}
+    return asdict(store.cluster(**options, on_progress=on_progress))
+
+
+def draw_map(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Bring the map up to date."""
+    return asdict(store.map())
+
+
+WORK: dict[str, Callable[["Store", dict[str, Any], Tell], dict[str, Any]]] = {
+    "add": grow,
+    "sync": grow,
+    "cluster": cluster,
+    "map": draw_map,
+}
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    # Whatever a library prints goes to stderr; standard output is for the server alone.
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def tell(told: dict[str, Any]) -> None:
+        print(json.dumps(told), file=lines, flush=True)
+
+    order = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_interrupt_at_end, daemon=True).start()
+    asked = order["asked"]
+    settings = Settings(
+        store=Path(order["store"]),
+        embedder=order["embedder"],
+        weights=Path(order["weights"]) if order["weights"] else None,
+        device=order["device"],
+    )
+    try:
+        with settings.open(create=asked["kind"] in ("add", "sync")) as store:
+            tell({"result": WORK[asked["kind"]](store, asked, tell)})
+    except Interrupted as error:
+        tell({"cancelled": str(error)})
+    except KeyboardInterrupt:
+        tell({"cancelled": "called off; what was there before is still there"})
+    except VecstoreError as error:
+        tell({"error": str(error)})
+
+
+def _interrupt_at_end() -> None:
+    while os.read(sys.stdin.fileno(), 4096):  # not by `sys.stdin`, whose lock would be held when the process ends
+        pass
+    _thread.interrupt_main()
+
+
+if __name__ == "__main__":
+    main()
