@@ -207,7 +207,7 @@ def test_a_store_that_comes_later_or_in_anothers_place_is_opened(store: Path, tm
 def test_writing_while_another_process_does_is_answered_with_when_to_come_back(
     writable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vecstore.store.LOCK_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("vecstore.web.stores.WAIT_SECONDS", 0.1)
     with serving(writable) as client, Store.open(writable) as other, other._lock():
         answer = client.patch("/api/clusters/1", json={"name": "reefs"})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

@@ -100,7 +100,7 @@ from vecstore.scan import (
 from vecstore.selecting import Conditions, allowed_rows
 from vecstore.sheets import Sheet
 from vecstore.thumbnails import Thumbnails
-from vecstore.vectors import Float16, Float32, VectorFile, rounded
+from vecstore.vectors import Float16, Float32, VectorFile, make_directory, rounded
 
 if TYPE_CHECKING:
     from indexes.ann import Index
@@ -451,11 +451,9 @@ class Store:
         It is made once and kept in the cache folder, and served from there also when the file is gone. Raises NotFound
         for an image or a file that is not there, BadInput for a file that cannot be read or is another picture by now.
         """
-        found = self._resolve(ref)
-        if not isinstance(found, int):
-            raise NotFound(f"{shown(absolute(_as_path(ref)))} is not in the store {self.path}; `vecstore add` it first")
         with self.catalog.reading():
-            paths, sha256 = self.catalog.paths_of(found), self.catalog.sha256_of(found)
+            row = self._stored(ref)
+            paths, sha256 = self.catalog.paths_of(row), self.catalog.sha256_of(row)
         try:
             return self._thumbnails.of_any(paths, sha256 or b"")
         except images.Unreadable as error:
@@ -873,7 +871,7 @@ class Store:
     def _stored(self, ref: ImageRef) -> int:
         found = self._resolve(ref)
         if not isinstance(found, int):
-            raise NotFound(f"{_named(ref)} is not in the store {self.path}; `vecstore add` it first")
+            raise NotFound(f"{_called(ref)} is not in the store {self.path}; `vecstore add` it first")
         return found
 
     def _stored_image(self, row: int) -> StoredImage:
@@ -1002,7 +1000,7 @@ class Store:
     def _create(self, spec: EmbedderSpec) -> None:
         """Make the store on disk, unless another process has just done so. Raises WrongEmbedder if that differs."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path)
         except OSError as error:
             raise BadInput(f"no store can be made at {self.path}: {error.strerror}; choose another --store") from error
         catalog = self.path / CATALOG
@@ -1220,7 +1218,7 @@ class Store:
         try:
             image = images.decode(content, at_least=embedder.input_size)
         except images.Unreadable as error:
-            raise BadInput(f"{_named(ref)}: {error}") from error
+            raise BadInput(f"{_called(ref)}: {error}") from error
         # Rounded as a stored vector is, so that asking before and after adding gives the same answer.
         return np.asarray(rounded(embedder.embed([embedder.prepare(image)]))[0], np.float32)
 
@@ -1348,7 +1346,7 @@ def _path_of(ref: ImageRef) -> str:
     return "" if isinstance(ref, images.Encoded) else os.fsdecode(absolute(_as_path(ref)))
 
 
-def _named(ref: ImageRef) -> str:
+def _called(ref: ImageRef) -> str:
     """Return what to call an IMAGE that is not stored in a message."""
     return shown(os.fsencode(_path_of(ref))) or "the picture"
 

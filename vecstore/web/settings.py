@@ -47,13 +47,12 @@ class Settings:
         if self.token is not None and not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
             raise BadInput("the token has spaces, or characters that are not ASCII, which a header cannot carry")
 
-    def open(self, create: bool = False) -> "Store":
+    def open(self, create: bool = False, wait: float | None = None) -> "Store":
         """Open the store, as `Store.open` does."""
         from vecstore.store import Store
 
-        return Store.open(
-            self.store, embedder=self.embedder, weights=self.weights, device=self.device, create=create, quiet=True
-        )
+        options: dict[str, Any] = {"embedder": self.embedder, "weights": self.weights, "device": self.device}
+        return Store.open(self.store, **options, create=create, wait=wait)
 
     @classmethod
     def safe(cls, *, host: str, token: str | None, roots: tuple[Path, ...] | None, **more: Any) -> Self:

@@ -19,6 +19,9 @@ from vecstore.web.settings import Settings
 
 T = TypeVar("T")
 
+# Whoever asked over HTTP is told of another writer rather than kept waiting.
+WAIT_SECONDS = 3.0
+
 
 class Stores:
     """So many threads, each with the store open."""
@@ -47,7 +50,7 @@ class Stores:
         found = identity(self._settings.store)
         if getattr(self._own, "identity", None) != found or found is None:
             self._let_go()
-            self._own.store = self._settings.open()
+            self._own.store = self._settings.open(wait=WAIT_SECONDS)
             self._own.identity = found
         store: Store = self._own.store
         return store
