@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -402,6 +403,17 @@ def test_the_command_line_refuses_a_file_with_code_and_makes_no_store(tmp_path: 
     ended = CliRunner().invoke(app, arguments)
     assert (ended.exit_code, ended.stdout, trace.exists(), store.exists()) == (2, "", False, False)
     assert ended.stderr.startswith(f"Error: {weights} is not a weight file that can be loaded safely: ")
+
+
+@pytest.mark.parametrize("records", [1, 30])
+def test_a_zip_bomb_in_place_of_weights_is_refused_before_it_is_unpacked(tmp_path: Path, records: int) -> None:
+    path = tmp_path / "weights.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({}))
+        for number in range(records):
+            archive.writestr(f"archive/data/{number}", bytes(1 << 20))
+    with pytest.raises(BadInput, match=r"loaded safely: its [0-9,]+ bytes would unpack"):
+        build_from(path)
 
 
 def test_weights_of_a_resnet18_are_refused_by_what_is_missing(tmp_path: Path) -> None:

@@ -316,7 +316,8 @@ def _connect(path: Path) -> "_Connection":
     # Transactions are begun by hand: sqlite3's own would leave schema changes outside of them.
     options: dict[str, Any] = {"isolation_level": None, "timeout": BUSY_SECONDS, "factory": _Connection}
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-        db: _Connection = sqlite3.connect(path, **options)
+        with _explained(path):
+            db: _Connection = sqlite3.connect(path, **options)
         db.place = path
         try:
             db.execute("pragma user_version")
@@ -334,7 +335,8 @@ def _connect(path: Path) -> "_Connection":
     # Reading in WAL mode writes to the -shm file. Where nothing waits in the -wal, the file can be read as it lies.
     log = Path(f"{path}-wal")
     mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, **options)
+    with _explained(path):
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, **options)
     db.place = path
     return db
 
@@ -345,31 +347,31 @@ class _Connection(sqlite3.Connection):
     place = Path()
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
-        with _explained(self):
+        with _explained(self.place):
             return self.cursor(_Cursor).execute(*arguments)
 
     def executemany(self, *arguments: Any) -> sqlite3.Cursor:
-        with _explained(self):
+        with _explained(self.place):
             return self.cursor(_Cursor).executemany(*arguments)
 
 
 class _Cursor(sqlite3.Cursor):
     def fetchone(self) -> Any:
-        with _explained(self.connection):
+        with _explained(self.connection.place):  # type: ignore[attr-defined]
             return super().fetchone()
 
     def fetchall(self) -> list[Any]:
-        with _explained(self.connection):
+        with _explained(self.connection.place):  # type: ignore[attr-defined]
             return super().fetchall()
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        with _explained(self.connection):
+        with _explained(self.connection.place):  # type: ignore[attr-defined]
             while rows := self.fetchmany(1_000):  # as quick as SQLite's own iterator; row by row is half as quick
                 yield from rows
 
 
 @contextmanager
-def _explained(db: sqlite3.Connection) -> Iterator[None]:
+def _explained(place: Path) -> Iterator[None]:
     """Raise StoreDamaged for damage and VecstoreError for a disk that fails, is full, or a lock held too long.
 
     Any other error is a mistake of this program, and stays what it is.
@@ -377,7 +379,7 @@ def _explained(db: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        name, place = getattr(error, "sqlite_errorname", ""), getattr(db, "place", "")
+        name = getattr(error, "sqlite_errorname", "")
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")) or "decode" in str(error):
             raise StoreDamaged(
                 f"the catalog {place} is damaged ({error}); `vecstore check` says where; a backup can be restored"
@@ -385,6 +387,10 @@ def _explained(db: sqlite3.Connection) -> Iterator[None]:
         if name.startswith(DISK_ERRORS):
             raise VecstoreError(f"the catalog {place} cannot be used: {error}; nothing was changed") from error
         raise
+    except UnicodeDecodeError as error:  # of SQLite's own message, which quotes what is damaged
+        raise StoreDamaged(
+            f"the catalog {place} is damaged; `vecstore check` says where; a backup can be restored"
+        ) from error
 
 
 class Catalog:

@@ -49,8 +49,9 @@ class Parts:
 
 def check(parts: Parts, files: bool = False) -> list[Finding]:
     """Return what is wrong, as far as it can be told. files: read every picture too, and compare its content."""
+    found: list[Finding] = []
     try:
-        found = list(_of_catalog(parts))
+        found.extend(_of_catalog(parts))
         if not found:
             damaged = list(damaged_rows(parts.catalog, parts.vectors))
             found += [*_of_vectors(parts, damaged), *_of_clusterings(parts, damaged)]

@@ -9,7 +9,6 @@ import logging
 from pathlib import Path
 
 from indexes.devices import Device
-from indexes.stamps import read_stamp
 from vecstore import indexing
 from vecstore.catalog import Catalog
 from vecstore.errors import StoreBusy
@@ -21,6 +20,8 @@ log = logging.getLogger(__name__)
 
 def compact(catalog: Catalog, file: VectorFile, index: Path, device: Device, keep_clusterings: int | None) -> int:
     """Empty the rows of removed images, and make catalog and index smaller; return how many rows. The lock is held."""
+    if not {*catalog.removed_rows()} <= {*catalog.vacant_rows()}:
+        index.unlink(missing_ok=True)  # or a kill would leave one of rows that are no more
     with catalog.writing():
         vacated = catalog.vacate_removed()
         if keep_clusterings is not None:
@@ -36,12 +37,7 @@ def compact(catalog: Catalog, file: VectorFile, index: Path, device: Device, kee
         log.info("gave the room of %d rows back", len(vacant))
     catalog.vacuum()
     catalog.move_on()  # what the vacuum wrote is in the log until then
-    stamp = read_stamp(index)
-    if vacated and stamp is not None:
-        settings = IndexSettings.from_json(catalog.index_settings())
-        vectors = file.read(catalog.row_count())
-        if catalog.image_count():
-            indexing.bring_up_to_date(index, vectors, settings, device, rebuild=True)
-        else:
-            index.unlink()
+    settings, n_rows = IndexSettings.from_json(catalog.index_settings()), catalog.row_count()
+    if catalog.image_count() and indexing.is_due(index, n_rows, file.dim, settings):
+        indexing.bring_up_to_date(index, file.read(n_rows), settings, device)
     return vacated

@@ -144,9 +144,12 @@ def read(path: bytes) -> Content:
             state = os.fstat(file.fileno())
             if state.st_size > MAX_FILE_BYTES:
                 raise Unreadable(f"the file has {state.st_size:,} bytes; the limit is {MAX_FILE_BYTES:,}")
-            content = file.read()
+            content = file.read(state.st_size + 1)  # or one that grows would be read for ever
+            after = os.fstat(file.fileno())
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror or error}") from error
+    if (len(content), after.st_size, after.st_mtime_ns) != (state.st_size, state.st_size, state.st_mtime_ns):
+        raise Unreadable("changed while it was read; add it again when nothing writes to it any more")
     return Content(content, hashlib.sha256(content).digest(), state.st_size, state.st_mtime_ns)
 
 

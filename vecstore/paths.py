@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 import platformdirs
 
+from vecstore.errors import BadInput
+
 AnyPath: TypeAlias = str | bytes | os.PathLike[str]
 
 # As Linux calls the file systems whose files may be on another machine.
@@ -24,10 +26,17 @@ def cache_dir() -> Path:
 def absolute(path: AnyPath) -> bytes:
     """Return the path as the catalog spells it: absolute, in the file system's own bytes, links not resolved.
 
-    `~` stands for a home folder, unless something here is called so.
+    `~` stands for a home folder, unless something here is called so. Raises BadInput for what no file can be called.
     """
-    path = os.fsencode(path)
-    return os.path.abspath(path if os.path.lexists(path) else os.path.expanduser(path))
+    try:
+        path = os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise BadInput(f"{path!r} is no path: it has characters that no file name has") from error
+    if b"\0" in path:
+        raise BadInput(f"{shown(path)} is no path: it has a NUL, which no file name has")
+    # Expanded as text: as bytes, a user's name that is not ASCII is an error of Python's.
+    home = path if os.path.lexists(path) else os.fsencode(os.path.expanduser(os.fsdecode(path)))
+    return os.path.abspath(home)
 
 
 def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
@@ -58,6 +67,14 @@ def bytes_on_disk(folder: str | os.PathLike[str]) -> int:
             # In units of 512 bytes, whatever the file system's blocks (stat(2)); Windows does not say.
             found += min(state.st_size, getattr(state, "st_blocks", state.st_size) * 512)
     return found
+
+
+def plain_pattern(pattern: str) -> str:
+    """Return a .gitignore pattern that means the same, with one asterisk in the place of many side by side.
+
+    They mean no more, unless they are `**` between slashes, and the time that matching takes would double with each.
+    """
+    return "/".join(part if part == "**" else re.sub(r"(?<!\\)\*{2,}", "*", part) for part in pattern.split("/"))
 
 
 def is_archive_name(path: bytes) -> bool:

@@ -22,7 +22,7 @@ from vecstore.archives import Member
 from vecstore.catalog import Catalog, FileStamp
 from vecstore.errors import BadInput, NotFound
 from vecstore.images import Unreadable, has_picture_suffix, looks_like_picture
-from vecstore.paths import AnyPath, absolute, is_archive_name, on_disk, shown
+from vecstore.paths import AnyPath, absolute, is_archive_name, on_disk, plain_pattern, shown
 
 # Told of each archive that was looked through: its stamp, what was asked of it, how many paths came of it, whether it
 # failed. As `Catalog.record_archive` is.
@@ -48,7 +48,8 @@ class Patterns:
     @functools.cached_property
     def _specs(self) -> tuple[GitIgnoreSpec, GitIgnoreSpec]:
         try:
-            return GitIgnoreSpec.from_lines(self.only), GitIgnoreSpec.from_lines(self.exclude)
+            only, exclude = ([*map(plain_pattern, patterns)] for patterns in (self.only, self.exclude))
+            return GitIgnoreSpec.from_lines(only), GitIgnoreSpec.from_lines(exclude)
         except ValueError as error:
             raise BadInput(f"a pattern is not of the kind that .gitignore has: {error}") from error
 

@@ -16,7 +16,7 @@ from pathspec import GitIgnoreSpec
 
 from vecstore.catalog import Catalog
 from vecstore.errors import BadInput
-from vecstore.paths import ARCHIVE_SUFFIXES, AnyPath
+from vecstore.paths import ARCHIVE_SUFFIXES, AnyPath, plain_pattern
 
 # How the path of a picture in an archive goes on; to a pattern an archive is a folder, called as it is.
 INTO_ARCHIVE = re.compile(f"({'|'.join(re.escape(os.fsdecode(end)) for end in ARCHIVE_SUFFIXES)})!(?=/|$)", re.I)
@@ -69,8 +69,11 @@ def path_test(pattern: AnyPath) -> Callable[[bytes], bool]:
     matched as they are. Raises BadInput for a pattern that can fit nothing.
     """
     text = os.fsdecode(pattern)
+    try:
+        compiled = GitIgnoreSpec.from_lines([plain_pattern(_anchored(text))] if text.strip() else []).patterns
+    except ValueError:  # one that ends in the middle of an escape, or with a NUL in it
+        compiled = []
     # The regular expression alone, for speed; DOTALL because a name may hold a line end.
-    compiled = GitIgnoreSpec.from_lines([_anchored(text)] if text.strip() else []).patterns
     source = compiled[0].regex.pattern if compiled and compiled[0].regex else None
     if source is None:
         raise BadInput(f"{text!r} is no pattern for paths; give one such as '*.png', 'holiday/' or '/home/me/Photos'")

@@ -13,7 +13,7 @@ import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +213,15 @@ def told(path: Path) -> Iterator[None]:
             f"{path} cannot be written: {error.strerror or error}; what was reported as done is safe in the store: "
             "mend that, and run the same command again"
         ) from error
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory, and those above it that are missing; return when their names are on the disk."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in (path, *missing):
+        with suppress(PermissionError):  # one that may be written to and not be read
+            sync_directory(folder.parent)
 
 
 def sync_directory(path: Path) -> None:

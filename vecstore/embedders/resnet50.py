@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import socket
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from http.client import HTTPException
@@ -39,6 +40,8 @@ TORCHVISION_FILE = "resnet50-11ad3fa6.pth"
 TORCHVISION_SHA256 = "11ad3fa6"
 # A network that swallows packets must not hang the command; torch.hub sets no limit of its own.
 DOWNLOAD_TIMEOUT_SECONDS = 15
+# A weight file that unpacks to more than so many times its size is made to fill the memory.
+MOST_UNPACKED = 10
 
 WAYS_ON = "give a weight file with --weights FILE, or choose --embedder efficientnet-lite0 or --embedder hsv"
 
@@ -188,6 +191,15 @@ def _build(path: Path) -> Any:
     return with_pixels_in(network, MEAN, STD)
 
 
+def _require_no_bomb(path: Path) -> None:
+    """Raise ValueError for a zip that unpacks to far more than it is; torch keeps tensors in one as they are."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(record.file_size for record in archive.infolist())
+        if unpacked > MOST_UNPACKED * path.stat().st_size:
+            raise ValueError(f"its {path.stat().st_size:,} bytes would unpack to {unpacked:,}")
+
+
 def _load_state(path: Path) -> dict[str, Any]:
     """Return the tensors of a weight file by name. Never runs code from the file."""
     import torch
@@ -200,6 +212,7 @@ def _load_state(path: Path) -> dict[str, Any]:
 
             state: Any = load_file(path)
         else:
+            _require_no_bomb(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # torch's own text explains how to run the file's code all the same
         raise BadInput(

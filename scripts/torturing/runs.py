@@ -1,0 +1,55 @@
+"""What all tortures share: how long they go on, where chance comes from, and what they found."""
+
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+
+@dataclass
+class Run:
+    """One torture's run. scratch: its own folder. seconds, rounds: it ends after these, None: when it is through."""
+
+    name: str
+    seed: int
+    scratch: Path
+    seconds: float | None = None
+    rounds: int | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = Random(f"{self.name} {self.seed}")
+        self._began = time.monotonic()
+        self._n_rounds = 0
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    def goes_on(self) -> bool:
+        """Say whether there is to be one more round, and count it."""
+        if self.seconds is not None and self.elapsed >= self.seconds:
+            return False
+        if self.rounds is not None and self._n_rounds >= self.rounds:
+            return False
+        self._n_rounds += 1
+        return True
+
+    def found(self, what: str) -> None:
+        """Print and keep something that should not be."""
+        self.findings.append(what)
+        print(f"{self.name}: FOUND: {what}", flush=True)
+
+    def summary(self) -> str:
+        counted = ", ".join(f"{count:,} {what}" for what, count in sorted(self.counts.items()))
+        again = f"scripts/torture {self.name} --seed {self.seed}"
+        return f"{self.name}: {len(self.findings)} findings; {counted}; {self.elapsed:.0f} s; {again}"
+
+
+def scratch_folder(name: str) -> tempfile.TemporaryDirectory[str]:
+    """A folder to work in: in memory where that is a file system, since nothing here waits for a real disk."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(prefix=f"vecstore-{name}-", dir=memory if memory.is_dir() else None)
