@@ -1,7 +1,9 @@
 """K-means by FAISS: train on rows, assign rows. On every GPU where there are some, else on the CPU."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +37,15 @@ SAME_OBJECTIVE = 1e-6
 # FAISS of so many. A number of seconds would do as well, as the cuts do not change the result.
 STEP_WORK = 5e10
 
+# Runs are made in so many principal directions of the rows, found from at most PCA_ROWS of them, where that is half
+# the dimensions or less; the last POLISH iterations are made in all dimensions. That costs a fraction, and ends with no
+# higher objective: docs/design.md, "PCA first".
+DIRECTIONS, PCA_ROWS, POLISH = 128, 4_096, 2
+
+# FAISS multiplies so many rows at a time. With its own 4,096, threads wait for each other more than they multiply:
+# 25,600 x 2048 against 100 centroids took 0.26 s of two cores' time with 4,096, 0.17 s at once (faiss 1.15.1).
+faiss.cvar.distance_compute_blas_query_bs = 1 << 16
+
 # Where the first centroids are drawn: rows at random, or rows far from those drawn before.
 INITS = {"random": faiss.ClusteringInitMethod_RANDOM, "kmeans++": faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS}
 
@@ -58,9 +69,10 @@ class KMeansOptions:
 class State:
     """How far a training is; one that is given its state goes on from there, to the same result.
 
-    run: the one under way, from 1. iteration: how many it has made. centroids: (k, dim) float32, where they are now.
-    objective, imbalance: of the last iteration; an imbalance of 1 means clusters of equal size. best, least, met: the
-    best run so far, None before the first has ended; its objective; and how many runs have ended with that.
+    run: the one under way, from 1. iteration: how many it has made. centroids: (k, d) float32, where they are now, in
+    the space that runs are made in. objective, imbalance: of the last iteration; an imbalance of 1 means clusters of
+    equal size. best, least, met: the best run so far, None before the first has ended; its objective in that space; and
+    how many runs have ended with that.
     """
 
     run: int
@@ -83,6 +95,14 @@ class Training:
     centroids: NDArray[np.float32]
     objective: float
     runs: int
+
+
+@dataclass(frozen=True)
+class _Space:
+    """What runs are made in. rows: (n, d) float32. left_out: what the objective in all dimensions is more by."""
+
+    rows: NDArray[np.float32]
+    left_out: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -125,27 +145,80 @@ def train(
         raise BadInput(f"no start of k-means is called {options.init!r}; choose one of {', '.join(INITS)}")
     if start is not None and start.shape != (k, rows.shape[1]):
         raise BadInput(f"the centroids to begin with have the shape {start.shape}; ({k}, {rows.shape[1]}) is wanted")
+    if start is not None or rows.shape[1] < 2 * DIRECTIONS or options.iterations <= POLISH:
+        state, best = _best_of_runs(_Space(rows), k, options, device, start, resume, watch)
+        least = state.least
+    else:
+        state, best = _best_by_directions(rows, k, options, device, resume, watch)
+        least = assign(rows, best, device).objective
+    log.info("k-means on %s: k %d, %d rows, %d runs, objective %.6g", device, k, len(rows), state.run - 1, least)
+    return Training(best, least, state.run - 1)
+
+
+def _best_by_directions(
+    rows: NDArray[np.float32], k: int, options: KMeansOptions, device: Device, state: State | None, watch: Watch | None
+) -> tuple[State, NDArray[np.float32]]:
+    """Make the runs in the rows' principal directions, and the last iterations of the best one in all dimensions."""
+    in_space = replace(options, iterations=options.iterations - POLISH)
+    if state is None or state.iteration < in_space.iterations:
+        directions = _principal_directions(rows, options.seed)
+        state, best = _best_of_runs(_reduced(rows, directions), k, in_space, device, None, state, watch)
+        # Moved into all dimensions, centroids have the same rows: all squared distances grow by what was left out.
+        moved = np.ascontiguousarray(best @ directions.T)
+        state = replace(state, iteration=in_space.iterations, centroids=moved, objective=np.inf)
+    return state, _train_once(_Space(rows), k, options.seed % 2**31, options, device, None, state, watch)
+
+
+def _best_of_runs(
+    space: _Space,
+    k: int,
+    options: KMeansOptions,
+    device: Device,
+    start: NDArray[np.float32] | None,
+    resume: State | None,
+    watch: Watch | None,
+) -> tuple[State, NDArray[np.float32]]:
+    """Make all runs, or what is left of them, and return the last state and the best run's centroids."""
+    rows = space.rows
     most = 1 if start is not None else options.restarts or _affordable_runs(rows, k, options)
     seeds = np.random.default_rng(options.seed)
     state = resume or State(1, 0, np.empty((0, rows.shape[1]), np.float32), np.inf, 1.0, None, np.inf, 0)
     for _ in range(1, state.run):  # those of the runs that have ended
         seeds.integers(2**31)
     while not _is_enough(state, most, options):
-        centroids = _train_once(rows, k, int(seeds.integers(2**31)), options, device, start, state, watch)
+        centroids = _train_once(space, k, int(seeds.integers(2**31)), options, device, start, state, watch)
         objective = assign(rows, centroids, device).objective
         best, least, met = state.best, state.least, state.met
         if best is None or objective < least * (1 - SAME_OBJECTIVE):
             best, least, met = centroids, objective, 1
         elif objective <= least * (1 + SAME_OBJECTIVE):
             met += 1
-        state = State(state.run + 1, 0, centroids[:0], objective, state.imbalance, best, least, met)
+        state = State(state.run + 1, 0, centroids[:0], objective + space.left_out, state.imbalance, best, least, met)
         if watch:
             watch(state)
-    runs, best = state.run - 1, state.best
-    if best is None:
+    if state.best is None:
         raise ValueError("a training makes at least one run")
-    log.info("k-means on %s: k %d, %d rows, %d runs, objective %.6g", device, k, len(rows), runs, state.least)
-    return Training(best, state.least, runs)
+    return state, state.best
+
+
+def _principal_directions(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Return (dim, DIRECTIONS) orthonormal float32: about the directions that hold most of the rows' squares.
+
+    From the origin, not the mean: spherical centroids are of length 1 from there.
+    Randomized subspace iteration: Halko, Martinsson and Tropp, https://arxiv.org/abs/0909.4061, algorithm 4.4.
+    """
+    random = np.random.default_rng(seed)
+    some = rows[np.sort(random.choice(len(rows), PCA_ROWS, replace=False))] if len(rows) > PCA_ROWS else rows
+    directions = random.standard_normal((rows.shape[1], DIRECTIONS), np.float32)
+    for _ in range(2):
+        directions = np.linalg.qr(some.T @ (some @ directions))[0]
+    return directions
+
+
+def _reduced(rows: NDArray[np.float32], directions: NDArray[np.float32]) -> _Space:
+    seen = rows @ directions
+    squares = (np.einsum("ij,ij->i", part, part).sum(dtype=np.float64) for part in (rows, seen))
+    return _Space(seen, float(next(squares) - next(squares)))
 
 
 def _is_enough(state: State, most: int, options: KMeansOptions) -> bool:
@@ -177,14 +250,25 @@ def assign_blocks(
 ) -> Iterator[tuple[NDArray[np.int64], Assignment]]:
     """Yield (row numbers, their assignment) for `rows` of the mapped vectors, a block at a time.
 
-    Memory is that of a block, also of the map's: its pages are let go of.
+    Memory is that of BLOCK_ROWS in float32, also of the map's: its pages are let go of.
     """
     index = _index_of(centroids, device)
-    # One buffer for all blocks: fresh memory each time costs more than the conversion.
-    buffer = np.empty((min(BLOCK_ROWS, len(rows)), vectors.shape[1]), np.float32)
-    for start in range(0, len(rows), BLOCK_ROWS):
-        block = rows[start : start + BLOCK_ROWS]
-        yield block, _assign(convert(vectors, block, buffer[: len(block)]), index)
+    # A core converts and multiplies blocks of its own: FAISS's threads would wait for each other at each product. A GPU
+    # index serves one thread.
+    n_threads = 1 if faiss_gpus(device) else faiss.omp_get_max_threads()
+    block_rows = max(1, BLOCK_ROWS // n_threads)
+    own = threading.local()
+
+    def prepare() -> None:
+        faiss.omp_set_num_threads(1)  # of this thread alone
+        # One buffer for all blocks: fresh memory each time costs more than the conversion.
+        own.buffer = np.empty((min(block_rows, len(rows)), vectors.shape[1]), np.float32)
+
+    def assigned(block: NDArray[np.int64]) -> tuple[NDArray[np.int64], Assignment]:
+        return block, _assign(convert(vectors, block, own.buffer[: len(block)]), index)
+
+    with ThreadPoolExecutor(n_threads, initializer=prepare) as pool:
+        yield from pool.map(assigned, (rows[start : start + block_rows] for start in range(0, len(rows), block_rows)))
 
 
 def sample_rows(rows: NDArray[np.int64], k: int, seed: int) -> NDArray[np.int64]:
@@ -196,7 +280,7 @@ def sample_rows(rows: NDArray[np.int64], k: int, seed: int) -> NDArray[np.int64]
 
 
 def _train_once(
-    rows: NDArray[np.float32],
+    space: _Space,
     k: int,
     seed: int,
     options: KMeansOptions,
@@ -206,6 +290,7 @@ def _train_once(
     watch: Watch | None,
 ) -> NDArray[np.float32]:
     """Make one run, or what is left of it from `state` on, and return its centroids."""
+    rows = space.rows
     kmeans = faiss.Kmeans(
         rows.shape[1],
         k,
@@ -224,13 +309,14 @@ def _train_once(
         kmeans.train(rows, init_centroids=state.centroids if state.iteration else start)
         kmeans.cp.check_input_data_for_NaNs = False  # they have been checked
         made, last = len(kmeans.iteration_stats), kmeans.iteration_stats[-1]
+        objective = float(last["obj"]) + space.left_out
         # FAISS stops where an iteration gains nothing; the same where that is the first one of a call.
-        ended = made < kmeans.cp.niter or (state.iteration > 0 and last["obj"] == state.objective)
+        ended = made < kmeans.cp.niter or (state.iteration > 0 and objective == state.objective)
         state = replace(
             state,
             iteration=options.iterations if ended else state.iteration + made,
             centroids=np.asarray(kmeans.centroids, np.float32),
-            objective=float(last["obj"]),
+            objective=objective,
             imbalance=float(last["imbalance_factor"]),
         )
         if watch and state.iteration < options.iterations:

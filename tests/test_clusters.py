@@ -339,6 +339,23 @@ def test_a_training_that_goes_on_ends_as_an_undisturbed_one(
     assert (resumed.objective, resumed.runs) == (at_once.objective, at_once.runs)
 
 
+@pytest.mark.parametrize("options", [{}, {"spherical": True}])
+def test_a_training_of_many_dimensions_goes_on_from_wherever_it_was_stopped(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = unit_rows(np.random.default_rng(0).standard_normal((300, 2 * kmeans.DIRECTIONS)).astype(np.float32))
+    asked = kmeans.KMeansOptions(seed=3, restarts=2, iterations=6, **options)
+    at_once = kmeans.train(rows, 8, asked, Device("cpu"))
+    monkeypatch.setattr(kmeans, "STEP_WORK", 1)
+    states: list[kmeans.State] = []
+    kmeans.train(rows, 8, asked, Device("cpu"), watch=states.append)
+    assert {state.centroids.shape[1] for state in states} == {kmeans.DIRECTIONS, rows.shape[1]}
+    for state in states:
+        resumed = kmeans.train(rows, 8, asked, Device("cpu"), resume=state)
+        np.testing.assert_array_equal(resumed.centroids, at_once.centroids)
+        assert (resumed.objective, resumed.runs) == (at_once.objective, at_once.runs)
+
+
 def test_a_run_is_reported_every_few_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = unit_rows(np.random.default_rng(0).standard_normal((2000, 16)).astype(np.float32))
     monkeypatch.setattr(kmeans, "STEP_WORK", 2 * rows.size * (50 + kmeans.READING))

@@ -186,6 +186,67 @@ def test_other_centroids_are_shorter_than_one() -> None:
     assert np.linalg.norm(centroids, axis=1).max() < 0.95
 
 
+# Many dimensions: runs are made in the rows' principal directions, the last iterations in all dimensions
+
+MANY = 2 * kmeans.DIRECTIONS + 44
+
+
+def in_all_dimensions(
+    monkeypatch: pytest.MonkeyPatch, rows: Float32, k: int, options: KMeansOptions
+) -> kmeans.Training:
+    with monkeypatch.context() as patched:
+        patched.setattr(kmeans, "DIRECTIONS", rows.shape[1])
+        return train(rows, k, options, CPU)
+
+
+def test_runs_are_made_in_fewer_dimensions_and_end_in_all(runs: list[Float32]) -> None:
+    train(unit_vectors(400, MANY, seed=0), 5, KMeansOptions(restarts=3), CPU)
+    assert [centroids.shape[1] for centroids in runs] == [kmeans.DIRECTIONS] * 3 + [MANY]
+
+
+@pytest.mark.parametrize("k", [3, 40])
+def test_fewer_dimensions_make_the_objective_no_worse(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, _ = planted([30] * 40, dim=MANY, seed=0, spread=1.5)
+    options = KMeansOptions(restarts=10)
+    truth = in_all_dimensions(monkeypatch, rows, k, options).objective
+    assert train(rows, k, options, CPU).objective <= truth * 1.002
+
+
+def test_planted_clusters_of_many_dimensions_are_found_exactly() -> None:
+    rows, planted_labels = planted([10, 200, 40, 90], dim=MANY, seed=0)
+    centroids = train(rows, 4, KMeansOptions(restarts=20), CPU).centroids
+    assert same_partition(assign(rows, centroids, CPU).labels, planted_labels)
+    means = [rows[assign(rows, centroids, CPU).labels == label].mean(axis=0) for label in range(4)]
+    np.testing.assert_allclose(centroids, means, atol=1e-5)
+
+
+def test_spherical_centroids_of_many_dimensions_have_length_one() -> None:
+    centroids = train(unit_vectors(300, MANY, seed=0), 8, KMeansOptions(restarts=2, spherical=True), CPU).centroids
+    np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 5, 200])
+def test_fewer_rows_than_directions_lose_nothing(n: int) -> None:
+    rows = unit_vectors(n, MANY, seed=0)
+    space = kmeans._reduced(rows, kmeans._principal_directions(rows, 0))
+    kept = min(1.0, kmeans.DIRECTIONS / n)  # of noise, about the part of the dimensions that there are
+    assert space.left_out / n <= 1 - kept + 1e-5
+    if n < kmeans.DIRECTIONS:
+        np.testing.assert_allclose(space.rows @ space.rows.T, rows @ rows.T, atol=1e-5)
+
+
+def test_the_objective_told_falls_all_the_way_into_all_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = unit_vectors(400, MANY, seed=0)
+    monkeypatch.setattr(kmeans, "STEP_WORK", 1)
+    told: list[kmeans.State] = []
+    training = train(rows, 5, KMeansOptions(restarts=1, iterations=6), CPU, watch=told.append)
+    in_order = [state for state in told if state.iteration]
+    assert [state.iteration for state in in_order] == [1, 2, 3, 5]  # the run's last, 4, is told when it has ended
+    objectives = [state.objective for state in in_order]
+    assert objectives == sorted(objectives, reverse=True)
+    assert training.objective <= objectives[-1] <= training.objective * 1.01
+
+
 # When to stop: at least LEAST_RUNS, until the best has been met MEETINGS times, within MOST_RUNS and WORK_BUDGET
 
 

@@ -409,6 +409,9 @@ class Catalog:
         self.db.execute("pragma cell_size_check = on")
         # FULL: a commit that was reported is on the disk, also after a power cut.
         self.db.execute("pragma synchronous = full")
+        # KiB. SQLite's own 2 MiB make recording a large clustering, whose index is written in no order, take half as
+        # long again: 200,000 memberships 1.44 s of CPU time, 0.91 s with this.
+        self.db.execute("pragma cache_size = -65536")
         version = self._version()
         if version > len(MIGRATIONS):
             self.close()
@@ -758,7 +761,15 @@ class Catalog:
     def insert_memberships(self, clustering: int, memberships: Iterable[tuple[int, int, float]]) -> None:
         """Record (row, cluster, distance) of a clustering."""
         values = ((clustering, row, cluster, distance) for row, cluster, distance in memberships)
-        self.db.executemany("insert or replace into memberships values (?, ?, ?, ?)", values)
+        # `insert or replace` would look for what to delete before each row: a quarter more time.
+        self.db.executemany(
+            """
+            insert into memberships
+            values      (?, ?, ?, ?)
+            on conflict (clustering, row) do update
+            set         cluster = excluded.cluster, distance = excluded.distance""",
+            values,
+        )
 
     def next_clustering(self) -> int:
         return int(self._value("select coalesce(max(id), 0) + 1 from clusterings"))
@@ -898,10 +909,10 @@ class Catalog:
 
     def memberships(self, clustering: int) -> Iterator[tuple[int, int, float]]:
         """Yield (row, cluster, distance) of the living images that a clustering has a label for, by row."""
-        query = f"""
+        query = """
             select   row, cluster, distance
             from     memberships
-            where    clustering = :clustering and {ALIVE.format(row="memberships.row")}
+            where    clustering = :clustering and row not in (select row from removed)
             order by row"""
         yield from self.db.execute(query, {"clustering": clustering})
 

@@ -224,7 +224,7 @@ def _stamp(
 ) -> dict[str, Any]:
     """Return all that a training depends on. Rows stand for their vectors: these are appended and never rewritten."""
     return {
-        "format": 1,
+        "format": 2,
         "store": [catalog.created(), catalog.embedder()],
         "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
         "k": k,

@@ -5,6 +5,7 @@ import typer
 from scripts.benchmarks import (
     cluster,
     decoders,
+    directions,
     drift,
     duplicates,
     growth,
@@ -21,6 +22,7 @@ from scripts.benchmarks import (
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.command("cluster")(cluster.main)
 app.command("decoders")(decoders.main)
+app.command("directions")(directions.main)
 app.command("drift")(drift.main)
 app.command("duplicates")(duplicates.main)
 app.command("growth")(growth.main)
