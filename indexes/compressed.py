@@ -203,8 +203,8 @@ def build(
     """Make the index of these rows, measure it, and put it in the place of the one there was.
 
     vectors: (n, dim) float16, n > 1, may be mapped. kind: one of KINDS. target: the recall of ten neighbours to reach,
-    in (0, 1]. lists: how many inverted lists; None: about sqrt(n). Memory: a sample of at most 64 rows a list in
-    float32, and the codes. Raises Stopped.
+    in (0, 1]. lists: how many inverted lists; None: about sqrt(n). Memory: a sample of at most 64 rows a list, reduced,
+    in float32, and the codes. Raises Stopped.
     """
     lists = min(lists or number_of_lists(len(vectors)), len(vectors))
     index = _train(vectors, kind, lists, device, stop)
@@ -224,11 +224,10 @@ def extend(path: Path, vectors: NDArray[np.float16], target: float, stop: thread
 
 def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, stop: threading.Event | None) -> Any:
     """Return an empty index whose lists and codes are made for these rows."""
-    rows = _of_images(as_float32(vectors, sample_of(len(vectors), lists * ROWS_A_LIST_TO_TRAIN)))
-    lists = min(lists, len(rows))
-    reduction = _reduction(rows)
-    reduced = reduction.apply(rows)
-    del rows
+    sample = sample_of(len(vectors), lists * ROWS_A_LIST_TO_TRAIN)
+    reduction = _reduction(_of_images(as_float32(vectors, sample[sample_of(len(sample), PCA_ROWS)])))
+    reduced = _of_images(_apply(reduction, vectors, sample))
+    lists = min(lists, len(reduced))
     quantizer = faiss.IndexFlatL2(reduction.d_out)
     quantizer.add(_centroids(reduced, lists, device, stop))
     if kind == "rabitq":
@@ -246,6 +245,15 @@ def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, 
     return index
 
 
+def _apply(reduction: Any, vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the rows reduced, a block at a time: in all their dimensions they may take eight times the memory."""
+    reduced = np.empty((len(rows), reduction.d_out), np.float32)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        reduced[block] = reduction.apply(as_float32(vectors, rows[block]))
+    return reduced
+
+
 def _of_images(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the rows that are not empty: one of zeros is of an image that was removed and compacted."""
     return rows[rows.any(axis=1)]
@@ -254,8 +262,7 @@ def _of_images(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 def _reduction(rows: NDArray[np.float32]) -> Any:
     """Return the linear map onto as many principal directions as it takes, turned at random. rows: (n, dim) float32."""
     dim = rows.shape[1]
-    some = rows[sample_of(len(rows), PCA_ROWS)]
-    some = some - some.mean(axis=0)
+    some = rows - rows.mean(axis=0)
     variances, directions = np.linalg.eigh(some.T @ some)  # ascending
     explained = np.cumsum(variances[::-1]) / max(float(variances.sum()), np.finfo(np.float32).tiny)
     kept = FEWEST_DIMS

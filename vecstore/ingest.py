@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 COMMIT_FILES = 512
 COMMIT_SECONDS = 2.0
 READ_AHEAD = 16
+# Batches that are embedded at once: a core that is done with the one begins with the next, instead of waiting for the
+# others. And that are under way in all: what is left to embed while a commit waits for the disk.
+EMBED_AT_ONCE, EMBED_AHEAD = 2, 4
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -136,7 +139,7 @@ class Ingest:
         workers = os.cpu_count() or 1
         if self.progress:
             threading.Thread(target=self._count, daemon=True).start()
-        with ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(1) as network:
+        with ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(EMBED_AT_ONCE) as network:
             try:
                 for batch in self._embedded(pool, network, files):
                     self._ready.extend(batch)
@@ -183,8 +186,7 @@ class Ingest:
     def _embedded(self, pool: Executor, network: Executor, files: Iterable[FileStamp]) -> Iterator[list[Picture]]:
         read = ordered(pool, _read, self._changed(files), lambda: READ_AHEAD)
         batches = self._batches(ordered(pool, self._decode, self._marked(read), self._decode_ahead))
-        # One batch is embedded while the next is put together here.
-        return ordered(network, self._embed, batches, lambda: 2)
+        return ordered(network, self._embed, batches, lambda: EMBED_AHEAD)
 
     def _changed(self, files: Iterable[FileStamp]) -> Iterator[FileStamp | Picture]:
         """Pass on the files whose state is not the one on record, members of archives read; count the others."""
@@ -230,7 +232,7 @@ class Ingest:
         return self._embedder.batch_size if self._embedder else 1
 
     def _decode_ahead(self) -> int:
-        # Enough for the decoders to stay busy while one batch is embedded and the next is waited for.
+        # Enough for the decoders to stay busy while a batch is waited for.
         return 3 * self._batch_size()
 
     def _decode(self, picture: Picture) -> Picture:

@@ -73,7 +73,7 @@ class EmbedderSpec:
 
 
 class Embedder(Protocol):
-    """What the store asks of an embedder. `prepare` may be called from many threads at once, `embed` from one."""
+    """What the store asks of an embedder. `prepare` and `embed` may be called from many threads at once."""
 
     @property
     def spec(self) -> EmbedderSpec: ...
