@@ -96,7 +96,7 @@ class ExactIndex:
             if wanted == n_allowed or scores[-1] < scores[k - 1] - ROUNDING:
                 break
             wanted = min(wanted * 2, n_allowed)
-        return ranked(self.vectors, rows, query, k)
+        return ranked(self.vectors, rows[scores >= scores[k - 1] - ROUNDING], query, k)
 
 
 def ranked(

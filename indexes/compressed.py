@@ -44,13 +44,14 @@ log = logging.getLogger(__name__)
 ROWS_A_LIST_TO_TRAIN, TRAINING_ITERATIONS = 64, 10
 # Rows are reduced to so many dimensions, doubled until they hold that part of the variance: fewer make every step of a
 # search cheaper, and what they leave out costs some candidates more.
-FEWEST_DIMS, EXPLAINED, PCA_ROWS = 256, 0.75, 16_384
+FEWEST_DIMS, EXPLAINED, PCA_ROWS = 256, 0.5, 16_384
 SEED = 1
 
 # To set how much a search looks at, so many stored rows are searched for their ten nearest others.
 MEASURED_QUERIES, MEASURED_NEIGHBOURS = 400, 10
-# The measured recall has to be that much above the target: the least effort that seems to suffice is often a lucky one.
-STANDARD_ERRORS = 2
+# The measured recall has to be so many of them above the target: the least effort that seems to suffice is often a
+# lucky one.
+STANDARD_ERRORS = 3
 CANDIDATES = (20, 30, 50, 70, 100, 150, 200, 400, 800)
 # Comparing one candidate exactly takes about as long as going through so many codes (`scripts/bench index`).
 CODES_A_CANDIDATE = 250
@@ -59,8 +60,8 @@ ROWS_A_CANDIDATE = 4
 # Where a smaller part of a query's nearest rows may be found, what suffices is found out for it alone.
 MOST_SCARCE = 4
 SAME_SCORE = 1e-6
-# Measured again when the index has grown by half since: the answers' recall changes slowly.
-MEASURE_AGAIN = 1.5
+# Measured again when the index has grown by a quarter since: the answers' recall changes slowly.
+MEASURE_AGAIN = 1.25
 
 
 class Stopped(Exception):
@@ -312,7 +313,7 @@ def _grow(path: Path, index: Any, stamp: Stamp, vectors: NDArray[np.float16], st
 def _measured(index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: threading.Event | None) -> Stamp:
     """Set probes and candidates to the least work that reaches the target, and say what it reaches.
 
-    The recall counts a neighbour as found if one with its score is. It has to exceed the target by two standard errors.
+    The recall counts a neighbour as found if one with its score is. It has to exceed the target by STANDARD_ERRORS.
     """
     sample = sample_of(stamp.rows, MEASURED_QUERIES)
     queries = as_float32(vectors, sample)

@@ -36,7 +36,7 @@ SLOW_QUERIES = 20
 COLD_RUNS, WARM_QUERIES = 7, 200
 ROWS_AT_ONCE = 10_000
 # In each step of growing, so many of the rows that are there are asked for, and the newest.
-GROWTH_QUERIES = 200
+GROWTH_QUERIES = 100
 
 Rows = NDArray[np.int64]
 Float16 = NDArray[np.float16]
