@@ -3,10 +3,10 @@
 Each parses, opens the store, makes one call of the library, and prints.
 """
 
-from cli import asking, clusters, growing, pictures, serving, upkeep
+from cli import asking, clusters, growing, pictures, scaling, serving, upkeep
 from cli.shell import app, main
 
-for group in (growing, asking, clusters, pictures, serving, upkeep):
+for group in (growing, asking, clusters, pictures, serving, upkeep, scaling):
     app.add_typer(group.commands)
 
 __all__ = ["app", "main"]

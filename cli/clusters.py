@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli import output
-from cli.options import AsJson, CountOrAll, DeviceName, Quiet, Seed, StoreDir
+from cli.options import AsJson, CountOrAll, DeviceName, Quiet, RayAddress, Seed, StoreDir
 from cli.shell import RECLUSTER, open_store
 from vecstore.errors import BadInput
 from vecstore.paths import shown
@@ -51,6 +51,16 @@ def cluster(
     within: Annotated[
         int | None, typer.Option("--within", help="Split this cluster into -k, leave the others.", metavar="CLUSTER")
     ] = None,
+    full_iterations: Annotated[
+        int, typer.Option("--full-iterations", help="At the most so many over all images, after a sample's.", min=0)
+    ] = 0,
+    ray: RayAddress = None,
+    segments: Annotated[
+        str | None,
+        typer.Option(
+            "--segments", help="A path or s3:// URI where the machines of --ray find the vectors.", metavar="URI"
+        ),
+    ] = None,
     use: Annotated[
         int | None, typer.Option("--use", help="Go back to an earlier clustering instead.", metavar="CLUSTERING")
     ] = None,
@@ -89,6 +99,9 @@ def cluster(
                 init=init,
                 warm_start=warm_start,
                 within=within,
+                full_iterations=full_iterations,
+                ray=ray,
+                segments=segments,
                 on_progress=on_progress,
             )
     if as_json:

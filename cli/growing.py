@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import output
-from cli.options import AsJson, DeviceName, EmbedderName, Excludes, Globs, Images, Paths, Quiet, StoreDir, WeightsFile
+from cli.options import (
+    AsJson,
+    DeviceName,
+    EmbedderName,
+    Excludes,
+    Globs,
+    Images,
+    Paths,
+    Quiet,
+    RayAddress,
+    StoreDir,
+    WeightsFile,
+)
 from cli.shell import open_store
 from vecstore.errors import BadInput
 from vecstore.paths import AnyPath
@@ -31,6 +43,7 @@ def add(
     weights: WeightsFile = None,
     glob: Globs = None,
     exclude: Excludes = None,
+    ray: RayAddress = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -46,7 +59,7 @@ def add(
         output.progress_bar(quiet) as on_progress,
     ):
         named, choice = _chosen(paths, glob, exclude)
-        report = opened.add(*named, **choice, on_progress=on_progress)
+        report = opened.add(*named, **choice, ray=ray, on_progress=on_progress)
     _print_report(report, as_json, quiet)
 
 
@@ -58,6 +71,7 @@ def sync(
     weights: WeightsFile = None,
     glob: Globs = None,
     exclude: Excludes = None,
+    ray: RayAddress = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would happen, and do nothing.")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep following the folders, until Ctrl-C.")] = False,
     device: DeviceName = "auto",
@@ -78,11 +92,13 @@ def sync(
             changes = opened.preview(*named, **choice)
             output.rows(changes, ("action", "path"), as_json, empty="nothing would change")
             return
+        if watch and ray is not None:
+            raise BadInput("--watch embeds what changes on this machine; leave --ray out, or sync without --watch")
         if watch:
             _follow(opened, [*named, *choice["listed"]], choice["patterns"], as_json, quiet)
             return
         with output.progress_bar(quiet) as on_progress:
-            report = opened.sync(*named, **choice, on_progress=on_progress)
+            report = opened.sync(*named, **choice, ray=ray, on_progress=on_progress)
     _print_report(report, as_json, quiet, forgotten=True)
 
 

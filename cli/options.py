@@ -53,3 +53,7 @@ WeightsFile = Annotated[
 Count = Annotated[int, typer.Option("-k", help="How many to print.", min=1)]
 CountOrAll = Annotated[int | None, typer.Option("-k", help="How many to print.", min=1, show_default="all")]
 Seed = Annotated[int, typer.Option("--seed", help="Where all randomness comes from.", min=0)]
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray", help="Work on the Ray cluster at HOST:PORT, auto, or local.", metavar="ADDRESS"),
+]

@@ -562,6 +562,11 @@ class Catalog:
         found = self._value("select sha256 from images where row = :row", row=row)
         return None if found is None else bytes(found)
 
+    def contents(self) -> Iterator[bytes]:
+        """Yield the sha256 of every content that has a row, also of removed images: their vectors are still there."""
+        for (sha256,) in self.db.execute("select sha256 from images"):
+            yield bytes(sha256)
+
     def first_path(self, row: int) -> bytes | None:
         """Return the path shown for an image, None if the image is removed."""
         found = self._value(f"select {FIRST_PATH.format(row=':row')}", row=row)

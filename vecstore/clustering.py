@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import Device
+from vecstore.blocks import Blocks, BlocksHere
 from vecstore.catalog import Catalog, ClusterSize
 from vecstore.checkpoint import Checkpoint
 from vecstore.errors import BadInput, NotFound
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Int64 = NDArray[np.int64]
 
+# Iterations over all rows end when one lowers the objective by less than this part.
+LEAST_GAIN = 1e-5
 # Past this drift a new clustering is advised. `scripts/bench drift` measures it: docs/design.md, "Drift".
 DRIFT_BOUND = 0.05
 
@@ -57,13 +60,15 @@ class CurrentClusters:
 class Request:
     """What to cluster. k: None with `warm_start`, which keeps the number. within: split this cluster alone.
 
-    warm_start: begin with the current centroids. k_reason: why k is what it is, where it was chosen.
+    warm_start: begin with the current centroids. full_iterations: at the most so many of Lloyd's over all rows, after
+    the training on a sample. k_reason: why k is what it is, where it was chosen.
     """
 
     k: int | None
     options: "KMeansOptions"
     warm_start: bool = False
     within: int | None = None
+    full_iterations: int = 0
     k_reason: str | None = None
 
 
@@ -120,10 +125,12 @@ def run(
     device: Device,
     folder: Path,
     on_progress: OnClusterProgress | None = None,
+    blocks: Blocks | None = None,
 ) -> Clustering:
     """Cluster all living images, or those of one cluster, and make this the current clustering.
 
     vectors: (rows, dim) float16, mapped. folder: where checkpoints go; a run that was killed is gone on with.
+    blocks: who goes through all rows, if others than this machine.
     Clusters that carry no id of before are numbered from the first id that was never given, the largest first.
     Raises BadInput if k is below 1 or above the number of images, NotFound for no cluster to split or to start from;
     the clustering before stays current on any error.
@@ -149,7 +156,9 @@ def run(
     training = kmeans.train(
         as_float32(vectors, sample), k, options, device, start=start, resume=checkpoint.load(), watch=watch
     )
-    made = _assigned(vectors, rows, training.centroids, device).largest_first()
+    blocks = blocks or BlocksHere(vectors, device)
+    centroids = _over_all_rows(blocks, rows, training.centroids, request, on_progress)
+    made = _assigned(blocks, rows, centroids).largest_first()
     if request.within is not None and before is not None:
         made = _spliced(catalog, before, request.within, made)
     found = _matched(catalog, before, made)
@@ -168,11 +177,14 @@ def run(
         current=True,
         k_reason=request.k_reason,
     )
-    recorded = {**asdict(options), "warm_start": request.warm_start, "within": request.within}
+    recorded = {
+        **asdict(options),
+        **{"warm_start": request.warm_start, "within": request.within, "full_iterations": request.full_iterations},
+    }
     with catalog.writing():
-        centroids = made.centroids.astype("<f4").tobytes()
+        blob = made.centroids.astype("<f4").tobytes()
         asked = {**recorded, "k_reason": request.k_reason}
-        catalog.insert_clustering(report, asked, catalog.row_count(), centroids, found.ids)
+        catalog.insert_clustering(report, asked, catalog.row_count(), blob, found.ids)
         ids = np.array(found.ids)[made.labels].tolist()
         memberships = zip(made.rows.tolist(), ids, made.distances.tolist(), strict=True)
         catalog.insert_memberships(report.clustering, memberships)
@@ -234,12 +246,31 @@ def _stamp(
     }
 
 
-def _assigned(vectors: Float16, rows: Int64, centroids: Float32, device: Device) -> _Partition:
-    from indexes import kmeans
+def _over_all_rows(
+    blocks: Blocks, rows: Int64, centroids: Float32, request: Request, on_progress: OnClusterProgress | None
+) -> Float32:
+    """Return the centroids after the iterations over all rows that were asked for, or as many as gain something."""
+    if not request.full_iterations:
+        return centroids
+    from indexes.lloyd import added, moved
 
-    blocks = [assignment for _, assignment in kmeans.assign_blocks(vectors, rows, centroids, device)]
-    labels = np.concatenate([assignment.labels for assignment in blocks])
-    return _Partition(rows, labels, np.concatenate([assignment.distances for assignment in blocks]), centroids)
+    before = np.inf
+    for iteration in range(1, request.full_iterations + 1):
+        total = added(blocks.sums(rows, centroids))
+        if total.objective > before * (1 - LEAST_GAIN):
+            break
+        before = total.objective
+        centroids = moved(centroids, total, request.options.spherical)
+        if on_progress:
+            imbalance = len(centroids) * float(np.square(total.counts / len(rows)).sum())
+            on_progress(ClusterProgress(1, iteration, request.full_iterations, total.objective, imbalance))
+    return centroids
+
+
+def _assigned(blocks: Blocks, rows: Int64, centroids: Float32) -> _Partition:
+    assigned = list(blocks.assign(rows, centroids))
+    labels = np.concatenate([assignment.labels for assignment in assigned])
+    return _Partition(rows, labels, np.concatenate([assignment.distances for assignment in assigned]), centroids)
 
 
 def memberships(catalog: Catalog, clustering: int) -> tuple[Int64, Int64, NDArray[np.float32]]:
@@ -297,7 +328,7 @@ def assign_missing(catalog: Catalog, vectors: Float16, clustering: int, device: 
     clusters = clusters_of(catalog, clustering, vectors.shape[1], device)
     missing = catalog.rows_without_cluster(clustering)
     if missing:
-        made = _assigned(vectors, np.array(missing, np.int64), clusters.centroids, device)
+        made = _assigned(BlocksHere(vectors, device), np.array(missing, np.int64), clusters.centroids)
         ids = np.array(clusters.ids)[made.labels].tolist()
         catalog.insert_memberships(clustering, zip(missing, ids, made.distances.tolist(), strict=True))
     return len(missing)

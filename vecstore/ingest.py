@@ -36,6 +36,9 @@ READ_AHEAD = 16
 # others. And that are under way in all: what is left to embed while a commit waits for the disk.
 EMBED_AT_ONCE, EMBED_AHEAD = 2, 4
 
+# Given files that are new or changed, in order, and the contents that have a vector, yields what became of each file.
+Embedded = Callable[[Iterable["FileStamp | Picture"], Iterable[bytes]], Iterator["Picture"]]
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -163,9 +166,14 @@ class Ingest:
                     self.commit()
                     self._report_progress()
             self.commit()
+            self._report_progress()
         except KeyboardInterrupt as interruption:
             raise self._interrupted() from interruption
         return AddReport(**vars(self.counts), seconds=time.monotonic() - started)
+
+    def run_elsewhere(self, files: Iterable[FileStamp], embedded: Embedded) -> AddReport:
+        """Bring every file's present state into the store, as `run` does, read and embedded by `embedded`."""
+        return self.take(embedded(self._changed(files), self.catalog.contents()))
 
     def _without_known_vector(self, picture: Picture) -> Picture:
         sha256 = picture.sha256
@@ -184,8 +192,8 @@ class Ingest:
         )
 
     def _embedded(self, pool: Executor, network: Executor, files: Iterable[FileStamp]) -> Iterator[list[Picture]]:
-        read = ordered(pool, _read, self._changed(files), lambda: READ_AHEAD)
-        batches = self._batches(ordered(pool, self._decode, self._marked(read), self._decode_ahead))
+        contents = ordered(pool, read, self._changed(files), lambda: READ_AHEAD)
+        batches = self._batches(ordered(pool, self._decode, self._marked(contents), self._decode_ahead))
         return ordered(network, self._embed, batches, lambda: EMBED_AHEAD)
 
     def _changed(self, files: Iterable[FileStamp]) -> Iterator[FileStamp | Picture]:
@@ -201,7 +209,7 @@ class Ingest:
             elif not self.retry and self.catalog.has_failed(file):
                 self.counts.failed += 1
             else:
-                yield _read(file) if isinstance(file, Member) else file
+                yield read(file) if isinstance(file, Member) else file
 
     def _marked(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
         """Mark the pictures whose content is to be embedded, and let the others' bytes go."""
@@ -236,21 +244,10 @@ class Ingest:
         return 3 * self._batch_size()
 
     def _decode(self, picture: Picture) -> Picture:
-        if not picture.new or self._embedder is None:
-            return picture
-        try:
-            image = images.decode(picture.data, at_least=self._embedder.input_size)
-        except images.Unreadable as error:
-            return replace(picture, data=b"", new=False, reason=str(error))
-        prepared = self._embedder.prepare(image)
-        return replace(picture, data=b"", prepared=prepared, width=image.width, height=image.height)
+        return picture if self._embedder is None else decode(picture, self._embedder)
 
     def _embed(self, batch: list[Picture]) -> list[Picture]:
-        new = [picture for picture in batch if picture.new]
-        if not new or self._embedder is None:
-            return batch
-        vectors = iter(self._embedder.embed([picture.prepared for picture in new]))
-        return [replace(p, prepared=None, vector=next(vectors)) if p.new else p for p in batch]
+        return batch if self._embedder is None else embed(batch, self._embedder)
 
     def commit(self) -> None:
         """Append the new vectors and wait for the disk, then record everything in one transaction.
@@ -333,7 +330,8 @@ class Ingest:
             self._total = self._count_files()
 
 
-def _read(file: FileStamp | Picture) -> Picture:
+def read(file: FileStamp | Picture) -> Picture:
+    """Read and hash a file; a picture has been read already."""
     if isinstance(file, Picture):  # a member, read while its archive was at it
         return file
     try:
@@ -342,6 +340,26 @@ def _read(file: FileStamp | Picture) -> Picture:
         return Picture(FileStamp(file.path, file.size, file.mtime_ns), reason=str(error))
     stamp = FileStamp(file.path, content.size, content.mtime_ns)
     return Picture(stamp, sha256=content.sha256, data=content.data)
+
+
+def decode(picture: Picture, embedder: Embedder) -> Picture:
+    """Make a new picture ready for the embedder, or say why it cannot be; others stay as they are."""
+    if not picture.new:
+        return picture
+    try:
+        image = images.decode(picture.data, at_least=embedder.input_size)
+    except images.Unreadable as error:
+        return replace(picture, data=b"", new=False, reason=str(error))
+    return replace(picture, data=b"", prepared=embedder.prepare(image), width=image.width, height=image.height)
+
+
+def embed(batch: list[Picture], embedder: Embedder) -> list[Picture]:
+    """Give the new pictures of a batch their vectors."""
+    new = [picture for picture in batch if picture.new]
+    if not new:
+        return batch
+    vectors = iter(embedder.embed([picture.prepared for picture in new]))
+    return [replace(p, prepared=None, vector=next(vectors)) if p.new else p for p in batch]
 
 
 def _sha256(picture: Picture) -> bytes:

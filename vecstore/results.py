@@ -451,3 +451,43 @@ class StoreMap:
     points: tuple[MapPoint, ...]
     images: int
     sampled: bool
+
+
+# Beyond one machine
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What one machine was measured to do. images_per_second: read from memory, decoded and embedded.
+
+    comparisons_per_second: of a vector with a centroid. catalog_bytes_per_image: with a path and a cluster.
+    """
+
+    images_per_second: float
+    comparisons_per_second: float
+    catalog_bytes_per_image: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a collection takes, on `machines` like the one whose rates these are.
+
+    vector_bytes, catalog_bytes: of the store's files. index_bytes: the most that the index takes, in memory.
+    milvus_memory_bytes: the same collection in Milvus, float32 with an HNSW graph, over all its query nodes.
+    embed_hours: for all images, once. cluster_hours: of a k-means into k clusters, trained on a sample and assigned
+    to all. Both assume that machines share the work evenly, and that the disks deliver.
+    """
+
+    images: int
+    machines: int
+    dim: int
+    k: int
+    vector_bytes: int
+    catalog_bytes: int
+    index_bytes: int
+    milvus_memory_bytes: int
+    embed_hours: float
+    cluster_hours: float
+    images_per_second: float
+    comparisons_per_second: float
+    catalog_bytes_per_image: float

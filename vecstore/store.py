@@ -49,6 +49,7 @@ from vecstore import (
     report,
     sheets,
 )
+from vecstore.blocks import Blocks, BlocksHere
 from vecstore.catalog import Catalog, FileStamp, holds_store
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, VecstoreError, WrongEmbedder
@@ -202,22 +203,25 @@ class Store:
         *paths: AnyPath,
         listed: Iterable[AnyPath] = (),
         patterns: Patterns = ALL_FILES,
+        ray: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> AddReport:
         """Add pictures and folders of them; what the store has already is neither read nor embedded again.
 
         listed: more paths, from a list; one that is gone by now is a failure and not an error. patterns: which files
-        of the folders to take. Files that cannot be added are in `failures` and are tried again when they change.
+        of the folders to take. ray: the address of a Ray cluster to embed on (docs/scaling.md).
+        Files that cannot be added are in `failures` and are tried again when they change.
         Raises NotFound for a missing path or when there is no picture in any, NothingAdded if every one failed,
         StoreBusy, and Interrupted after Ctrl-C; what was embedded by then is committed.
         """
-        return self._add(_Selection.of(paths, listed, patterns), forget=False, on_progress=on_progress)
+        return self._add(_Selection.of(paths, listed, patterns), forget=False, ray=ray, on_progress=on_progress)
 
     def sync(
         self,
         *paths: AnyPath,
         listed: Iterable[AnyPath] = (),
         patterns: Patterns = ALL_FILES,
+        ray: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> AddReport:
         """Add what is new, embed again what changed, and forget what is gone, so that the store equals the folders.
@@ -226,7 +230,7 @@ class Store:
         a deletion of all that was in it (it may be an unplugged disk): `remove` says so expressly. What the patterns
         leave out but is there is not forgotten.
         """
-        return self._add(_Selection.of(paths, listed, patterns), forget=True, on_progress=on_progress)
+        return self._add(_Selection.of(paths, listed, patterns), forget=True, ray=ray, on_progress=on_progress)
 
     def preview(
         self, *paths: AnyPath, listed: Iterable[AnyPath] = (), patterns: Patterns = ALL_FILES
@@ -681,6 +685,9 @@ class Store:
         init: str = "random",
         warm_start: bool = False,
         within: int | None = None,
+        full_iterations: int = 0,
+        ray: str | None = None,
+        segments: str | None = None,
         on_progress: clustering.OnClusterProgress | None = None,
     ) -> FittedClustering:
         """Run k-means over all images and make it the current clustering.
@@ -689,6 +696,9 @@ class Store:
         k: how many clusters, or "auto" (`elbow`). restarts: how many times to run; the run with the least objective is
         kept. None: as often as pays on a store of this size. init: "random" or "kmeans++". warm_start: one run from
         the current centroids, k being theirs. within: split this cluster into k, and leave the others as they are.
+        full_iterations: at the most so many iterations over all images after those on a sample. ray: the address of a
+        Ray cluster that goes through all images. segments: a path or URI that its machines read the vectors from, kept
+        up to date; None: they see the store's folder.
         The result depends on the images, k, these options and, where it starts from them, the current clusters alone
         (on a CPU); a run that was killed is gone on with when the same is asked for. Raises BadInput if k is more than
         the images, NotFound if there is no such cluster, StoreBusy.
@@ -697,6 +707,8 @@ class Store:
 
         if not 1 <= iterations < 2**31 or not 1 <= (restarts or 1) < 2**31 or restarts == 0:
             raise BadInput("iterations and restarts must be at least 1, and less than 2147483648")
+        if full_iterations < 0 or (segments is not None and ray is None):
+            raise BadInput("full iterations are 0 or more, and segments are for a Ray cluster; name one with --ray")
         if warm_start and (restarts or 1) > 1:
             raise BadInput("a warm start makes one run, from the current centroids; leave restarts out")
         if warm_start and within is not None:
@@ -710,8 +722,9 @@ class Store:
                 rows = clustering.rows_to_cluster(self.catalog, within)
                 chosen = elbow.sweep(vectors, rows, seed=seed, device=self.device)
                 k, reason = chosen.k, chosen.reason
-            request = clustering.Request(k, options, warm_start, within, reason)
-            run = clustering.run(self.catalog, vectors, request, self.device, self.path, on_progress)
+            request = clustering.Request(k, options, warm_start, within, full_iterations, reason)
+            with self._blocks(vectors, ray, segments) as blocks:
+                run = clustering.run(self.catalog, vectors, request, self.device, self.path, on_progress, blocks)
         return FittedClustering.of(run, self.path / CATALOG)
 
     def use_clustering(self, number: int) -> tuple[FittedClustering, int]:
@@ -1053,20 +1066,26 @@ class Store:
             self._opened = key, indexing.open_index(path, vectors)
         return self._opened[1]
 
-    def _add(self, selection: "_Selection", forget: bool, on_progress: OnProgress | None) -> AddReport:
+    def _add(self, selection: "_Selection", forget: bool, ray: str | None, on_progress: OnProgress | None) -> AddReport:
         self._require_pictures(selection, forget)
-        report = self._bring_in(selection, forget, on_progress)
+        report = self._bring_in(selection, forget, ray, on_progress)
         if report.failed and report.failed == report.seen:
             raise NothingAdded(
                 f"none of the {report.failed} files could be added; `vecstore failures --store {self.path}` says why"
             )
         return report
 
-    def _bring_in(self, selection: "_Selection", forget: bool, on_progress: OnProgress | None = None) -> AddReport:
+    def _bring_in(
+        self,
+        selection: "_Selection",
+        forget: bool,
+        ray: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> AddReport:
         if self._catalog is None:
             self._create(self._loaded_embedder().spec)
         with self._writing("sync" if forget else "add", _named(selection.roots)), self._indexing() as committed:
-            report = self._ingest(selection, committed, on_progress=on_progress)
+            report = self._ingest(selection, committed, ray=ray, on_progress=on_progress)
             if forget:
                 report = replace(report, forgotten=self._forget(self._gone(selection.roots)))
         return report
@@ -1079,14 +1098,25 @@ class Store:
                     require_pictures([root], selection.named, catalog=self._catalog)
 
     def _ingest(
-        self, selection: "_Selection", committed: OnCommit, *, retry: bool = False, on_progress: OnProgress | None
+        self,
+        selection: "_Selection",
+        committed: OnCommit,
+        *,
+        retry: bool = False,
+        ray: str | None = None,
+        on_progress: OnProgress | None,
     ) -> AddReport:
         for folder in self.catalog.failures_of_size(UNLISTED):
             if os.access(folder, os.R_OK):  # it can be listed by now; if it is scanned and cannot, it fails again
                 self.catalog.forget_failure(folder)
         ingest = self._ingestion(committed, retry, on_progress, lambda: count_pictures(selection.roots))
         known = None if retry else self.catalog
-        return ingest.run(selection.pictures(self.path, known, self.catalog.record_archive))
+        files = selection.pictures(self.path, known, self.catalog.record_archive)
+        if ray is not None:
+            from vecstore.engines.ray_embedding import RayEmbedding
+
+            return ingest.run_elsewhere(files, RayEmbedding(ray, self._recorded(), self._options).embedded)
+        return ingest.run(files)
 
     def _ingestion(
         self,
@@ -1098,6 +1128,23 @@ class Store:
         current = clustering.current(self.catalog, self._recorded().dim, self.device)
         vectors, embedder = self._vector_file(), self._loaded_embedder
         return Ingest(self.catalog, vectors, embedder, current, retry, on_progress, total, committed)
+
+    @contextmanager
+    def _blocks(self, vectors: Float16, ray: str | None, segments: str | None) -> Iterator[Blocks]:
+        """Yield who goes through all rows: this machine, or a Ray cluster."""
+        if ray is None:
+            yield BlocksHere(vectors, self.device)
+            return
+        from vecstore.engines.ray_blocks import RayBlocks
+        from vecstore.engines.ray_cluster import connected
+        from vecstore.engines.segments import RowFile, RowSource, Segments
+
+        source: RowSource = RowFile(self.path / VECTORS, self._recorded().dim)
+        if segments is not None:
+            source = Segments(segments, self._recorded().dim, f"{self.catalog.created()} {self.catalog.embedder()}")
+            source.publish(vectors)
+        with connected(ray) as cluster:
+            yield RayBlocks(cluster, source, self._options.device)
 
     def _changes(self, selection: "_Selection") -> Iterator[Change]:
         catalog = self._catalog

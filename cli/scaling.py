@@ -1,0 +1,69 @@
+"""The commands for collections that outgrow one machine."""
+
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import output
+from cli.options import AsJson, DeviceName, EmbedderName, Quiet, WeightsFile
+
+if TYPE_CHECKING:
+    from vecstore.results import Plan
+
+commands = typer.Typer()
+command = partial(commands.command, rich_help_panel="Scale")
+
+
+def _number(text: str) -> int:
+    try:
+        number = int(float(text))
+    except (ValueError, OverflowError):
+        number = 0
+    if number < 1:
+        raise typer.BadParameter(f"{text!r} is no number from 1, such as 1000000 or 1e8")
+    return number
+
+
+@command()
+def plan(
+    images: Annotated[
+        int, typer.Option("--images", "-n", help="How many, 1e8 for instance.", parser=_number, metavar="N")
+    ],
+    machines: Annotated[int, typer.Option("--machines", help="Like this one.", min=1)] = 1,
+    k: Annotated[
+        int | None, typer.Option("-k", help="Clusters.", min=1, show_default="the square root of N, 10,000 at most")
+    ] = None,
+    embedder: EmbedderName = None,
+    weights: WeightsFile = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what a collection of N images will take: bytes, memory and hours, from rates measured here for ten seconds.
+
+    Example: vecstore plan --images 1e8 --machines 10 --embedder efficientnet-lite0
+    """
+    from vecstore import planning
+
+    with output.working("measuring", quiet):
+        rates, dim = planning.measure(embedder, weights, device)
+    made = planning.plan(images, dim, rates, machines, k)
+    if as_json:
+        output.as_object(made)
+    else:
+        _print(made)
+
+
+def _print(made: "Plan") -> None:
+    for name, value in asdict(made).items():
+        text = _size(value) if name.endswith("bytes") else f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+        print(f"{name:23}  {text}")
+
+
+def _size(n_bytes: int) -> str:
+    size, units = float(n_bytes), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    while size >= 1024 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    return f"{size:,.1f} {units[0]}"

@@ -1,0 +1,44 @@
+"""Ray: a connection to a cluster of machines, and the errors of having none."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from vecstore.errors import BadInput, VecstoreError
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Yield the module `ray`, connected to a cluster: "HOST:PORT", "auto", or "local" for one on this machine.
+
+    A connection that is there already is used and left. Raises BadInput without Ray, VecstoreError where no cluster
+    answers.
+    """
+    # Ray reports how it is used unless it is told not to; nothing is to leave the machine.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # stderr is for what a person is to know
+    try:
+        import ray
+    except ImportError as error:
+        raise BadInput("--ray needs Ray, which is not installed; `pip install 'vecstore[ray]'` brings it") from error
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    if ray.is_initialized():
+        yield ray
+        return
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise VecstoreError(
+            f"no Ray cluster answers at {address} ({_first_line(error)}); start one with `ray start --head`, or name "
+            "another with --ray HOST:PORT"
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
