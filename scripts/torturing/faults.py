@@ -16,6 +16,8 @@ from scripts.torturing.portrait import EMPTY, Portrait
 from scripts.torturing.runs import Run
 from scripts.torturing.scene import ASKING, STEPS, Pool, Scene, Step
 
+CREATE, UPGRADE = "create", "upgrade"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -47,29 +49,29 @@ class Case:
 
 
 def torture(run: Run, pool: Pool) -> None:
+    """Go through all commands in a random order; of a run that is bounded, each gets its share of what is left."""
     scene = Scene(run.scratch / "scene", pool, run.random)
-    cases = list(_cases(scene))
-    todo = [(case, fault) for case in cases for fault in case.faults()]
-    run.counts["commands"] += len(cases)
-    run.counts["faults there are"] += len(todo)
-    run.random.shuffle(todo)  # so that a short run is a sample of all
-    for case, fault in todo:
-        if not run.goes_on():
+    names = [CREATE, *STEPS, *ASKING, UPGRADE]
+    run.random.shuffle(names)
+    new = scene.keep()
+    for name in ("add", "sync", "add", "cluster", "index", "import", "remove", "cluster"):
+        scene.run(scene.step(name, _as_it_is(scene) if scene.store.exists() else None))
+    living = scene.keep()
+    for number, name in enumerate(names):
+        if run.is_over():
             break
-        _withstands(run, scene, case, fault)
-
-
-def _cases(scene: Scene) -> Iterator[Case]:
-    """Yield each command once, on a store in the middle of its life."""
-    yield _case(scene, scene.step("add"))
-    for name in ("sync", "add", "cluster", "index", "import", "cluster"):
-        scene.run(scene.step(name, _as_it_is(scene)))
-    for name in (*STEPS, *ASKING, "upgrade"):
-        kept = scene.keep()
-        if name == "redo":
-            scene.run(scene.step("undo"))
-        yield _case(scene, scene.step(name, _as_it_is(scene)))
-        scene.restore(kept)
+        share = run.share(len(names) - number)
+        scene.restore(new if name == CREATE else living)
+        scene.restore(scene.keep())  # what is written from now on is not to be in what is kept
+        case = _case(scene, name)
+        todo = list(case.faults())
+        run.counts["commands"] += 1
+        run.counts["faults there are"] += len(todo)
+        run.random.shuffle(todo)  # so that a short run is a sample of all
+        for fault in todo:
+            if not share.goes_on():
+                break
+            _withstands(run, scene, case, fault)
 
 
 def _as_it_is(scene: Scene) -> Portrait:
@@ -79,19 +81,18 @@ def _as_it_is(scene: Scene) -> Portrait:
     return found
 
 
-def _case(scene: Scene, step: Step) -> Case:
-    """Run the command unharmed, once for each kind of call; the store has what it does from then on."""
-    kept, before, counted = scene.keep(), scene.portrait(), {}
-    for kind in (Kind.READ, Kind.OPEN, *Kind.CHANGE):
-        scene.restore(kept)
-        block = Block(scene.arena, Fault(kinds=kind))
-        ended = scene.run(step, block)
-        if ended.status:
-            raise RuntimeError(f"{step}, unharmed: exit {ended.status} {ended.err} {ended.error}")
-        counted[kind] = block.counted
-    after = _as_it_is(scene)
-    scene.restore(scene.keep())  # what is written from now on is not to be in the case's own copy
-    return Case(step, kept, before if isinstance(before, Portrait) else None, after, counted)
+def _case(scene: Scene, name: str) -> Case:
+    """Run the command unharmed once, counting its calls."""
+    if name == "redo":
+        scene.run(scene.step("undo"))
+    now = None if name == CREATE else _as_it_is(scene)
+    step = scene.step("add" if name == CREATE else name, now)
+    kept, before, block = scene.keep(), scene.portrait(), Block(scene.arena, Fault())
+    ended = scene.run(step, block)
+    if ended.status:
+        raise RuntimeError(f"{step}, unharmed: exit {ended.status} {ended.err} {ended.error}")
+    counted = {kind: block.counted_of(kind) for kind in Kind.ANY}
+    return Case(step, kept, before if isinstance(before, Portrait) else None, _as_it_is(scene), counted)
 
 
 def _withstands(run: Run, scene: Scene, case: Case, fault: Fault) -> None:

@@ -34,6 +34,7 @@ struct control {
     int32_t journal; /* a file descriptor, -1: none */
     int32_t fired;   /* how many calls were interfered with */
     int64_t counted;
+    int64_t counted_by_kind[8]; /* of all kinds, by the number of their bit */
     char what[1024]; /* the call that was interfered with first */
 };
 
@@ -108,6 +109,7 @@ static void die(void) {
 
 /* Counts a call and says what is to become of it; kills at once if it is to be killed before. */
 static int verdict(int kind, const char *name, const char *path) {
+    control->counted_by_kind[__builtin_ctz(kind)]++;
     if (!(control->kinds & kind)) return COUNT;
     int64_t number = ++control->counted;
     int hit = number == control->nth || (control->lasting && control->nth && number > control->nth);

@@ -54,6 +54,7 @@ class _Control(ctypes.Structure):
         ("journal", ctypes.c_int32),
         ("fired", ctypes.c_int32),
         ("counted", ctypes.c_int64),
+        ("counted_by_kind", ctypes.c_int64 * 8),
         ("what", ctypes.c_char * 1024),
     )
 
@@ -96,6 +97,10 @@ class Block:
     @property
     def counted(self) -> int:
         return int(self._control.counted)
+
+    def counted_of(self, kind: Kind) -> int:
+        """Return how many calls there were of one kind, whether it was to be counted or not."""
+        return int(self._control.counted_by_kind[kind.bit_length() - 1])
 
     @property
     def fired(self) -> bool:

@@ -29,14 +29,23 @@ class Run:
     def elapsed(self) -> float:
         return time.monotonic() - self._began
 
-    def goes_on(self) -> bool:
-        """Say whether there is to be one more round, and count it."""
-        if self.seconds is not None and self.elapsed >= self.seconds:
-            return False
-        if self.rounds is not None and self._n_rounds >= self.rounds:
+    def is_over(self, seconds: float | None = None, rounds: int | None = None) -> bool:
+        """Say whether it has gone on for so long; None: for as long as it was to."""
+        seconds, rounds = seconds or self.seconds, rounds or self.rounds
+        return (seconds is not None and self.elapsed >= seconds) or (rounds is not None and self._n_rounds >= rounds)
+
+    def goes_on(self, seconds: float | None = None, rounds: int | None = None) -> bool:
+        """Say whether there is to be one more round, and count it. seconds, rounds: to end earlier."""
+        if self.is_over() or self.is_over(seconds, rounds):
             return False
         self._n_rounds += 1
         return True
+
+    def share(self, parts: int) -> "Share":
+        """Return the first of so many equal parts of what is left of the run."""
+        seconds = None if self.seconds is None else self.elapsed + (self.seconds - self.elapsed) / parts
+        rounds = None if self.rounds is None else self._n_rounds + max((self.rounds - self._n_rounds) // parts, 1)
+        return Share(self, seconds, rounds)
 
     def found(self, what: str) -> None:
         """Print and keep something that should not be."""
@@ -47,6 +56,18 @@ class Run:
         counted = ", ".join(f"{count:,} {what}" for what, count in sorted(self.counts.items()))
         again = f"scripts/torture {self.name} --seed {self.seed}"
         return f"{self.name}: {len(self.findings)} findings; {counted}; {self.elapsed:.0f} s; {again}"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of a run, that ends when the run has gone on for so many seconds, or rounds, in all."""
+
+    run: Run
+    seconds: float | None
+    rounds: int | None
+
+    def goes_on(self) -> bool:
+        return self.run.goes_on(self.seconds, self.rounds)
 
 
 def scratch_folder(name: str) -> tempfile.TemporaryDirectory[str]:
