@@ -23,7 +23,6 @@ from vecstore.catalog import FileStamp
 from vecstore.errors import NotFound, NothingAdded
 from vecstore.images import Unreadable
 from vecstore.paths import archive_of, is_archive_name
-from vecstore.pictures import SheetRow, contact_sheet
 from vecstore.scan import Patterns, count_pictures
 from vecstore.store import Store
 
@@ -589,10 +588,11 @@ def test_removing_an_archive_removes_its_members_and_nothing_else(
         assert stored(store, tmp_path) == ["photos.zipper/a.png"]
 
 
-def test_a_contact_sheet_shows_members(photos: Callable[[str], Path]) -> None:
+def test_thumbnails_are_made_of_members(open_store: OpenStore, photos: Callable[[str], Path]) -> None:
     archive = photos(".tar")
-    sheets = [contact_sheet([SheetRow("", [(Path(f"{archive}!/{name}"), "")])]) for name in ("a.png", "gone.png")]
-    assert sheets[0].tobytes() != sheets[1].tobytes()
+    with open_store() as store:
+        store.add(archive)
+        assert store.thumbnail(store.similar(f"{archive}!/a.png", k=1)[0].id).startswith(b"\xff\xd8")
 
 
 def test_the_commands_take_members(tmp_path: Path, photos: Callable[[str], Path]) -> None:
