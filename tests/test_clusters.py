@@ -456,7 +456,7 @@ def wait_for_change(file: Path) -> None:
     def modified() -> int:
         return file.stat().st_mtime_ns if file.exists() else 0
 
-    before, deadline = modified(), time.monotonic() + 30
+    before, deadline = modified(), time.monotonic() + 120
     changes = 0
     while changes < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
