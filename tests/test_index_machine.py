@@ -17,7 +17,8 @@ from indexes import compressed
 from indexes.stamps import KINDS, read_stamp
 from vecstore import indexing, ingest
 from vecstore.errors import NotFound
-from vecstore.store import INDEX, Store
+from vecstore.layout import INDEX
+from vecstore.store import Store
 
 DIM = 8
 choices = st.integers(0, 10**6)

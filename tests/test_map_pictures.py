@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vecstore import drawing, map_pictures
+from vecstore import drawing, images, map_pictures
 from vecstore.errors import BadInput, NotFound
 from vecstore.map_pictures import write_map
 from vecstore.results import Cluster, MapPoint, StoreMap
 
-THUMBNAIL = drawing.jpeg(Image.new("RGB", (64, 48), "red"))
+THUMBNAIL = images.encoded(Image.new("RGB", (64, 48), "red"), drawing.QUALITY)
 HOSTILE = "/photos/<img src=x onerror=alert(1)>\"'&\x1b.jpg"
 
 

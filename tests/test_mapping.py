@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from vecstore import mapping
+from vecstore.layout import MAP
 from vecstore.results import StoreMap
-from vecstore.store import MAP, Store
+from vecstore.store import Store
 
 KINDS, DIM = 3, 16
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import paint
-from vecstore import drawing, sheets
+from vecstore import drawing, images, sheets
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Member
 from vecstore.sheets import Cell, Section, Sheet, write_sheet
@@ -85,7 +85,7 @@ def test_a_page_of_a_large_store_is_bounded(tmp_path: Path, monkeypatch: pytest.
     # 100,000 images: a page is drawn, and let go of, at a time.
     held = drawn = 0
     made = Image.new("RGB", (32, 24), "red")
-    thumbnail = drawing.jpeg(made)
+    thumbnail = images.encoded(made, drawing.QUALITY)
 
     class Page:
         def __init__(self, page: Image.Image) -> None:

@@ -11,11 +11,10 @@ import filelock
 from vecstore.catalog import Catalog
 from vecstore.errors import BadInput, StoreBusy, StoreDamaged, VecstoreError
 from vecstore.integrity import damaged_rows, recorded_embedder
+from vecstore.layout import CATALOG, INDEX, LOCK, VECTORS
 from vecstore.paths import bytes_on_disk, network_file_system
 from vecstore.results import BackupReport
 from vecstore.vectors import VectorFile, copy_with_holes, runs, sync_directory
-
-CATALOG, VECTORS, INDEX, LOCK = "catalog.sqlite", "vectors.f16", "index.faiss", "lock"
 
 
 def backup(catalog: Catalog, target: Path, with_index: bool) -> BackupReport:

@@ -435,7 +435,7 @@ class Catalog:
             catalog._apply_migrations()
             db.execute(
                 "insert into store (id, created, embedder) values (1, :now, :embedder)",
-                {"now": _now(), "embedder": embedder},
+                {"now": now(), "embedder": embedder},
             )
         return catalog
 
@@ -624,7 +624,7 @@ class Catalog:
             yield from self.paths_under(root + b"!")
 
     def insert_image(self, row: int, image: NewImage) -> None:
-        values = {"row": row, "now": _now(), **vars(image)}
+        values = {"row": row, "now": now(), **vars(image)}
         self.db.execute("insert into images values (:row, :sha256, :width, :height, :now, :checksum)", values)
 
     def place(self, stamp: FileStamp, row: int) -> None:
@@ -666,7 +666,7 @@ class Catalog:
     # Failures
 
     def record_failure(self, stamp: FileStamp, reason: str) -> None:
-        values = {"path": stamp.path, "size": stamp.size, "mtime_ns": stamp.mtime_ns, "reason": reason, "now": _now()}
+        values = {"path": stamp.path, "size": stamp.size, "mtime_ns": stamp.mtime_ns, "reason": reason, "now": now()}
         self.db.execute("insert or replace into failures values (:path, :size, :mtime_ns, :reason, :now)", values)
 
     def has_failed(self, stamp: FileStamp) -> bool:
@@ -970,7 +970,7 @@ class Catalog:
             kind, what = self._announced
             # What was undone before cannot be redone on top of something else.
             self.db.execute("delete from operations where undone")
-            values = {"kind": kind, "what": what, "now": _now()}
+            values = {"kind": kind, "what": what, "now": now()}
             query = f"insert into operations (kind, what, began, clustering) values (:kind, :what, :now, {CURRENT})"
             number = self.db.execute(query, values).lastrowid
             self.db.execute(f"delete from operations where id <= :id - {OPERATIONS_KEPT}", {"id": number})
@@ -1271,5 +1271,6 @@ def _below(root: bytes) -> dict[str, bytes]:
     return {"below": below, "beyond": below[:-1] + b"0"}
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the moment as it is recorded, in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

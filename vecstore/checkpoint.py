@@ -6,7 +6,6 @@ beside and renamed, like every derived file, and removed when the clustering is 
 
 import json
 import logging
-import os
 import time
 import zipfile
 import zlib
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecstore.vectors import sync_directory
+from vecstore.vectors import replacing
 
 if TYPE_CHECKING:
     from indexes.kmeans import State
@@ -60,13 +59,11 @@ class Checkpoint:
         try:
             self._write(state)
         except OSError as error:  # a full disk, say; it may have room by the next time
-            self.path.with_suffix(".new").unlink(missing_ok=True)
             log.warning("the checkpoint %s cannot be written (%s); a killed run would begin anew", self.path, error)
 
     def _write(self, state: "State") -> None:
         best = state.best if state.best is not None else np.empty(0, np.float32)
-        beside = self.path.with_suffix(".new")
-        with open(beside, "wb") as file:
+        with replacing(self.path) as file:
             np.savez(
                 file,
                 stamp=self._stamp,
@@ -75,10 +72,6 @@ class Checkpoint:
                 centroids=state.centroids,
                 best=best,
             )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, self.path)
-        sync_directory(self.path.parent)
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from indexes.devices import Device
 from vecstore.blocks import Blocks, BlocksHere
-from vecstore.catalog import Catalog, ClusterSize
+from vecstore.catalog import Catalog, ClusterSize, now
 from vecstore.checkpoint import Checkpoint
 from vecstore.errors import BadInput, NotFound
 from vecstore.integrity import require_rows
@@ -173,7 +173,7 @@ def run(
         trained_on=len(sample),
         previous=before.clustering if before else None,
         **{name: count for name, count in vars(found).items() if name != "ids"},
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        created=now(),
         current=True,
         k_reason=request.k_reason,
     )

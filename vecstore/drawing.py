@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from vecstore import images
+
 # Okabe and Ito's colours (https://jfly.uni-koeln.de/color), in an order in which neighbours differ most.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#888888")
 SHAPES = ("circle", "square", "triangle", "diamond", "wedge", "cross")
@@ -36,6 +38,8 @@ _POLYGONS = {
     ),
 }
 CIRCLE_RADIUS = 0.85
+# Of the pictures in an SVG, as JPEG.
+QUALITY = 80
 
 
 def style(number: int) -> tuple[str, str]:
@@ -208,7 +212,7 @@ class Svg:
     def picture(self, left: float, top: float, picture: Image.Image, title: str = "") -> None:
         place = f'x="{left:.1f}" y="{top:.1f}" width="{picture.width}" height="{picture.height}"'
         inner = f"<title>{_text(title)}</title>" if title else ""
-        self._parts.append(f'<image {place} href="{data_uri(jpeg(picture))}">{inner}</image>')
+        self._parts.append(f'<image {place} href="{data_uri(images.encoded(picture, QUALITY))}">{inner}</image>')
 
     def text(
         self,
@@ -266,12 +270,6 @@ def _paint(fill: str, stroke: str | None = None) -> str:
 
 def _text(text: str) -> str:
     return escape(text.encode("utf-8", "replace").decode())
-
-
-def jpeg(picture: Image.Image, quality: int = 80) -> bytes:
-    written = io.BytesIO()
-    picture.save(written, "JPEG", quality=quality)
-    return written.getvalue()
 
 
 def data_uri(content: bytes, kind: str = "image/jpeg") -> str:

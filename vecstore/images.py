@@ -193,6 +193,14 @@ def decode(content: bytes, at_least: tuple[int, int] | None = None) -> Image.Ima
         raise Unreadable(_what_is_wrong(error, content)) from error
 
 
+def encoded(picture: Image.Image, quality: int) -> bytes:
+    """Return a picture as a JPEG, without what its file said of comments, camera and place."""
+    picture.info.clear()  # Pillow would write some of it
+    written = io.BytesIO()
+    picture.save(written, "JPEG", quality=quality)
+    return written.getvalue()
+
+
 def media_type(content: bytes) -> str | None:
     """Return the media type of a picture that browsers show as it is, None for one that they do not.
 

@@ -38,7 +38,7 @@ class Guard:
         """vectors: (rows, dim) float16, mapped; all that the catalog counts."""
         self._catalog = catalog
         self._vectors = vectors
-        self._is_checked = bytearray(len(vectors))
+        self._is_checked = np.zeros(len(vectors), np.bool_)  # of a large store no memory is touched until a row is
 
     def require(self, rows: Iterable[int]) -> None:
         """Raise StoreDamaged unless the vectors of these rows are those that were committed."""
@@ -47,7 +47,7 @@ class Guard:
                 sha256, recorded = self._catalog.checksum_of(row)
                 if recorded != checksum(self._vectors[row], sha256):
                     raise StoreDamaged(f"the vector of @{row} is damaged; {NEXT_STEP}")
-                self._is_checked[row] = 1
+                self._is_checked[row] = True
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from vecstore.catalog import Catalog
 from vecstore.errors import VecstoreError
 from vecstore.results import MapPoint, StoreMap
-from vecstore.vectors import Float16, Float32, sync_directory
+from vecstore.vectors import Float16, Float32, replacing
 
 Int64 = NDArray[np.int64]
 
@@ -185,8 +185,7 @@ class Kept:
     def _save(self, layout: Layout, vectors: Float16) -> None:
         """Write the map down, whole or not at all; by the holder of the store's lock alone. Raises OSError."""
         prints = _prints(vectors, layout.rows)
-        beside = self.path.with_suffix(".new")
-        with open(beside, "wb") as file:
+        with replacing(self.path) as file:
             np.savez(
                 file,
                 stamp=self._stamp(layout, prints),
@@ -195,10 +194,6 @@ class Kept:
                 positions=layout.positions,
                 prints=prints,
             )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, self.path)
-        sync_directory(self.path.parent)
 
     def _stamp(self, layout: Layout, prints: NDArray[np.uint64]) -> str:
         """Return what a map depends on, and a checksum of it."""

@@ -4,7 +4,6 @@ What browsers show goes out as it lies in the file, under the type that its cont
 other formats are decoded by `images.decode`, within its limits, and encoded as JPEG. This module knows no store.
 """
 
-import io
 import os
 from collections.abc import Sequence
 
@@ -37,16 +36,8 @@ def _as_shown(path: bytes, data: bytes) -> Original:
     try:
         media_type = images.media_type(data)
         if media_type is None:
-            media_type, data = "image/jpeg", _jpeg(data)
+            media_type, data = "image/jpeg", images.encoded(images.decode(data), QUALITY)
     except images.Unreadable as error:
         raise BadInput(f"{shown(path)}: {error}") from error
     stem = os.path.splitext(os.path.basename(path))[0]
     return Original(data, media_type, shown(stem) + SUFFIXES.get(media_type, f".{media_type.partition('/')[2]}"))
-
-
-def _jpeg(data: bytes) -> bytes:
-    picture = images.decode(data)
-    picture.info.clear()  # what the file says of its camera and its place stays in the file
-    written = io.BytesIO()
-    picture.save(written, "JPEG", quality=QUALITY)
-    return written.getvalue()

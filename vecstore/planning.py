@@ -4,7 +4,6 @@ Nothing in a plan is a guess about this machine: the embedder is run, k-means as
 it cannot measure (other machines, other engines) it derives from these, by arithmetic that `Plan` states.
 """
 
-import io
 import os
 import tempfile
 import time
@@ -16,6 +15,7 @@ from indexes.devices import Device, choose_device
 from indexes.stamps import KINDS, index_bytes
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, open_embedder, unit_rows
 from vecstore.errors import BadInput
+from vecstore.layout import CATALOG
 from vecstore.paths import AnyPath
 from vecstore.results import Plan, Rates
 from vecstore.vectors import ROW_DTYPE
@@ -85,11 +85,9 @@ def _embedding_rate(embedder: Embedder) -> float:
 
 
 def _jpeg(kind: str, seed: int) -> bytes:
-    from vecstore import painting
+    from vecstore import images, painting
 
-    photo = io.BytesIO()
-    painting.paint(kind, seed).resize(PHOTO_SIZE).save(photo, "JPEG", quality=90)
-    return photo.getvalue()
+    return images.encoded(painting.paint(kind, seed).resize(PHOTO_SIZE), 90)
 
 
 def _comparison_rate(dim: int, device: Device) -> float:
@@ -108,7 +106,7 @@ def _comparison_rate(dim: int, device: Device) -> float:
 
 def _catalog_bytes() -> float:
     """Return the bytes that an image takes in the catalog, with a path of 60 bytes and its place in a clustering."""
-    from vecstore.store import CATALOG, Store
+    from vecstore.store import Store
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vecstore import drawing
+from vecstore import drawing, images
 from vecstore.errors import BadInput, NotFound, VecstoreError
 from vecstore.map_pictures import describe, svg_of
 from vecstore.pages import page
@@ -71,7 +71,7 @@ class Shots:
             except VecstoreError:  # its file is gone
                 pass
             else:
-                source, size = drawing.data_uri(drawing.jpeg(picture, QUALITY)), picture.size
+                source, size = drawing.data_uri(images.encoded(picture, QUALITY)), picture.size
                 self.left -= len(source)
         return Shot(row, name(path), path_shown, note, source, *size)
 

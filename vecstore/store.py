@@ -57,6 +57,7 @@ from vecstore.fitted import FittedClustering
 from vecstore.indexing import BackgroundIndexing, IndexSettings
 from vecstore.ingest import Ingest, Picture, Progress
 from vecstore.integrity import Guard, record_missing, recorded_embedder
+from vecstore.layout import CATALOG, INDEX, LOCK, MAP, VECTORS
 from vecstore.paths import AnyPath, absolute, bytes_on_disk, network_file_system, on_disk, shown
 from vecstore.results import (
     NEAR_SCORE,
@@ -114,8 +115,6 @@ OnCommit: TypeAlias = Callable[[int], None]
 # The name recorded for vectors that came ready-made.
 IMPORTED = "imported"
 
-CATALOG, VECTORS, INDEX, LOCK = "catalog.sqlite", "vectors.f16", "index.faiss", "lock"
-MAP = "map.npz"
 # How long a writer waits for another before it gives up, and before it says that it waits.
 LOCK_TIMEOUT_SECONDS, SAY_SO_SECONDS = 60.0, 1.0
 # What the time of a search is measured by, when it is asked for.
@@ -707,8 +706,10 @@ class Store:
 
         if not 1 <= iterations < 2**31 or not 1 <= (restarts or 1) < 2**31 or restarts == 0:
             raise BadInput("iterations and restarts must be at least 1, and less than 2147483648")
-        if full_iterations < 0 or (segments is not None and ray is None):
-            raise BadInput("full iterations are 0 or more, and segments are for a Ray cluster; name one with --ray")
+        if full_iterations < 0:
+            raise BadInput(f"full iterations are 0 or more, not {full_iterations}")
+        if segments is not None and ray is None:
+            raise BadInput("segments are for a Ray cluster; name one with --ray, or leave them out")
         if warm_start and (restarts or 1) > 1:
             raise BadInput("a warm start makes one run, from the current centroids; leave restarts out")
         if warm_start and within is not None:

@@ -5,7 +5,6 @@ whatever became of the file. Written beside and renamed; several threads and pro
 bounded in bytes: the least recently used go first. This module knows no store.
 """
 
-import io
 import logging
 import os
 import tempfile
@@ -124,7 +123,4 @@ def _picture(path: bytes, sha256: bytes) -> Image.Image:
 
 def _jpeg(picture: Image.Image) -> bytes:
     picture.thumbnail((SIDE, SIDE))
-    picture.info.clear()  # Pillow would write a comment of the original's
-    written = io.BytesIO()
-    picture.save(written, "JPEG", quality=QUALITY)
-    return written.getvalue()
+    return images.encoded(picture, QUALITY)

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,6 +214,23 @@ def told(path: Path) -> Iterator[None]:
             f"{path} cannot be written: {error.strerror or error}; what was reported as done is safe in the store: "
             "mend that, and run the same command again"
         ) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that takes the path's place when all is written and on the disk; nothing is left on an error."""
+    beside = path.with_suffix(".new")
+    try:
+        with open(beside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        with suppress(OSError):  # on a read-only disk even what is not there cannot be removed
+            beside.unlink()
+        raise
+    sync_directory(path.parent)
 
 
 def make_directory(path: Path) -> None:

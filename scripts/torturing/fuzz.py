@@ -269,8 +269,9 @@ def _checkpoints() -> list[bytes]:
 def _catalogs() -> list[bytes]:
     from scripts.torturing.scene import BROKEN
     from vecstore.embedders.hsv import Hsv
+    from vecstore.layout import CATALOG
     from vecstore.painting import paint
-    from vecstore.store import CATALOG, Store
+    from vecstore.store import Store
 
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         for seed in range(3):

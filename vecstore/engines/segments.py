@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vecstore.errors import BadInput, StoreDamaged, VecstoreError
-from vecstore.vectors import ROW_DTYPE, Float16
+from vecstore.vectors import ROW_DTYPE, Float16, VectorFile, replacing
 
 SEGMENT_BYTES = 1 << 26
 OWNER = "store.json"
@@ -40,8 +40,7 @@ class RowFile:
     dim: int
 
     def read(self, first: int, beyond: int) -> Float16:
-        row_bytes = self.dim * ROW_DTYPE.itemsize
-        return np.memmap(self.path, ROW_DTYPE, "r", first * row_bytes, (beyond - first, self.dim))
+        return VectorFile(self.path, self.dim).read(beyond)[first:]
 
 
 @dataclass(frozen=True)
@@ -138,12 +137,8 @@ class Segments:
             with self._files.open_output_stream(self._place(name)) as stream:
                 stream.write(content)
             return
-        beside = f"{self._place(name)}.part"
-        with open(beside, "wb") as file:
+        with replacing(Path(self._place(name))) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, self._place(name))
 
     def _claim(self) -> None:
         """Make the place this store's, or raise BadInput if it is another's."""

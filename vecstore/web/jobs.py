@@ -9,13 +9,13 @@ import logging
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vecstore.catalog import now
 from vecstore.errors import BadInput, NotFound
 from vecstore.web.settings import Settings
 
@@ -76,7 +76,7 @@ class Jobs:
             if sum(job.state == WAITING for job in self._jobs.values()) >= MOST_WAITING:
                 raise BadInput(f"{MOST_WAITING} jobs are waiting already; cancel some, or ask again later")
             self._last += 1
-            job = Job(self._last, asked["kind"], asked, WAITING, 0, None, "", None, None, _now(), None, None)
+            job = Job(self._last, asked["kind"], asked, WAITING, 0, None, "", None, None, now(), None, None)
             self._jobs[job.id] = job
             over = [number for number, known in self._jobs.items() if known.is_over]
             for number in over[: max(len(self._jobs) - MOST_REMEMBERED, 0)]:
@@ -111,7 +111,7 @@ class Jobs:
         job = self.get(number)
         with self._lock:
             if self._jobs[number].state == WAITING:
-                job = self._jobs[number] = replace(job, state=CANCELLED, error="it had not started", ended=_now())
+                job = self._jobs[number] = replace(job, state=CANCELLED, error="it had not started", ended=now())
             elif self._process is not None and self._process[0] == number:
                 _call_off(self._process[1])
         return job
@@ -132,13 +132,13 @@ class Jobs:
         with self._lock:
             if self._jobs[number].state != WAITING:
                 return
-            self._jobs[number] = replace(self._jobs[number], state=RUNNING, started=_now())
+            self._jobs[number] = replace(self._jobs[number], state=RUNNING, started=now())
         try:
             outcome = self._done(number)
         except Exception as error:  # or nobody would ever hear of it
             log.exception("job %d", number)
             outcome = {"state": FAILED, "error": str(error)}
-        over = replace(self.get(number), **outcome, ended=_now())
+        over = replace(self.get(number), **outcome, ended=now())
         self._on_end(over)
         with self._lock:
             self._jobs[number], self._process = over, None
@@ -211,7 +211,3 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         log.warning("job process %d did not end when it was called off and is killed", process.pid)
         process.kill()
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

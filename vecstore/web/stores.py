@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from vecstore.store import CATALOG, Store
+from vecstore.layout import CATALOG
+from vecstore.store import Store
 from vecstore.web.settings import Settings
 
 T = TypeVar("T")
