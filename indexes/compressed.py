@@ -257,14 +257,18 @@ def _apply(reduction: Any, vectors: NDArray[np.float16], rows: NDArray[np.int64]
 
 def _of_images(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the rows that are not empty: one of zeros is of an image that was removed and compacted."""
-    return rows[rows.any(axis=1)]
+    there = rows.any(axis=1)
+    return rows if there.all() else rows[there]  # usually all are, and a copy would be the largest thing in memory
 
 
 def _reduction(rows: NDArray[np.float32]) -> Any:
-    """Return the linear map onto as many principal directions as it takes, turned at random. rows: (n, dim) float32."""
+    """Return the linear map onto as many principal directions as it takes, turned at random.
+
+    rows: (n, dim) float32; they are shifted to a mean of 0 in place.
+    """
     dim = rows.shape[1]
-    some = rows - rows.mean(axis=0)
-    variances, directions = np.linalg.eigh(some.T @ some)  # ascending
+    rows -= rows.mean(axis=0)
+    variances, directions = np.linalg.eigh(rows.T @ rows)  # ascending
     explained = np.cumsum(variances[::-1]) / max(float(variances.sum()), np.finfo(np.float32).tiny)
     kept = FEWEST_DIMS
     while kept < dim and explained[kept - 1] < EXPLAINED:

@@ -6,6 +6,7 @@
 import os
 import platform
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -27,6 +28,9 @@ def pytest_report_header() -> str:
     return f"sqlite {sqlite3.sqlite_version}, numpy {np.__version__}, {platform.platform()}"
 
 
+COUNTING = threading.Lock()  # two batches are embedded at once
+
+
 class TinyEmbedder:
     """The mean colour of each quadrant: 12 numbers that can be worked out by hand. Counts what it embeds."""
 
@@ -46,7 +50,8 @@ class TinyEmbedder:
         return np.array([ImageStat.Stat(image.crop(box)).mean for box in boxes], np.float32).ravel()
 
     def embed(self, prepared: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        TinyEmbedder.embedded_count += len(prepared)
+        with COUNTING:
+            TinyEmbedder.embedded_count += len(prepared)
         return unit_rows(np.stack(list(prepared)) - 127.5)
 
 

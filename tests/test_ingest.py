@@ -1,5 +1,6 @@
 """Ingest: nothing is done twice, nothing is lost, one bad file stops nothing."""
 
+import itertools
 import os
 import random
 import shutil
@@ -374,6 +375,21 @@ def test_every_copy_of_a_broken_file_is_on_record_with_its_reason(
 
 
 # Order
+
+
+def test_a_batch_begins_while_the_one_before_is_embedded(
+    open_store: OpenStore, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, calls, embed = threading.Barrier(2, timeout=10), itertools.count(), TinyEmbedder.embed
+
+    def embed_when_two_are_here(embedder: TinyEmbedder, prepared: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        if next(calls) < 2:
+            both.wait()
+        return embed(embedder, prepared)
+
+    monkeypatch.setattr(TinyEmbedder, "embed", embed_when_two_are_here)
+    with open_store() as store:
+        assert store.add(pictures).embedded == 10
 
 
 def test_rows_are_in_the_order_of_the_scan_whatever_the_threads_do(

@@ -5,7 +5,6 @@ and both files of the store. The pictures are of 8 x 8 pixels and all different,
 """
 
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
-from scripts.benchmarks.common import LATENT_DIM, describe_machine
+from scripts.benchmarks.common import LATENT_DIM, describe_machine, peak_memory
 from vecstore import Store, embedders
 from vecstore.embedders import EmbedderOptions, EmbedderSpec
 
@@ -41,8 +40,9 @@ def main(
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         pictures = Path(scratch) / "pictures"
         with Store.open(Path(scratch) / "store", embedder="stub", create=True) as store:
-            _print_growth([_timed_add(store, pictures, first, step) for first in range(0, files - step + 1, step)])
-            print(f"peak memory {_peak_mib():.0f} MiB")
+            with peak_memory() as peak:
+                _print_growth([_timed_add(store, pictures, first, step) for first in range(0, files - step + 1, step)])
+            print(f"peak memory {peak[0]:.0f} MiB, mapped files apart")
             _print_second_look(store, pictures)
             sizes = {file.name: file.stat().st_size for file in sorted((Path(scratch) / "store").iterdir())}
         print("on disk: " + ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in sizes.items() if size))
@@ -60,9 +60,7 @@ def _timed_add(store: Store, pictures: Path, first: int, step: int) -> float:
     seconds = time.perf_counter() - started
     if report.embedded != step:
         raise RuntimeError(f"{report.embedded} of {step} new pictures were embedded")
-    print(
-        f"{first + step:>9,} images {seconds:7.2f} s {step / seconds:8.0f} files/s {_peak_mib():6.0f} MiB", flush=True
-    )
+    print(f"{first + step:>9,} images {seconds:7.2f} s {step / seconds:8.0f} files/s", flush=True)
     return seconds
 
 
@@ -98,10 +96,6 @@ def _make_folder(folder: Path, first: int) -> Path:
         noise = pixels[i * SIDE * SIDE * 3 : (i + 1) * SIDE * SIDE * 3]
         (folder / f"{first + i:07}.ppm").write_bytes(header + (first + i).to_bytes(8, "big") + noise[8:])
     return folder
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # in KiB on Linux
 
 
 class StubEmbedder:
