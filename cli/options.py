@@ -7,17 +7,19 @@ import platformdirs
 import typer
 
 
-def default_store() -> Path:
-    return platformdirs.user_data_path("vecstore") / "store"
+def default_store() -> str:
+    return str(platformdirs.user_data_path("vecstore") / "store")
 
 
+# Text, not a Path: that would make one slash of a URI's two.
 StoreDir = Annotated[
-    Path,
+    str,
     typer.Option(
         "--store",
         "-s",
         envvar="VECSTORE_STORE",
-        help="The store's folder.",
+        help="The store's folder, or milvus://HOST:PORT/NAME.",
+        metavar="STORE",
         default_factory=default_store,
         show_default="in the user's data folder",
     ),

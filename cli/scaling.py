@@ -8,12 +8,35 @@ import typer
 
 from cli import output
 from cli.options import AsJson, DeviceName, EmbedderName, Quiet, WeightsFile
+from cli.shell import open_store
 
 if TYPE_CHECKING:
     from vecstore.results import Plan
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Scale")
+
+
+@command()
+def migrate(
+    source: Annotated[str, typer.Argument(help="A store: its folder, or milvus://HOST:PORT/NAME.", metavar="SRC")],
+    destination: Annotated[str, typer.Argument(help="Where to, likewise; nothing may be there.", metavar="DEST")],
+    compare_all: Annotated[
+        bool, typer.Option("--compare-all", help="Compare every vector of the new engine, not a sample.")
+    ] = False,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Copy a store to another engine or folder, with its ids, paths, clusterings and names, and verify the copy.
+
+    The source stays as it is. Killed or interrupted, the same command goes on where it was.
+
+    Example: vecstore migrate ~/photos.store milvus://localhost:19530/photos
+    """
+    with open_store(source, device, quiet) as opened, output.progress_bar(quiet) as on_progress:
+        report = opened.migrate(destination, compare_all=compare_all, on_progress=on_progress)
+    output.fields(report, as_json)
 
 
 def _number(text: str) -> int:

@@ -121,7 +121,7 @@ def _options(
 
 @contextmanager
 def open_store(
-    store: Path,
+    store: str | Path,
     device: str = "auto",
     quiet: bool = False,
     embedder: str | None = None,

@@ -47,8 +47,11 @@ class Index(Protocol):
         ...
 
     @property
-    def bytes(self) -> int:
-        """What the index takes beside the vectors, on the disk and, once all of it was used, in memory."""
+    def bytes(self) -> int | None:
+        """What the index takes beside the vectors, on the disk and, once all of it was used, in memory.
+
+        None where that is not known.
+        """
         ...
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:

@@ -41,7 +41,7 @@ def paint_one(kind: str, seed: int, path: Path, side: int | None = None) -> Path
 
 
 @contextmanager
-def serving(store: Path, **settings: Any) -> Iterator[TestClient]:
+def serving(store: str | Path, **settings: Any) -> Iterator[TestClient]:
     """Yield what asks a server of the store, as a program on the same machine does."""
     app = create_app(Settings(store=store, **settings))
     with TestClient(app, base_url="http://127.0.0.1:8765") as client:

@@ -240,6 +240,7 @@ def test_info_is_a_field_a_line(filled: Vecstore, tmp_path: Path) -> None:
         ["dim", "12"],
         ["embedder", "tiny"],
         ["weights", "-"],
+        ["engine", "embedded"],
         ["index", "exact"],
         ["recall", "1.0000"],
         ["index_bytes", "0"],
@@ -642,7 +643,7 @@ def test_every_command_has_an_example(name: str, vecstore_: Vecstore) -> None:
 
 
 @pytest.mark.parametrize("option", ["--store", "--json", "--device", "-q"])
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("demo", "plan")])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("demo", "plan", "migrate")])
 def test_every_command_takes_the_common_options(name: str, option: str) -> None:
     found = get_command(app).commands[name].params  # type: ignore[attr-defined]
     assert option in {spelling for parameter in found for spelling in parameter.opts}

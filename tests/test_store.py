@@ -578,6 +578,7 @@ def test_info_says_what_the_store_is(clustered: Store, pictures: Path) -> None:
     assert info.query_ms > 0
     assert {**vars(info), "created": None, "query_ms": None} == {
         "store": str(clustered.path),
+        "engine": "embedded",
         "images": 10,
         "paths": 11,
         "failures": 1,

@@ -4,12 +4,14 @@ import os
 import shutil
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
 
 from vecstore.catalog import Catalog
 from vecstore.errors import BadInput, StoreBusy, StoreDamaged, VecstoreError
+from vecstore.indexing import AUTO, KINDS_ELSEWHERE, IndexSettings
 from vecstore.integrity import damaged_rows, recorded_embedder
 from vecstore.layout import CATALOG, INDEX, LOCK, VECTORS
 from vecstore.paths import bytes_on_disk, network_file_system
@@ -68,8 +70,18 @@ def _copy(live: Catalog, partial: Path, with_index: bool) -> tuple[int, int]:
         with open(partial / INDEX, "rb") as file:
             os.fsync(file.fileno())
     with closing(Catalog(partial / CATALOG)) as copied:
+        _detach(copied)
         found = _require_whole(copied, partial)
     return found
+
+
+def _detach(catalog: Catalog) -> None:
+    """Let a copy be searched here: two stores that tell one collection of their own rows would spoil each other's."""
+    if catalog.engine() is not None:
+        catalog.move_to_engine(None)
+        settings = IndexSettings.from_json(catalog.index_settings())
+        if settings.kind in KINDS_ELSEWHERE:
+            catalog.set_index_settings(replace(settings, kind=AUTO).to_json())
 
 
 def _require_whole(catalog: Catalog, folder: Path) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import time
+import uuid
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -267,6 +268,31 @@ def m006_operations(db: sqlite3.Connection) -> None:
         end""")
 
 
+def m007_engines(db: sqlite3.Connection) -> None:
+    # uri: where the vectors are searched, without credentials; null: in this process. uid: tells this store from every
+    # other, on an engine that may keep several under names that are used again. built: its index, IndexState as JSON.
+    # migrating: of which store and state this is becoming a copy; null: it is complete.
+    db.execute("""
+        create table engine (
+            id        integer primary key check (id = 1),
+            uid       text not null,
+            uri       text,
+            built     text,
+            migrating text
+        )""")
+    db.execute("insert into engine (id, uid) values (1, lower(hex(randomblob(16))))")
+    # Rows whose coming or going that engine has not been told of.
+    db.execute("create table pending (row integer primary key references images)")
+    # An image begins among the removed, so its coming and its going are both changes of that table.
+    for hidden in ("removed", "quarantined"):
+        for change, row in (("insert", "new.row"), ("delete", "old.row")):
+            db.execute(f"""
+                create trigger an_engine_is_to_be_told_after_{change}_on_{hidden} after {change} on {hidden}
+                when (select uri from engine) is not null begin
+                    insert into pending select {row} where not exists (select 1 from pending where row = {row});
+                end""")
+
+
 MIGRATIONS = (
     m001_the_store,
     m002_index_settings,
@@ -274,11 +300,13 @@ MIGRATIONS = (
     m004_clusters_live_on,
     m005_checksums,
     m006_operations,
+    m007_engines,
 )  # append only; a store's position in it is `pragma user_version`
 
 # The path shown for an image that has several: the first in byte order, so that it is the same every time.
 FIRST_PATH = "(select min(paths.path) from paths where paths.row = {row})"
 ALIVE = "exists (select 1 from paths where paths.row = {row})"
+FOUND = "row not in (select row from removed) and row not in (select row from quarantined)"
 CURRENT = "(select clustering from store where id = 1)"
 # What stands for the sha256 of a row that was compacted: its number, which no sha256 is.
 VACANT = "cast(cast(row as text) as blob)"
@@ -421,9 +449,10 @@ class Catalog:
             )
 
     @classmethod
-    def create(cls, path: Path, embedder: str, *, shared: bool = False) -> "Catalog":
+    def create(cls, path: Path, embedder: str, engine: str | None = None, *, shared: bool = False) -> "Catalog":
         """Make the catalog of a new store; `embedder` is the recorded description of what makes its vectors.
 
+        engine: the URI of where they are searched, None for in this process.
         shared: it is on a network disk. WAL needs memory that all processes share, which two machines do not
         (https://sqlite.org/wal.html): there SQLite's older journal is kept, and readers and writers take turns.
         """
@@ -437,6 +466,8 @@ class Catalog:
                 "insert into store (id, created, embedder) values (1, :now, :embedder)",
                 {"now": now(), "embedder": embedder},
             )
+            if engine is not None:
+                db.execute("update engine set uri = :uri", {"uri": engine})
         return catalog
 
     def is_older(self) -> bool:
@@ -509,6 +540,63 @@ class Catalog:
 
     def created(self) -> str:
         return str(self._value("select created from store"))
+
+    # The engine that searches the vectors
+
+    def uid(self) -> str:
+        return str(self._value("select uid from engine"))
+
+    def engine(self) -> str | None:
+        """Return the URI of where the vectors are searched, None for in this process."""
+        found = self._value("select uri from engine")
+        return None if found is None else str(found)
+
+    def move_to_engine(self, uri: str | None) -> None:
+        """Make this the catalog of another store with the same images, none of which its engine has been told of."""
+        with self.writing() as db:
+            values = {"uri": uri, "uid": uuid.uuid4().hex}
+            db.execute("update engine set uri = :uri, uid = :uid, built = null", values)
+            db.execute("delete from pending")
+            if uri is not None:
+                db.execute(f"insert into pending select row from images where {FOUND}")
+
+    def migrating(self) -> str | None:
+        """Return what this catalog is becoming a copy of, None if it is complete."""
+        found = self._value("select migrating from engine")
+        return None if found is None else str(found)
+
+    def set_migrating(self, source: str | None) -> None:
+        with self.writing() as db:
+            db.execute("update engine set migrating = :source", {"source": source})
+
+    def engine_index(self) -> str | None:
+        found = self._value("select built from engine")
+        return None if found is None else str(found)
+
+    def set_engine_index(self, state: str | None) -> None:
+        with self.writing() as db:
+            db.execute("update engine set built = :state", {"state": state})
+
+    def pending_rows(self, limit: int) -> list[int]:
+        """Return rows whose coming or going the engine has not been told of, the first `limit`, ascending; -1: all."""
+        query = "select row from pending order by row limit :limit"
+        return [row for (row,) in self.db.execute(query, {"limit": limit})]
+
+    def pending_count(self) -> int:
+        """Return how many images that can be found the engine has not been told of."""
+        return int(self._value(f"select count(*) from pending where {FOUND}"))
+
+    def found_count(self) -> int:
+        """Return how many images can be found: those that are alive, less those whose vector is quarantined."""
+        return self.row_count() - len(self.hidden_rows())
+
+    def mark_pending(self, rows: Iterable[int]) -> None:
+        with self.writing() as db:
+            db.executemany("insert or ignore into pending values (?)", ((row,) for row in rows))
+
+    def clear_pending(self, rows: Iterable[int]) -> None:
+        with self.writing() as db:
+            db.executemany("delete from pending where row = ?", ((row,) for row in rows))
 
     # Images and paths
 

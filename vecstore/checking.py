@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import Device
-from vecstore import archives, clustering, images, indexing
+from vecstore import archives, clustering, images
 from vecstore.catalog import Catalog, FileStamp
 from vecstore.checkpoint import CHECKPOINT, is_readable
 from vecstore.embedders import Embedder
-from vecstore.errors import BadInput, StoreDamaged, VecstoreError
+from vecstore.engines.comparing import require_equal
+from vecstore.engines.engine import Engine
+from vecstore.errors import BadInput, EngineRefused, EngineUnavailable, NotFound, StoreDamaged, VecstoreError
 from vecstore.indexing import IndexSettings
 from vecstore.integrity import DamagedRow, damaged_rows
 from vecstore.paths import on_disk, shown
@@ -39,6 +41,7 @@ class Parts:
     catalog: Catalog
     vectors: VectorFile
     index: Path
+    engine: Engine
     device: Device
     embedder: Callable[[], Embedder]
 
@@ -57,6 +60,8 @@ def check(parts: Parts, files: bool = False) -> list[Finding]:
             found += [*_of_vectors(parts, damaged), *_of_clusterings(parts, damaged)]
             for look in (_of_index, _of_checkpoint, *([_of_files] if files else [])):
                 found += look(parts)
+            if {row.row for row in damaged} <= {*parts.catalog.quarantined_rows()}:
+                found += _of_engine(parts)
     except StoreDamaged as error:  # met on the way, where SQLite's own check did not look
         found.append(Finding("catalog", parts.catalog.path.name, str(error), False))
     return found
@@ -284,10 +289,24 @@ def _of_index(parts: Parts) -> Iterator[Finding]:
 def _mend_index(parts: Parts) -> None:
     for left_over in parts.folder.glob("*.new"):  # of a derived file whose writing was killed
         left_over.unlink()
+    settings = IndexSettings.from_json(parts.catalog.index_settings())
     if list(_of_index(parts)):
         parts.index.unlink()
-        settings = IndexSettings.from_json(parts.catalog.index_settings())
-        indexing.bring_up_to_date(parts.index, _vectors(parts), settings, parts.device)
+        parts.engine.build_index(settings)
+    if any(finding.repairable for finding in _of_engine(parts)):
+        parts.engine.build_index(settings, rebuild=True)
+
+
+def _of_engine(parts: Parts) -> Iterator[Finding]:
+    """Look at what an engine elsewhere has. It lags behind by what it was not told yet; that is no damage."""
+    if not parts.engine.capabilities.keeps_vectors or parts.catalog.pending_rows(1):
+        return
+    try:
+        require_equal(parts.engine, parts.catalog, parts.vectors, "`vecstore index --rebuild` makes it anew")
+    except (EngineUnavailable, EngineRefused) as error:
+        yield Finding("engine", parts.engine.name, str(error), False)
+    except (NotFound, StoreDamaged) as error:
+        yield Finding("engine", parts.engine.name, str(error), True)
 
 
 def _of_checkpoint(parts: Parts) -> Iterator[Finding]:

@@ -6,22 +6,19 @@ leaves rows whose room the next compaction gives back.
 """
 
 import logging
-from pathlib import Path
 
-from indexes.devices import Device
-from vecstore import indexing
 from vecstore.catalog import Catalog
+from vecstore.engines.engine import Engine
 from vecstore.errors import StoreBusy
-from vecstore.indexing import IndexSettings
 from vecstore.vectors import VectorFile
 
 log = logging.getLogger(__name__)
 
 
-def compact(catalog: Catalog, file: VectorFile, index: Path, device: Device, keep_clusterings: int | None) -> int:
+def compact(catalog: Catalog, file: VectorFile, engine: Engine, keep_clusterings: int | None) -> int:
     """Empty the rows of removed images, and make catalog and index smaller; return how many rows. The lock is held."""
-    if not {*catalog.removed_rows()} <= {*catalog.vacant_rows()}:
-        index.unlink(missing_ok=True)  # or a kill would leave one of rows that are no more
+    if not engine.capabilities.keeps_vectors and not {*catalog.removed_rows()} <= {*catalog.vacant_rows()}:
+        engine.drop()  # or a kill would leave an index of rows that are no more
     with catalog.writing():
         vacated = catalog.vacate_removed()
         if keep_clusterings is not None:
@@ -37,7 +34,6 @@ def compact(catalog: Catalog, file: VectorFile, index: Path, device: Device, kee
         log.info("gave the room of %d rows back", len(vacant))
     catalog.vacuum()
     catalog.move_on()  # what the vacuum wrote is in the log until then
-    settings, n_rows = IndexSettings.from_json(catalog.index_settings()), catalog.row_count()
-    if catalog.image_count() and indexing.is_due(index, n_rows, file.dim, settings):
-        indexing.bring_up_to_date(index, file.read(n_rows), settings, device)
+    if catalog.image_count():
+        engine.keep_up()
     return vacated

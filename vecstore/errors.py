@@ -5,6 +5,8 @@ VecstoreError            exit 1    the base; catch this one
 ├── NothingAdded         exit 1    every picture that was offered failed
 ├── StoreBusy            exit 1    another process is writing to the store
 ├── WeightsUnavailable   exit 1    a network's weights are neither here nor to be had
+├── EngineUnavailable    exit 1    the engine that searches the store does not answer
+├── EngineRefused        exit 1    that engine is too old or too full, or does not let us in
 ├── BadInput             exit 2    the caller asked for something impossible
 │   └── WrongEmbedder    exit 2    the store was made with another embedder
 ├── StoreDamaged         exit 3    the store's files disagree, or are of a newer format
@@ -32,6 +34,14 @@ class StoreBusy(VecstoreError):
 
 class WeightsUnavailable(VecstoreError):
     """A network's weights are neither cached nor to be had; the message says the ways on."""
+
+
+class EngineUnavailable(VecstoreError):
+    """The engine that searches the store's vectors does not answer; what was committed is safe and is told it later."""
+
+
+class EngineRefused(VecstoreError):
+    """The engine that searches the store's vectors will not: too old, too full, or not with these credentials."""
 
 
 class BadInput(VecstoreError):

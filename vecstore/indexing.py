@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AUTO, EXACT = "auto", "exact"
+# What engines other than this process make (`vecstore.engines`).
+KINDS_ELSEWHERE = ("ivf_sq8", "hnsw")
 # Rows newer than the index are compared one by one: so many bytes of them, or that part of a large store, and they are
 # taken into it. Each time the whole file is written anew, so a part, not a number, keeps the work per image bounded.
 TAIL_BYTES, TAIL_PART = 64 << 20, 64
@@ -42,7 +44,7 @@ class IndexSettings:
     memory_budget: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in (AUTO, EXACT, *KINDS):
+        if self.kind not in (AUTO, EXACT, *KINDS, *KINDS_ELSEWHERE):
             raise BadInput(f"no kind of index is called {self.kind!r}; choose {AUTO}, {EXACT}, {' or '.join(KINDS)}")
         if not 0 < self.target_recall <= 1:
             raise BadInput(f"the target recall is {self.target_recall}; it must be above 0 and at most 1")

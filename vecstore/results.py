@@ -60,6 +60,20 @@ class RemoveReport:
 
 
 @dataclass(frozen=True)
+class MigrateReport:
+    """images: that the copy has. rows: vectors in its row file, all compared by checksum with the source's.
+
+    compared: images whose vector was read back from the engine that searches them and is what it was, to the bit.
+    """
+
+    destination: str
+    images: int
+    rows: int
+    compared: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Failure:
     """A file that could not be added, and why."""
 
@@ -301,7 +315,7 @@ class IndexReport:
     rows: int
     recall: float
     target_recall: float
-    index_bytes: int
+    index_bytes: int | None
     query_ms: float | None
     seconds: float
 
@@ -310,7 +324,8 @@ class IndexReport:
 class Info:
     """What a store is. bytes: all its files. recall: of the index's answers against exact search; exact is 1.
 
-    index_bytes: what the index takes beside the vectors. query_ms: median time of a few searches for ten
+    engine: what searches the vectors: `embedded`, or the URI of another. index_bytes: what the index takes beside the
+    vectors, None where another engine has it. query_ms: median time of a few searches for ten
     neighbours, in milliseconds.
 
     drift: how much farther, as a fraction, the images added since the clustering lie from their centroid than the
@@ -325,9 +340,10 @@ class Info:
     dim: int
     embedder: str
     weights: str | None
+    engine: str
     index: str
     recall: float
-    index_bytes: int
+    index_bytes: int | None
     query_ms: float | None
     clusters: int | None
     drift: float | None
@@ -344,9 +360,10 @@ class Finding:
     """Something that is wrong with a store.
 
     kind: "catalog", "vector", "quarantined" (an image whose vector is damaged, and which is not found until it is made
-    anew), "clustering", "membership", "index", "checkpoint", or "file" (a picture that is not what was added). where:
-    the file, the image, the clustering. what: in words, with the next step where that is not `check --repair`.
-    repairable: whether `check --repair` can mend it. repaired: whether it has just done so.
+    anew), "clustering", "membership", "index", "engine" (what Milvus has is no true copy), "checkpoint", or "file" (a
+    picture that is not what was added). where: the file, the image, the clustering, the engine. what: in words, with
+    the next step where that is not `check --repair`. repairable: whether `check --repair` can mend it. repaired:
+    whether it has just done so.
     """
 
     kind: str

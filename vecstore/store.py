@@ -5,7 +5,8 @@
         for hit in store.similar("cat.jpg", k=5):
             print(hit.score, hit.path)
 
-One directory, one embedder, one writer at a time; readers never wait. Everything is in the modules that this one
+One directory, one embedder, one writer at a time; readers never wait. Its vectors are searched in this process, or by
+the engine that a URI names (`Store.open("milvus://host:19530/photos")`). Everything is in the modules that this one
 calls; what a store needs to promise is decided here: the lock, the order of opening, and who an IMAGE is.
 """
 
@@ -43,7 +44,6 @@ from vecstore import (
     graph,
     images,
     importing,
-    indexing,
     mapping,
     originals,
     report,
@@ -52,9 +52,21 @@ from vecstore import (
 from vecstore.blocks import Blocks, BlocksHere
 from vecstore.catalog import Catalog, FileStamp, holds_store
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
-from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, VecstoreError, WrongEmbedder
+from vecstore.engines.address import Address, is_address
+from vecstore.engines.engine import Engine, OnCommit
+from vecstore.engines.opening import engine_for, require_room
+from vecstore.errors import (
+    BadInput,
+    EngineUnavailable,
+    NotFound,
+    NothingAdded,
+    StoreBusy,
+    StoreDamaged,
+    VecstoreError,
+    WrongEmbedder,
+)
 from vecstore.fitted import FittedClustering
-from vecstore.indexing import BackgroundIndexing, IndexSettings
+from vecstore.indexing import IndexSettings
 from vecstore.ingest import Ingest, Picture, Progress
 from vecstore.integrity import Guard, record_missing, recorded_embedder
 from vecstore.layout import CATALOG, INDEX, LOCK, MAP, VECTORS
@@ -80,6 +92,7 @@ from vecstore.results import (
     Info,
     Member,
     Membership,
+    MigrateReport,
     Neighbour,
     Operation,
     Original,
@@ -110,7 +123,6 @@ if TYPE_CHECKING:
 # An IMAGE: a file, the bytes that one would hold, or the id of a stored image as a number or as text, 12 or "@12".
 ImageRef: TypeAlias = int | AnyPath | images.Encoded
 OnProgress: TypeAlias = Callable[[Progress], None]
-OnCommit: TypeAlias = Callable[[int], None]
 
 # The name recorded for vectors that came ready-made.
 IMPORTED = "imported"
@@ -128,9 +140,15 @@ class Store:
     """A store of vectors that grows with a folder of pictures. Open one with `Store.open`."""
 
     def __init__(
-        self, path: Path, catalog: Catalog | None, name: str | None, options: EmbedderOptions, wait: float | None = None
+        self,
+        path: Path,
+        catalog: Catalog | None,
+        name: str | None,
+        options: EmbedderOptions,
+        wait: float | None = None,
+        address: Address | None = None,
     ) -> None:
-        """Use `Store.open`. catalog: None for a store that its first add will make."""
+        """Use `Store.open`. catalog: None for a store that its first add will make. address: of an engine elsewhere."""
         self.path = path
         self.device = choose_device(options.device)
         self._catalog = catalog
@@ -138,9 +156,10 @@ class Store:
         self._name = name
         self._spec = recorded_embedder(catalog) if catalog else None
         self._embedder: Embedder | None = None
-        self._opened: tuple[object, Index] | None = None
         self._wait = wait
         self._thumbnails = Thumbnails()
+        self._address = address
+        self._opened_engine: Engine | None = None
 
     @classmethod
     def open(
@@ -154,7 +173,7 @@ class Store:
         quiet: bool = True,
         wait: float | None = None,
     ) -> "Store":
-        """Open the store at `path`.
+        """Open the store at `path`: a folder, or a URI such as `milvus://HOST:PORT/NAME` (docs/scaling.md).
 
         embedder, weights: what a new store's vectors are made by (default resnet50 with torchvision's weights); for
         an existing store they may be left out, and are checked if given. device: "auto", "cpu" or "cuda".
@@ -163,27 +182,31 @@ class Store:
         Raises NotFound without a store (and without `create`), BadInput if the place is taken by something else,
         WrongEmbedder, StoreDamaged.
         """
-        folder = Path(os.fsdecode(absolute(path)))
+        address = Address.parse(os.fsdecode(path)) if is_address(path) else None
+        folder = address.companion if address else Path(os.fsdecode(absolute(path)))
         embedder = canonical_name(embedder) if embedder is not None else None
         options = EmbedderOptions(Path(os.fsdecode(weights)) if weights is not None else None, {}, device, quiet)
         if not holds_store(folder / CATALOG):
             if not create:
-                raise NotFound(f"no store at {folder}; make one with `vecstore add FOLDER --store {folder}`")
+                raise NotFound(_no_store(folder, address))
             _require_room(folder)
-            return cls(folder, None, embedder, options, wait)
+            return cls(folder, None, embedder, options, wait, address)
         catalog = Catalog(folder / CATALOG)
         try:
-            store = cls(folder, catalog, embedder, options, wait)
+            store = cls(folder, catalog, embedder, options, wait, address)
             if store.catalog.is_older():
                 store._bring_up()
             store._require_same_embedder()
+            store._require_same_engine()
         except BaseException:
             catalog.close()
             raise
         return store
 
     def close(self) -> None:
-        """Let go of the store's files."""
+        """Let go of the store's files, and of its engine."""
+        if self._opened_engine is not None:
+            self._opened_engine.close()
         if self._catalog is not None:
             self._catalog.close()
 
@@ -298,7 +321,7 @@ class Store:
                 f"{source} has {rows.shape[1]} numbers a vector, and the store {self.path} has {self._recorded().dim}, "
                 f"made by {self._recorded().name}; use another --store"
             )
-        with self._writing("import", shown(absolute(vectors))), self._indexing() as committed:
+        with self._writing("import", shown(absolute(vectors))), self._engine.growing() as committed:
             units = (unit for block in importing.unit_blocks(rows, source) for unit in block)
             return self._ingestion(committed, on_progress=on_progress).take(map(_imported, named, units))
 
@@ -312,7 +335,7 @@ class Store:
             self._create(exported.spec)
         if self._recorded() != exported.spec:
             raise WrongEmbedder(_difference(self.path, self._recorded(), exported.spec))
-        with self._writing("import", shown(os.fsencode(exported.path))), self._indexing() as committed:
+        with self._writing("import", shown(os.fsencode(exported.path))), self._engine.growing() as committed:
             report = self._ingestion(committed, on_progress=on_progress).take(map(_exported, exported.rows()))
             if exported.clusters is not None and not self.catalog.clusterings():
                 clustering.take_over(self.catalog, exported.clusters, exported.rows())
@@ -321,7 +344,7 @@ class Store:
     def retry_failures(self, on_progress: OnProgress | None = None) -> AddReport:
         """Try every file in `failures` again, also the unchanged ones; those that are gone are dropped from it."""
         failed = [os.fsencode(failure.path) for failure in self.failures()]
-        with self._writing("retry", f"{len(failed)} failures"), self._indexing() as committed:
+        with self._writing("retry", f"{len(failed)} failures"), self._engine.growing() as committed:
             unlisted = self.catalog.failures_of_size(UNLISTED)
             there = {p for p in failed if os.path.lexists(p) and (p in unlisted or not os.path.isdir(p))}
             gone = without_members({*failed} - there)
@@ -383,7 +406,8 @@ class Store:
         conditions = Conditions(cluster, not_cluster, path, added_after)
         with self.catalog.reading():
             vectors = self._vectors()
-            index = self._open_index(vectors, exact)  # at once: a writer may put one of newer rows in its place
+            # At once: a writer may put one of newer rows in its place.
+            index = self._engine.searcher(vectors, exact=exact)
             allowed = self._allowed(len(vectors), conditions)
             guard = Guard(self.catalog, vectors)
             query, own = self._query(refs, minus)
@@ -417,8 +441,7 @@ class Store:
         with self.catalog.reading():
             vectors = self._vectors()
             allowed = self._allowed(len(vectors), conditions)
-            path = None if exact else self.path / INDEX
-            index = indexing.open_for_many(path, vectors, self.device, self._index_settings().target_recall)
+            index = self._engine.searcher(vectors, exact=exact, many=True)
         found, guard = graph.nearest_of_each(index, vectors, allowed, k), Guard(self.catalog, vectors)
         return (edge for query, near in found for edge in self._edges(query, near, min_score, guard))
 
@@ -529,10 +552,11 @@ class Store:
         """Return what the store is: sizes, embedder, index, clusters and drift."""
         catalog, spec = self.catalog, self._recorded()
         with catalog.reading():
-            index = self._open_index(self._vectors())
+            index = self._engine.searcher(self._vectors())
             drift = self._drift()
             return Info(
                 store=str(self.path),
+                engine=self._engine.name,
                 images=catalog.image_count(),
                 paths=catalog.path_count(),
                 failures=catalog.failure_count(),
@@ -561,11 +585,15 @@ class Store:
         """Bring the index up to date with every image, and measure it; adding does so by itself when it is due.
 
         What is said of it is recorded, and holds for later adds. kind: "auto" (by the number of images), "exact"
-        (none), "rabitq" or "pq". target_recall: of ten neighbours, in (0, 1]; 0.99 unless said. memory_budget: bytes
-        that it may take; 0: no bound. rebuild: make it anew. Raises BadInput, StoreBusy.
+        (none), "rabitq" or "pq"; in Milvus "ivf_sq8" or "hnsw". target_recall: of ten neighbours, in (0, 1]; 0.99
+        unless said. memory_budget: bytes that it may take here; 0: no bound. rebuild: make it anew. Raises BadInput,
+        StoreBusy.
         """
         started = time.monotonic()
         with self._writing():
+            *kinds, last = self._engine.capabilities.index_kinds
+            if kind not in (None, *kinds, last):
+                raise BadInput(f"no kind of index is called {kind!r}; choose {', '.join(kinds)} or {last}")
             before = self._index_settings()
             settings = replace(
                 before,
@@ -574,9 +602,9 @@ class Store:
                 memory_budget=before.memory_budget if memory_budget is None else memory_budget or None,
             )
             self.catalog.set_index_settings(settings.to_json())
+            self._engine.build_index(settings, rebuild)
             vectors = self._vectors()
-            indexing.bring_up_to_date(self.path / INDEX, vectors, settings, self.device, rebuild=rebuild)
-            index = self._open_index(vectors)
+            index = self._engine.searcher(vectors)
             return IndexReport(
                 index=index.kind,
                 rows=len(vectors),
@@ -597,12 +625,16 @@ class Store:
         their files if those have the same content and the embedder can be opened. Raises StoreBusy for a repair.
         """
         embedder = self._loaded_embedder
-        parts = checking.Parts(self.catalog, self._vector_file(), self.path / INDEX, self.device, embedder)
+        parts = checking.Parts(
+            self.catalog, self._vector_file(), self.path / INDEX, self._engine, self.device, embedder
+        )
         if not repair:
             with self.catalog.reading():
                 return checking.check(parts, files)
         with self._lock():  # not `_writing`, which refuses a vector file that is too short
-            return checking.repair(parts, files)
+            found = checking.repair(parts, files)
+            self._tell_engine()
+            return found
 
     def damage(self) -> str | None:
         """Return in words the first thing that is wrong with the store, None if it is whole."""
@@ -625,9 +657,7 @@ class Store:
         started = time.monotonic()
         with self._writing():
             before = bytes_on_disk(self.path)
-            images = compacting.compact(
-                self.catalog, self._vector_file(), self.path / INDEX, self.device, keep_clusterings
-            )
+            images = compacting.compact(self.catalog, self._vector_file(), self._engine, keep_clusterings)
             return CompactReport(images, before, bytes_on_disk(self.path), time.monotonic() - started)
 
     def backup(self, target: AnyPath, *, index: bool = True) -> BackupReport:
@@ -670,6 +700,25 @@ class Store:
             if current is not None:  # one whose labels were forgotten, or from before some images were added
                 clustering.assign_missing(self.catalog, self._vectors(), current, self.device)
             return report
+
+    def migrate(
+        self, destination: AnyPath, *, compare_all: bool = False, on_progress: OnProgress | None = None
+    ) -> MigrateReport:
+        """Copy the store to another folder or engine, named as for `open`, and verify the copy; this one stays.
+
+        Ids, paths, clusterings and names are the same there. All rows are compared by checksum, and of an engine that
+        keeps vectors of its own a sample, or with compare_all every one. After a kill, the same call goes on. Raises
+        BadInput if anything else is at the destination, StoreBusy, and what the engine does.
+        """
+        from vecstore.migrating import Destination, migrate
+
+        address = Address.parse(os.fsdecode(destination)) if is_address(destination) else None
+        folder = address.companion if address else Path(os.fsdecode(absolute(destination)))
+        if folder == self.path:
+            raise BadInput(f"{folder} is the store itself; name another destination")
+        with self._lock():
+            to = Destination(folder, address, self.device)
+            return migrate(self.catalog, self._vector_file(), to, compare_all, on_progress or (lambda _progress: None))
 
     # Clusters
 
@@ -850,7 +899,7 @@ class Store:
         label_of = np.full(len(vectors), -1, np.int64)
         label_of[[*labels]] = [numbers[label] for label in labels.values()]
         queries = evaluation.queries(sorted(labels))
-        index, allowed = self._open_index(vectors), label_of >= 0
+        index, allowed = self._engine.searcher(vectors), label_of >= 0
         nearest = []
         for row in queries:  # n + 1: an image finds itself too
             found = index.search(np.asarray(vectors[row], np.float32)[None], n + 1, allowed).rows[0]
@@ -994,6 +1043,16 @@ class Store:
                 self.catalog.vacate_removed(quarantined_only=True)
             with self.catalog.announced(kind, what) if kind is not None else _nothing():
                 yield
+            self._tell_engine()
+
+    def _tell_engine(self) -> None:
+        """Have the engine told of what was committed; where it is away that holds, and it is told later."""
+        try:
+            self._engine.settle()
+        except EngineUnavailable as error:
+            log.warning(
+                "what was done is safe; %s is told of it by the next command that writes (%s)", self._engine.name, error
+            )
 
     def _bring_up(self) -> None:
         """Bring an older store up to this format, in one transaction."""
@@ -1011,6 +1070,28 @@ class Store:
                 f"may write to it: {error}"
             ) from error
 
+    def _require_same_engine(self) -> None:
+        """Let a folder be searched by the engine on record, and no folder by an engine that it was not made for."""
+        if self.catalog.migrating() is not None:
+            raise StoreDamaged(
+                f"the copying of a store to {self.path} has not ended; run the same `vecstore migrate` again to go on"
+            )
+        recorded = self.catalog.engine()
+        if self._address is None and recorded is not None:
+            self._address = replace(Address.parse(recorded), companion=self.path)
+        elif self._address is not None and recorded is None:
+            raise BadInput(
+                f"{self.path} is a store of its own, not the companion of {self._address.shown}; "
+                f"`vecstore migrate {self.path} {self._address.shown}` moves it there"
+            )
+
+    @property
+    def _engine(self) -> Engine:
+        """What searches the vectors; nothing is connected to before that is asked for."""
+        if self._opened_engine is None:
+            self._opened_engine = engine_for(self.path, self._address, self.catalog, self._vector_file(), self.device)
+        return self._opened_engine
+
     def _create(self, spec: EmbedderSpec) -> None:
         """Make the store on disk, unless another process has just done so. Raises WrongEmbedder if that differs."""
         try:
@@ -1021,10 +1102,12 @@ class Store:
         with self._lock():
             if not holds_store(catalog):
                 catalog.unlink(missing_ok=True)  # of a creation that was killed
+                require_room(self._address)
                 network = network_file_system(self.path)
                 if network is not None:
                     log.warning("the store %s is on a network disk (%s); see docs/durability.md", self.path, network)
-                Catalog.create(catalog, spec.to_json(), shared=network is not None).close()
+                engine = self._address.shown if self._address else None
+                Catalog.create(catalog, spec.to_json(), engine, shared=network is not None).close()
         opened = Catalog(catalog)
         recorded = recorded_embedder(opened)
         if recorded != spec:
@@ -1041,31 +1124,6 @@ class Store:
 
     def _index_settings(self) -> IndexSettings:
         return IndexSettings.from_json(self.catalog.index_settings())
-
-    @contextmanager
-    def _indexing(self) -> Iterator[OnCommit]:
-        """Keep the index up to date with what is committed inside."""
-        work = BackgroundIndexing(self.path / INDEX, self._vector_file(), self._index_settings(), self.device)
-        try:
-            yield work.committed
-        except BaseException:
-            work.abandon()
-            raise
-        work.finish()
-
-    def _open_index(self, vectors: Float16, exact: bool = False) -> "Index":
-        """Return what to search these vectors with; kept open while neither they nor the index file change."""
-        if exact:
-            return indexing.open_index(None, vectors)
-        path = self.path / INDEX
-        try:
-            state = path.stat()
-            key = (len(vectors), state.st_ino, state.st_mtime_ns)
-        except FileNotFoundError:
-            key = (len(vectors), 0, 0)
-        if self._opened is None or self._opened[0] != key:
-            self._opened = key, indexing.open_index(path, vectors)
-        return self._opened[1]
 
     def _add(self, selection: "_Selection", forget: bool, ray: str | None, on_progress: OnProgress | None) -> AddReport:
         self._require_pictures(selection, forget)
@@ -1085,7 +1143,7 @@ class Store:
     ) -> AddReport:
         if self._catalog is None:
             self._create(self._loaded_embedder().spec)
-        with self._writing("sync" if forget else "add", _named(selection.roots)), self._indexing() as committed:
+        with self._writing("sync" if forget else "add", _named(selection.roots)), self._engine.growing() as committed:
             report = self._ingest(selection, committed, ray=ray, on_progress=on_progress)
             if forget:
                 report = replace(report, forgotten=self._forget(self._gone(selection.roots)))
@@ -1419,6 +1477,15 @@ def _unit(vector: Float32) -> Float32:
     if not length:
         raise BadInput("the images and those to subtract cancel out, so nothing is left to look for; change one")
     return (vector / np.float32(length)).astype(np.float32)
+
+
+def _no_store(folder: Path, address: Address | None) -> str:
+    if address is None:
+        return f"no store at {folder}; make one with `vecstore add FOLDER --store {folder}`"
+    return (
+        f"no store at {address.shown}: there is no companion folder {folder}; name the one that goes with it by "
+        f"?companion=DIR, or make a new store with `vecstore add FOLDER --store {address.shown}`"
+    )
 
 
 def _require_room(folder: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from vecstore.engines.address import Address, is_address
 from vecstore.errors import BadInput
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ LEAST_TOKEN = 16
 
 @dataclass(frozen=True)
 class Settings:
-    """store: the folder; it need not be there yet. host: the address to bind to.
+    """store: its folder or URI, as for `Store.open`; it need not be there yet. host: the address to bind to.
 
     token: what every request has to show; None: nothing, which only this machine's own address allows.
     hosts: names, beside IP addresses and localhost, that requests may call the server by. roots: folders that pictures
@@ -26,7 +27,7 @@ class Settings:
     max_upload_bytes: of a picture to search by.
     """
 
-    store: Path
+    store: str | Path
     host: str = "127.0.0.1"
     token: str | None = None
     hosts: tuple[str, ...] = ()
@@ -53,6 +54,11 @@ class Settings:
 
         options: dict[str, Any] = {"embedder": self.embedder, "weights": self.weights, "device": self.device}
         return Store.open(self.store, **options, create=create, wait=wait)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the store's catalog is in."""
+        return Address.parse(str(self.store)).companion if is_address(self.store) else Path(self.store)
 
     @classmethod
     def safe(cls, *, host: str, token: str | None, roots: tuple[Path, ...] | None, **more: Any) -> Self:

@@ -48,7 +48,7 @@ class Stores:
         self._executor.shutdown()
 
     def _store(self) -> Store:
-        found = identity(self._settings.store)
+        found = identity(self._settings.folder)
         if getattr(self._own, "identity", None) != found or found is None:
             self._let_go()
             self._own.store = self._settings.open(wait=WAIT_SECONDS)
@@ -68,10 +68,10 @@ class Stores:
             together.wait(timeout=5)  # each thread takes one of these and no other
 
 
-def identity(store: Path) -> tuple[int, int] | None:
+def identity(folder: Path) -> tuple[int, int] | None:
     """Return what tells a store from another in its place, None where there is none."""
     try:
-        state = os.stat(store / CATALOG)
+        state = os.stat(folder / CATALOG)
     except OSError:
         return None
     return state.st_dev, state.st_ino

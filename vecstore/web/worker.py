@@ -82,7 +82,7 @@ def main() -> None:
     threading.Thread(target=_interrupt_at_end, daemon=True).start()
     asked = order["asked"]
     settings = Settings(
-        store=Path(order["store"]),
+        store=order["store"],
         embedder=order["embedder"],
         weights=Path(order["weights"]) if order["weights"] else None,
         device=order["device"],

@@ -1,0 +1,118 @@
+"""The engine inside this process: FAISS over the mapped row file, with `index.faiss` beside it once that pays."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from indexes.devices import Device
+from indexes.stamps import KINDS
+from vecstore import indexing
+from vecstore.catalog import Catalog
+from vecstore.engines.engine import EMBEDDED, Capabilities, Int64, OnCommit
+from vecstore.errors import NotFound
+from vecstore.indexing import AUTO, EXACT, BackgroundIndexing, IndexSettings
+from vecstore.vectors import Float16, Float32, VectorFile
+
+if TYPE_CHECKING:
+    from indexes.ann import Index
+
+BLOCK_ROWS = 4_096
+
+
+class EmbeddedEngine:
+    """Searches the row file itself, so that a row is found once it is in there and the catalog counts it."""
+
+    name = EMBEDDED
+    capabilities = Capabilities(keeps_vectors=False, index_kinds=(AUTO, EXACT, *KINDS))
+
+    def __init__(self, path: Path, catalog: Catalog, vectors: VectorFile, device: Device) -> None:
+        """path: of the index file."""
+        self._path = path
+        self._catalog = catalog
+        self._vectors = vectors
+        self._device = device
+        self._opened: tuple[object, Index] | None = None
+
+    def open(self) -> None:
+        """Nothing has to be reached."""
+
+    def upsert(self, rows: Int64, vectors: Float16) -> None:
+        """Nothing has to be sent: the row file is what is searched."""
+
+    def delete(self, rows: Int64) -> None:
+        """Nothing has to be sent: removed rows are masked by the catalog."""
+
+    def settle(self, on_told: Callable[[int], None] | None = None) -> None:
+        """There is never anything that this engine has not been told."""
+
+    def flush(self) -> None:
+        """Rows are on the disk before the catalog counts them."""
+
+    @contextmanager
+    def growing(self) -> Iterator[OnCommit]:
+        work = BackgroundIndexing(self._path, self._vectors, self._settings(), self._device)
+        try:
+            yield work.committed
+        except BaseException:
+            work.abandon()
+            raise
+        work.finish()
+
+    def get(self, rows: Int64) -> Float32:
+        absent = np.setdiff1d(rows, self._living())
+        if len(absent):
+            raise NotFound(f"row {absent[0]} cannot be found: it is removed, or was never added")
+        return np.asarray(self._read()[rows], np.float32)
+
+    def iterate(self) -> Iterator[tuple[Int64, Float32]]:
+        living, vectors = self._living(), self._read()
+        for start in range(0, len(living), BLOCK_ROWS):
+            block = living[start : start + BLOCK_ROWS]
+            yield block, np.asarray(vectors[block], np.float32)
+
+    def count(self) -> int:
+        return self._catalog.found_count()
+
+    def searcher(self, vectors: Float16, *, exact: bool = False, many: bool = False) -> "Index":
+        path = None if exact else self._path
+        if many:
+            return indexing.open_for_many(path, vectors, self._device, self._settings().target_recall)
+        return indexing.open_index(None, vectors) if path is None else self._kept_open(path, vectors)
+
+    def build_index(self, settings: IndexSettings, rebuild: bool = False) -> None:
+        indexing.bring_up_to_date(self._path, self._read(), settings, self._device, rebuild=rebuild)
+
+    def keep_up(self) -> None:
+        n_rows, settings = self._catalog.row_count(), self._settings()
+        if n_rows and indexing.is_due(self._path, n_rows, self._vectors.dim, settings):
+            self.build_index(settings)
+
+    def drop(self) -> None:
+        self.close()
+        self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._opened = None
+
+    def _kept_open(self, path: Path, vectors: Float16) -> "Index":
+        """Return the index, kept open while neither the vectors nor the file change."""
+        try:
+            state = path.stat()
+            key = (len(vectors), state.st_ino, state.st_mtime_ns)
+        except FileNotFoundError:
+            key = (len(vectors), 0, 0)
+        if self._opened is None or self._opened[0] != key:
+            self._opened = key, indexing.open_index(path, vectors)
+        return self._opened[1]
+
+    def _settings(self) -> IndexSettings:
+        return IndexSettings.from_json(self._catalog.index_settings())
+
+    def _read(self) -> Float16:
+        return self._vectors.read(self._catalog.row_count())
+
+    def _living(self) -> Int64:
+        return np.asarray(self._catalog.rows_to_cluster(), np.int64)
