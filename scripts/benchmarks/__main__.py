@@ -8,6 +8,7 @@ from scripts.benchmarks import (
     directions,
     drift,
     duplicates,
+    engines,
     growth,
     index,
     ingest,
@@ -25,6 +26,7 @@ app.command("decoders")(decoders.main)
 app.command("directions")(directions.main)
 app.command("drift")(drift.main)
 app.command("duplicates")(duplicates.main)
+app.command("engines")(engines.main)
 app.command("growth")(growth.main)
 app.command("index")(index.main)
 app.command("ingest")(ingest.main)
