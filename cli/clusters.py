@@ -41,7 +41,7 @@ def cluster(
     iterations: Annotated[int, typer.Option("--iterations", help="At the most, of each run.", min=1)] = 25,
     restarts: Annotated[
         int | None,
-        typer.Option("--restarts", help="Runs, the best is kept.", min=1, show_default="as many as pay"),
+        typer.Option("--restarts", help="Runs, the best is kept.", min=1, show_default="30, fewer on large stores"),
     ] = None,
     spherical: Annotated[bool, typer.Option("--spherical", help="Keep centroids at length 1.")] = False,
     init: Annotated[str, typer.Option("--init", help="random or kmeans++.", metavar="INIT")] = "random",

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from indexes.ann import ExactIndex, Neighbours, check, gathered, nearest_of, restricted
 from indexes.devices import Device, faiss_gpus
-from indexes.rows import BLOCK_ROWS, as_float32
+from indexes.rows import as_float32
 from indexes.stamps import (
     EXACT_BYTES,
     Stamp,
@@ -46,6 +46,8 @@ ROWS_A_LIST_TO_TRAIN, TRAINING_ITERATIONS = 64, 10
 # search cheaper, and what they leave out costs some candidates more.
 FEWEST_DIMS, EXPLAINED, PCA_ROWS = 256, 0.5, 16_384
 SEED = 1
+# Rows in float32 at a time: 16 MiB at 2048 dimensions, of which a few are there at once.
+BLOCK_ROWS = 2_048
 
 # To set how much a search looks at, so many stored rows are searched for their ten nearest others.
 MEASURED_QUERIES, MEASURED_NEIGHBOURS = 400, 10
@@ -226,8 +228,8 @@ def extend(path: Path, vectors: NDArray[np.float16], target: float, stop: thread
 def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, stop: threading.Event | None) -> Any:
     """Return an empty index whose lists and codes are made for these rows."""
     sample = sample_of(len(vectors), lists * ROWS_A_LIST_TO_TRAIN)
-    reduction = _reduction(_of_images(as_float32(vectors, sample[sample_of(len(sample), PCA_ROWS)])))
-    reduced = _of_images(_apply(reduction, vectors, sample))
+    reduction = _reduction(vectors, sample[sample_of(len(sample), PCA_ROWS)])
+    reduced = _apply(reduction, vectors, sample)
     lists = min(lists, len(reduced))
     quantizer = faiss.IndexFlatL2(reduction.d_out)
     quantizer.add(_centroids(reduced, lists, device, stop))
@@ -248,27 +250,30 @@ def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, 
 
 def _apply(reduction: Any, vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the rows reduced, a block at a time: in all their dimensions they may take eight times the memory."""
-    reduced = np.empty((len(rows), reduction.d_out), np.float32)
+    return np.concatenate([reduction.apply(block) for _, block in _blocks(vectors, rows)])
+
+
+def _blocks(
+    vectors: NDArray[np.float16], rows: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield (rows, what they hold in float32), without those of zeros: of images that were removed and compacted."""
     for start in range(0, len(rows), BLOCK_ROWS):
-        block = slice(start, start + BLOCK_ROWS)
-        reduced[block] = reduction.apply(as_float32(vectors, rows[block]))
-    return reduced
+        numbers = rows[start : start + BLOCK_ROWS]
+        block = as_float32(vectors, numbers)
+        there = block.any(axis=1)
+        yield (numbers, block) if there.all() else (numbers[there], block[there])
 
 
-def _of_images(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the rows that are not empty: one of zeros is of an image that was removed and compacted."""
-    there = rows.any(axis=1)
-    return rows if there.all() else rows[there]  # usually all are, and a copy would be the largest thing in memory
-
-
-def _reduction(rows: NDArray[np.float32]) -> Any:
-    """Return the linear map onto as many principal directions as it takes, turned at random.
-
-    rows: (n, dim) float32; they are shifted to a mean of 0 in place.
-    """
-    dim = rows.shape[1]
-    rows -= rows.mean(axis=0)
-    variances, directions = np.linalg.eigh(rows.T @ rows)  # ascending
+def _reduction(vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> Any:
+    """Return the linear map onto as many principal directions as it takes, turned at random."""
+    dim = vectors.shape[1]
+    n_rows, total, squares = 0, np.zeros(dim), np.zeros((dim, dim))
+    for numbers, block in _blocks(vectors, rows):
+        n_rows += len(numbers)
+        total += block.sum(axis=0, dtype=np.float64)
+        squares += block.T @ block
+    squares -= np.outer(total, total / max(n_rows, 1))
+    variances, directions = np.linalg.eigh(squares.astype(np.float32))  # ascending
     explained = np.cumsum(variances[::-1]) / max(float(variances.sum()), np.finfo(np.float32).tiny)
     kept = FEWEST_DIMS
     while kept < dim and explained[kept - 1] < EXPLAINED:
@@ -301,12 +306,9 @@ def _centroids(rows: NDArray[np.float32], k: int, device: Device, stop: threadin
 
 def _grow(path: Path, index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: threading.Event | None) -> Stamp:
     """Add the rows that the index lacks, set what a search looks at, and write the file."""
-    for start in range(stamp.rows, len(vectors), BLOCK_ROWS):
+    for rows, block in _blocks(vectors, np.arange(stamp.rows, len(vectors))):
         _go_on(stop)
-        rows = np.arange(start, min(start + BLOCK_ROWS, len(vectors)))
-        block = as_float32(vectors, rows)
-        of_images = block.any(axis=1)
-        index.add_with_ids(block[of_images], rows[of_images])
+        index.add_with_ids(block, rows)
     stamp = replace(stamp, rows=len(vectors), digest=digest(vectors, len(vectors)))
     if stamp.rows >= MEASURE_AGAIN * stamp.measured:
         stamp = _measured(index, stamp, vectors, stop)
@@ -319,9 +321,7 @@ def _measured(index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: thre
 
     The recall counts a neighbour as found if one with its score is. It has to exceed the target by STANDARD_ERRORS.
     """
-    sample = sample_of(stamp.rows, MEASURED_QUERIES)
-    queries = as_float32(vectors, sample)
-    sample, queries = sample[queries.any(axis=1)], _of_images(queries)
+    sample, queries = next(_blocks(vectors, sample_of(stamp.rows, MEASURED_QUERIES)))
     truth = nearest_others(vectors, sample, queries, stop)
     best, least = None, np.inf
     for probes in _doubling(stamp.lists):

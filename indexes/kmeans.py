@@ -22,17 +22,13 @@ log = logging.getLogger(__name__)
 SAMPLE_ROWS_PER_CENTROID = 256
 # A store of up to so many rows is trained on whole, whatever k.
 SMALL_STORE_ROWS = 10_000
-# Without a number of restarts: at least LEAST_RUNS, then until the least objective has come up MEETINGS times, and no
-# more than MOST_RUNS or than WORK_BUDGET multiplications allow (a few seconds on two cores). A budget in seconds would
-# make the result depend on the machine's load. A single run on a small store is a lottery: docs/design.md, "Restarts".
-MEETINGS = 5
-LEAST_RUNS = 300
-MOST_RUNS = 1_000
+# Without a number of restarts: so many runs, or as many as WORK_BUDGET multiplications allow (a few seconds on two
+# cores). A budget in seconds would make the result depend on the machine's load. A single run on a small store is a
+# lottery: docs/design.md, "Restarts".
+RUNS = 30
 WORK_BUDGET = 1e11
 # Going through the rows once costs as much as comparing them with so many centroids, about (faiss 1.15, two cores).
 READING = 20
-# Two runs have met the same optimum when their objectives differ by less than this part.
-SAME_OBJECTIVE = 1e-6
 # Multiplications between two reports of a run's state, about a second's worth on two cores: a run is cut into calls of
 # FAISS of so many. A number of seconds would do as well, as the cuts do not change the result.
 STEP_WORK = 5e10
@@ -71,8 +67,7 @@ class State:
 
     run: the one under way, from 1. iteration: how many it has made. centroids: (k, d) float32, where they are now, in
     the space that runs are made in. objective, imbalance: of the last iteration; an imbalance of 1 means clusters of
-    equal size. best, least, met: the best run so far, None before the first has ended; its objective in that space; and
-    how many runs have ended with that.
+    equal size. best, least: the best run so far, None before the first has ended; its objective in that space.
     """
 
     run: int
@@ -82,7 +77,6 @@ class State:
     imbalance: float
     best: NDArray[np.float32] | None
     least: float
-    met: int
 
 
 Watch = Callable[[State], None]
@@ -182,18 +176,16 @@ def _best_of_runs(
     rows = space.rows
     most = 1 if start is not None else options.restarts or _affordable_runs(rows, k, options)
     seeds = np.random.default_rng(options.seed)
-    state = resume or State(1, 0, np.empty((0, rows.shape[1]), np.float32), np.inf, 1.0, None, np.inf, 0)
+    state = resume or State(1, 0, np.empty((0, rows.shape[1]), np.float32), np.inf, 1.0, None, np.inf)
     for _ in range(1, state.run):  # those of the runs that have ended
         seeds.integers(2**31)
-    while not _is_enough(state, most, options):
+    while state.run <= most or state.iteration:  # the latter: in the middle of a run
         centroids = _train_once(space, k, int(seeds.integers(2**31)), options, device, start, state, watch)
         objective = assign(rows, centroids, device).objective
-        best, least, met = state.best, state.least, state.met
-        if best is None or objective < least * (1 - SAME_OBJECTIVE):
-            best, least, met = centroids, objective, 1
-        elif objective <= least * (1 + SAME_OBJECTIVE):
-            met += 1
-        state = State(state.run + 1, 0, centroids[:0], objective + space.left_out, state.imbalance, best, least, met)
+        best, least = state.best, state.least
+        if best is None or objective < least:
+            best, least = centroids, objective
+        state = State(state.run + 1, 0, centroids[:0], objective + space.left_out, state.imbalance, best, least)
         if watch:
             watch(state)
     if state.best is None:
@@ -219,13 +211,6 @@ def _reduced(rows: NDArray[np.float32], directions: NDArray[np.float32]) -> _Spa
     seen = rows @ directions
     squares = (np.einsum("ij,ij->i", part, part).sum(dtype=np.float64) for part in (rows, seen))
     return _Space(seen, float(next(squares) - next(squares)))
-
-
-def _is_enough(state: State, most: int, options: KMeansOptions) -> bool:
-    if state.iteration:  # in the middle of a run
-        return False
-    enough = options.restarts is None and state.met >= MEETINGS and state.run > LEAST_RUNS
-    return state.run > most or enough
 
 
 def assign(rows: NDArray[np.float32], centroids: NDArray[np.float32], device: Device) -> Assignment:
@@ -326,4 +311,4 @@ def _train_once(
 
 def _affordable_runs(rows: NDArray[np.float32], k: int, options: KMeansOptions) -> int:
     work_per_run = rows.size * (k + READING) * (options.iterations + 1)
-    return int(min(max(WORK_BUDGET // work_per_run, 1), MOST_RUNS))
+    return int(min(max(WORK_BUDGET // work_per_run, 1), RUNS))

@@ -364,7 +364,7 @@ def test_a_run_is_reported_every_few_iterations(monkeypatch: pytest.MonkeyPatch)
 
 
 STAMP = {"k": 3}
-STATE = kmeans.State(2, 4, np.ones((3, 2), np.float32), 1.5, 1.25, np.zeros((3, 2), np.float32), 0.5, 1)
+STATE = kmeans.State(2, 4, np.ones((3, 2), np.float32), 1.5, 1.25, np.zeros((3, 2), np.float32), 0.5)
 
 
 @pytest.fixture
@@ -387,10 +387,19 @@ def test_a_checkpoint_of_another_stamp_is_ignored(saved: Path) -> None:
     assert Checkpoint(saved, {"k": 4}).load() is None
 
 
-@pytest.mark.parametrize("damage", [b"", b"no archive", None])
-def test_a_damaged_checkpoint_is_ignored(damage: bytes | None, saved: Path) -> None:
+def half(whole: bytes) -> bytes:
+    return whole[: len(whole) // 2]
+
+
+def of_an_unknown_compression(whole: bytes) -> bytes:
+    at = whole.index(b"PK\1\2") + len(b"PK\1\2") + 6
+    return whole[:at] + b"\x63" + whole[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"no archive", half, of_an_unknown_compression])
+def test_a_damaged_checkpoint_is_ignored(damage: Callable[[bytes], bytes], saved: Path) -> None:
     whole = (saved / CHECKPOINT).read_bytes()
-    (saved / CHECKPOINT).write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    (saved / CHECKPOINT).write_bytes(damage(whole))
     assert Checkpoint(saved, STAMP).load() is None
 
 

@@ -1,6 +1,7 @@
 """Backup, export and import: what is taken out of a store is whole, and comes back as it was."""
 
 import os
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,21 @@ def test_a_full_disk_leaves_no_backup(store: Store, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(backup, "copy_with_holes", fail)
     with pytest.raises(VecstoreError, match=r"cannot be made: No space left on device; nothing is there"):
+        store.backup(tmp_path / "copy")
+    assert [name for name in os.listdir(tmp_path) if "copy" in name] == []
+
+
+def test_a_copy_of_the_catalog_that_the_disk_spoils_is_no_backup(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+
+    def spoiled(path: Path) -> sqlite3.Connection:
+        Path(path).write_bytes(b"not what SQLite wrote" * 1000)
+        return connect(path)
+
+    monkeypatch.setattr(sqlite3, "connect", spoiled)
+    with pytest.raises(VecstoreError, match=r"cannot be made: its catalog cannot be written \(.*\); nothing is there"):
         store.backup(tmp_path / "copy")
     assert [name for name in os.listdir(tmp_path) if "copy" in name] == []
 

@@ -141,6 +141,17 @@ def test_a_vector_without_a_direction_stops_the_import_before_it_starts(
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.parametrize("header", [b"\x89(", b"(\0", b"{'shape': (3,", b"1e999"])
+def test_a_file_with_a_spoilt_header_is_refused(
+    header: bytes, new_store: Callable[..., Store], tmp_path: Path, rows: Rows
+) -> None:
+    vectors, paths = write(tmp_path, rows, addresses(6))
+    whole = vectors.read_bytes()
+    vectors.write_bytes(whole[:10] + header + whole[10 + len(header) :])
+    with new_store() as store, pytest.raises(BadInput, match=r"vectors.npy cannot be read as .npy: "):
+        store.import_vectors(vectors, paths)
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

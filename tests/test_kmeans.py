@@ -247,7 +247,7 @@ def test_the_objective_told_falls_all_the_way_into_all_dimensions(monkeypatch: p
     assert training.objective <= objectives[-1] <= training.objective * 1.01
 
 
-# When to stop: at least LEAST_RUNS, until the best has been met MEETINGS times, within MOST_RUNS and WORK_BUDGET
+# When to stop: after RUNS, within WORK_BUDGET
 
 
 @pytest.fixture
@@ -271,30 +271,10 @@ Play = Callable[[Callable[[int], float]], list[int]]
 AT_ZERO = np.zeros((3, 2), np.float32)
 
 
-def test_stops_after_the_least_runs_where_all_end_alike(play: Play) -> None:
-    made = play(lambda run: 1.0)
+def test_the_best_of_so_many_runs_is_kept(play: Play) -> None:
+    made = play(lambda run: 1.0 if run == 7 else 2.0)
     training = train(AT_ZERO, 1, KMeansOptions(), CPU)
-    assert (len(made), training.runs) == (kmeans.LEAST_RUNS, kmeans.LEAST_RUNS)
-
-
-def test_stops_when_the_best_has_been_met_often_enough(play: Play) -> None:
-    late = kmeans.LEAST_RUNS + 100
-    made = play(lambda run: 1.0 if run >= late else 2 + run / 1000)  # until then, none like the first
-    training = train(AT_ZERO, 1, KMeansOptions(), CPU)
-    assert (len(made), training.objective) == (late + kmeans.MEETINGS - 1, 3.0)
-
-
-def test_meetings_of_a_worse_objective_do_not_count(play: Play) -> None:
-    made = play(lambda run: 1.0 if run in (10, 400, 500, 600, 700) else 2.0)
-    train(AT_ZERO, 1, KMeansOptions(), CPU)
-    assert len(made) == 700
-
-
-def test_stops_at_the_most_runs_where_each_is_better_than_the_last(play: Play) -> None:
-    made = play(lambda run: 10 - run / 1000)
-    training = train(AT_ZERO, 1, KMeansOptions(), CPU)
-    assert (len(made), training.runs) == (kmeans.MOST_RUNS, kmeans.MOST_RUNS)
-    assert training.centroids[0, 0] == pytest.approx(10 - kmeans.MOST_RUNS / 1000)
+    assert (len(made), training.runs, training.objective) == (kmeans.RUNS, kmeans.RUNS, 3.0)
 
 
 def test_work_budget_bounds_the_runs(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The store: created late, grown in any order alike, kept equal to its folders, and asked."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -96,6 +97,22 @@ def test_a_place_below_a_file_is_refused_as_wrong_use(tmp_path: Path, pictures: 
     place = pictures / "0.png" / "store"
     with pytest.raises(BadInput), Store.open(place, embedder="tiny", create=True) as store:
         store.add(pictures)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "exit_code"), [(errno.EIO, 1), (errno.ENOSPC, 1), (errno.EROFS, 1), (errno.EACCES, 2)]
+)
+def test_a_disk_that_fails_is_not_called_wrong_use(
+    trouble: int, exit_code: int, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> None:
+        raise OSError(trouble, os.strerror(trouble))
+
+    monkeypatch.setattr(store_module, "make_directory", fail)
+    with pytest.raises(VecstoreError, match=f"no store can be made at .*: {os.strerror(trouble)}") as caught:
+        with Store.open(tmp_path / "store", embedder="tiny", create=True) as store:
+            store.add(pictures)
+    assert caught.value.exit_code == exit_code
 
 
 def test_an_empty_folder_is_a_place_for_a_store(open_store: OpenStore, tmp_path: Path, pictures: Path) -> None:

@@ -1236,11 +1236,14 @@ class Catalog:
     def copy_to(self, path: Path, *, shared: bool) -> None:
         """Copy the catalog as it is at this moment, whoever writes meanwhile, and return when it is on the disk.
 
-        shared: as for `create`.
+        shared: as for `create`. Raises OSError if the copy cannot be written.
         """
         with closing(sqlite3.connect(path)) as copy:
-            self.db.backup(copy)
-            copy.execute(f"pragma journal_mode = {'delete' if shared else 'wal'}")
+            try:
+                self.db.backup(copy)
+                copy.execute(f"pragma journal_mode = {'delete' if shared else 'wal'}")
+            except sqlite3.DatabaseError as error:
+                raise OSError(f"its catalog cannot be written ({error})") from error
 
     def _value(self, query: str, **values: Any) -> Any:
         found = self.db.execute(query, values).fetchone()

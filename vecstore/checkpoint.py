@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecstore.vectors import replacing
+from vecstore.vectors import load_derived, replacing
 
 if TYPE_CHECKING:
     from indexes.kmeans import State
@@ -38,15 +38,16 @@ class Checkpoint:
         """Return the state that an earlier run of the same stamp was killed in, None if there is none."""
         from indexes.kmeans import State
 
+        if (found := load_derived(self.path)) is None:
+            return None
         try:
-            with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as found:
-                if str(found["stamp"]) != self._stamp:
-                    return None
-                best = found["best"] if found["best"].size else None
-                run, iteration, met = (int(n) for n in found["counts"])
-                objective, imbalance, least = (float(n) for n in found["figures"])
-                state = State(run, iteration, found["centroids"], objective, imbalance, best, least, met)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none, or a damaged one
+            if str(found["stamp"]) != self._stamp:
+                return None
+            best = found["best"] if found["best"].size else None
+            run, iteration = (int(n) for n in found["counts"])
+            objective, imbalance, least = (float(n) for n in found["figures"])
+            state = State(run, iteration, found["centroids"], objective, imbalance, best, least)
+        except (ValueError, TypeError, KeyError):  # an archive of something else
             return None
         log.info("going on from %s: run %d, iteration %d", self.path, state.run, state.iteration)
         return state
@@ -67,7 +68,7 @@ class Checkpoint:
             np.savez(
                 file,
                 stamp=self._stamp,
-                counts=[state.run, state.iteration, state.met],
+                counts=[state.run, state.iteration],
                 figures=[state.objective, state.imbalance, state.least],
                 centroids=state.centroids,
                 best=best,

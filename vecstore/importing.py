@@ -190,7 +190,7 @@ def identify(path: bytes) -> tuple[FileStamp, bytes, str | None]:
 def _npy(path: Path) -> NDArray[Any]:
     try:
         rows: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy hands on what the parsers of Python's own syntax raise at a header
         raise BadInput(f"{path} cannot be read as .npy: {error}") from error
     return rows
 

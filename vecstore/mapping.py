@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import os
-import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from vecstore.catalog import Catalog
 from vecstore.errors import VecstoreError
 from vecstore.results import MapPoint, StoreMap
-from vecstore.vectors import Float16, Float32, replacing
+from vecstore.vectors import Float16, Float32, load_derived, replacing
 
 Int64 = NDArray[np.int64]
 
@@ -167,11 +166,12 @@ class Kept:
 
         An image whose vector is another by now, or was given up (`compact`), is not on it any more; the others stay.
         """
+        if (found := load_derived(self.path)) is None:
+            return None
         try:
-            with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as found:
-                layout = Layout(found["rows"], found["positions"], *(int(n) for n in found["counts"]))
-                prints, stamp = found["prints"], str(found["stamp"])
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):  # none, or a damaged one
+            layout = Layout(found["rows"], found["positions"], *(int(n) for n in found["counts"]))
+            prints, stamp = found["prints"], str(found["stamp"])
+        except (ValueError, TypeError, KeyError):  # an archive of something else
             return None
         if stamp != self._stamp(layout, prints):
             return None

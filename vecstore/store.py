@@ -129,6 +129,8 @@ IMPORTED = "imported"
 
 # How long a writer waits for another before it gives up, and before it says that it waits.
 LOCK_TIMEOUT_SECONDS, SAY_SO_SECONDS = 60.0, 1.0
+# What a place to make a store at cannot be blamed for.
+DISK_TROUBLE = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # What the time of a search is measured by, when it is asked for.
 QUERIES_TO_TIME = 7
 
@@ -742,8 +744,8 @@ class Store:
 
         Clusters keep the ids and names of those of the clustering before that they share their images with.
         k: how many clusters, or "auto" (`elbow`). restarts: how many times to run; the run with the least objective is
-        kept. None: as often as pays on a store of this size. init: "random" or "kmeans++". warm_start: one run from
-        the current centroids, k being theirs. within: split this cluster into k, and leave the others as they are.
+        kept. None: 30, or as many as pay on a store of this size. init: "random" or "kmeans++". warm_start: one run
+        from the current centroids, k being theirs. within: split this cluster into k, and leave the others as they are.
         full_iterations: at the most so many iterations over all images after those on a sample. ray: the address of a
         Ray cluster that goes through all images. segments: a path or URI that its machines read the vectors from, kept
         up to date; None: they see the store's folder.
@@ -1097,7 +1099,8 @@ class Store:
         try:
             make_directory(self.path)
         except OSError as error:
-            raise BadInput(f"no store can be made at {self.path}: {error.strerror}; choose another --store") from error
+            kind = VecstoreError if error.errno in DISK_TROUBLE else BadInput
+            raise kind(f"no store can be made at {self.path}: {error.strerror}; choose another --store") from error
         catalog = self.path / CATALOG
         with self._lock():
             if not holds_store(catalog):

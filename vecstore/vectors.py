@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -231,6 +231,15 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             beside.unlink()
         raise
     sync_directory(path.parent)
+
+
+def load_derived(path: Path) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays of a .npz that can be made anew; None if there is none, or it is damaged."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except Exception:  # damage makes NumPy raise whatever zipfile, its codecs, ast and tokenize do; all mean "anew"
+        return None
 
 
 def make_directory(path: Path) -> None:
