@@ -3,10 +3,13 @@
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 from vecstore.errors import BadInput, VecstoreError
+
+CONNECT_SECONDS = 10.0
 
 
 @contextlib.contextmanager
@@ -28,6 +31,7 @@ def connected(address: str) -> Iterator[Any]:
         yield ray
         return
     try:
+        _require_listener(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise VecstoreError(
@@ -38,6 +42,13 @@ def connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Raise OSError where nothing listens at HOST:PORT: Ray itself would try for a minute and more."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
 
 
 def _first_line(error: BaseException) -> str:
