@@ -31,7 +31,11 @@ def convert(vectors: NDArray[np.float16], rows: NDArray[np.int64], into: NDArray
     no_gaps = len(rows) and rows[-1] - rows[0] == len(rows) - 1
     block = vectors[rows[0] : rows[-1] + 1] if no_gaps else vectors[rows]
     np.take(FLOAT32_OF, block.view(np.uint16), out=into, mode="clip")  # clip: unbuffered
-    # A page once read counts as this process's memory as long as it is mapped, up to the whole file.
+    let_go(vectors)
+    return into
+
+
+def let_go(vectors: NDArray[np.float16]) -> None:
+    """Let go of a map's pages: one that was read counts as this process's memory, up to the whole file."""
     if isinstance(vectors.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         vectors.base.madvise(mmap.MADV_DONTNEED)
-    return into

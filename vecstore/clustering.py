@@ -9,6 +9,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,9 +142,12 @@ def run(
     started = time.monotonic()
     before = current(catalog, vectors.shape[1], device)
     rows, k, start = _asked_for(catalog, before, request)
-    require_rows(catalog, vectors, rows)
     options = request.options
     sample = kmeans.sample_rows(rows, k, options.seed)
+    with ThreadPoolExecutor(1) as pool:  # checksums keep one core busy, conversion another
+        converting = pool.submit(as_float32, vectors, sample)
+        require_rows(catalog, vectors, rows)
+        training_rows = converting.result()
     checkpoint = Checkpoint(folder, _stamp(catalog, rows, k, start, request, device))
 
     def watch(state: "State") -> None:
@@ -153,9 +157,7 @@ def run(
                 ClusterProgress(state.run, state.iteration, options.iterations, state.objective, state.imbalance)
             )
 
-    training = kmeans.train(
-        as_float32(vectors, sample), k, options, device, start=start, resume=checkpoint.load(), watch=watch
-    )
+    training = kmeans.train(training_rows, k, options, device, start=start, resume=checkpoint.load(), watch=watch)
     blocks = blocks or BlocksHere(vectors, device)
     centroids = _over_all_rows(blocks, rows, training.centroids, request, on_progress)
     made = _assigned(blocks, rows, centroids).largest_first()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.rows import let_go
 from vecstore.catalog import Catalog
 from vecstore.embedders import EmbedderSpec
 from vecstore.errors import StoreDamaged
@@ -82,6 +83,7 @@ def require_rows(catalog: Catalog, vectors: Float16, rows: NDArray[np.int64]) ->
         for row, sha256, recorded in catalog.checksums(start, start + BLOCK_ROWS):
             if wanted[row] and recorded != checksum(plain[row], sha256):
                 raise StoreDamaged(f"the vector of @{row} is damaged; {NEXT_STEP}")
+        let_go(vectors)
 
 
 def record_missing(catalog: Catalog, file: VectorFile) -> None:

@@ -127,10 +127,12 @@ def _measure_memory(source: Path, path: Path, rows: int, dim: int, k: int) -> No
     del vectors
     (source / "vectors.f16").unlink()
     _make_catalog(path, np.memmap(path / "vectors.f16", "<f2", mode="r", shape=(rows, dim)))
+    # Not ru_maxrss, which begins with what the process that started this one has.
     code = (
-        "import resource, sys; from vecstore import Store\n"
+        "import sys; from pathlib import Path; from vecstore import Store\n"
         "with Store.open(sys.argv[1], device='cpu') as store: run = store.cluster(int(sys.argv[2]))\n"
-        "print(f'{run.seconds:.1f} s, peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, 'MiB')"
+        "peak = Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0]\n"
+        "print(f'{run.seconds:.1f} s, peak {int(peak) // 1024} MiB')"
     )
     done = subprocess.run([sys.executable, "-c", code, path, str(k)], capture_output=True, text=True, check=True)
     print(f"{rows} x {dim}: {done.stdout.strip()}")
