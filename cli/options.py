@@ -1,14 +1,27 @@
 """The options and arguments that commands share, declared once so that help and defaults cannot diverge."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import platformdirs
 import typer
 
+from vecstore.errors import BadInput
+from vecstore.paths import shown
+
 
 def default_store() -> str:
     return str(platformdirs.user_data_path("vecstore") / "store")
+
+
+def in_a_folder(file: Path) -> Path:
+    """Refuse a file whose folder is not there before anything is worked out for it. Raises BadInput."""
+    if not file.parent.is_dir():
+        raise BadInput(
+            f"{shown(os.fsencode(file.parent))} is no folder to write {file.name} to; make it, or name another"
+        )
+    return file
 
 
 # Text, not a Path: that would make one slash of a URI's two.

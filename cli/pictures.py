@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli import output
-from cli.options import AsJson, DeviceName, Quiet, Seed, StoreDir, WeightsFile
+from cli.options import AsJson, DeviceName, Quiet, Seed, StoreDir, WeightsFile, in_a_folder
 from cli.shell import open_store
 from vecstore.errors import BadInput, NotFound, VecstoreError
 from vecstore.paths import shown
@@ -43,7 +43,9 @@ def sheet(
         typer.Option("-k", help="How many images.", min=1, show_default="60; similar 30; of each of all clusters 6"),
     ] = None,
     farthest: Annotated[bool, typer.Option("--farthest", help="The odd ones first, not the typical ones.")] = False,
-    file: Annotated[Path, typer.Option("--output", "-o", help="The PNG to write.", metavar="FILE")] = Path("sheet.png"),
+    file: Annotated[
+        Path, typer.Option("--output", "-o", help="The PNG to write.", metavar="FILE", callback=in_a_folder)
+    ] = Path("sheet.png"),
     open_it: Open = False,
     inline: Inline = None,
     weights: WeightsFile = None,
@@ -69,7 +71,9 @@ def sheet(
 @command("map")
 def map_(
     store: StoreDir,
-    file: Annotated[Path, typer.Argument(help="The .png, .svg or .html to write.", metavar="[FILE]")] = Path("map.png"),
+    file: Annotated[
+        Path, typer.Argument(help="The .png, .svg or .html to write.", metavar="[FILE]", callback=in_a_folder)
+    ] = Path("map.png"),
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Arrange all images anew.")] = False,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Of a new map; another one makes it anew.", min=0, show_default="0")
@@ -103,7 +107,9 @@ def map_(
 @command()
 def elbow(
     store: StoreDir,
-    file: Annotated[Path, typer.Argument(help="The .png or .svg to write.", metavar="[FILE]")] = Path("elbow.png"),
+    file: Annotated[
+        Path, typer.Argument(help="The .png or .svg to write.", metavar="[FILE]", callback=in_a_folder)
+    ] = Path("elbow.png"),
     max_k: Annotated[
         int | None,
         typer.Option("--max-k", help="The greatest k to try.", min=2, show_default="100, or a tenth of the images"),
@@ -140,7 +146,9 @@ def elbow(
 @command()
 def report(
     store: StoreDir,
-    file: Annotated[Path, typer.Argument(help="The page to write.", metavar="[FILE]")] = Path("report.html"),
+    file: Annotated[Path, typer.Argument(help="The page to write.", metavar="[FILE]", callback=in_a_folder)] = Path(
+        "report.html"
+    ),
     since: Annotated[
         str | None,
         typer.Option(

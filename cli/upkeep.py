@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import output
-from cli.options import AsJson, DeviceName, Quiet, StoreDir, WeightsFile
+from cli.options import AsJson, DeviceName, Quiet, StoreDir, WeightsFile, in_a_folder
 from cli.shell import RECLUSTER, open_store
 from vecstore.errors import StoreDamaged
 from vecstore.paths import shown
@@ -148,7 +148,7 @@ def backup(
 
 @command()
 def export(
-    file: Annotated[Path, typer.Argument(help="A .parquet or .npy to write.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="A .parquet or .npy to write.", metavar="FILE", callback=in_a_folder)],
     store: StoreDir,
     paths: Annotated[
         Path | None,

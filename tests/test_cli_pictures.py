@@ -126,3 +126,24 @@ def test_the_demo_draws_its_sheets_with_the_same_code(clustered: Vecstore, pictu
     assert (tmp_path / "similar.png").read_bytes() == (tmp_path / "sheet.png").read_bytes()
     clustered("sheet")
     assert (tmp_path / "clusters.png").read_bytes() == (tmp_path / "sheet.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sheet", "-o", "away/x.png"),
+        ("map", "away/x.png"),
+        ("elbow", "away/x.png"),
+        ("report", "away/x.html"),
+        ("export", "away/x.parquet"),
+    ],
+)
+def test_a_file_in_a_folder_that_is_not_there_is_refused_with_what_to_do(
+    arguments: tuple[str, ...], clustered: Vecstore
+) -> None:
+    done = clustered(*arguments)
+    name = Path(arguments[-1]).name
+    assert (done.exit_code, done.stderr) == (
+        2,
+        f"Error: away is no folder to write {name} to; make it, or name another\n",
+    )
