@@ -6,6 +6,7 @@ Heavy imports are inside the commands, so that `--help` and tab completion answe
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,13 +43,17 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # here, where what goes wrong is still told in one line
         except VecstoreError as error:
             log.info("%s", error, extra={"exit_code": error.exit_code})
             output.notice(f"Error: {error}")
             raise typer.Exit(error.exit_code) from error
-        except BrokenPipeError:  # whoever reads our output has had enough
-            raise
+        except BrokenPipeError as error:  # whoever reads our output has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains of what it has left to write
+            raise typer.Exit(1) from error
         except OSError as error:
             output.notice(f"Error: {error.strerror or error}{_place(error)}")
             raise typer.Exit(1) from error
