@@ -100,7 +100,8 @@ def test_a_place_below_a_file_is_refused_as_wrong_use(tmp_path: Path, pictures: 
 
 
 @pytest.mark.parametrize(
-    ("trouble", "exit_code"), [(errno.EIO, 1), (errno.ENOSPC, 1), (errno.EROFS, 1), (errno.EACCES, 2)]
+    ("trouble", "exit_code"),
+    [(errno.EIO, 1), (errno.ENOSPC, 1), (errno.EROFS, 1), (errno.EMFILE, 1), (errno.EACCES, 2)],
 )
 def test_a_disk_that_fails_is_not_called_wrong_use(
     trouble: int, exit_code: int, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch

@@ -129,8 +129,8 @@ IMPORTED = "imported"
 
 # How long a writer waits for another before it gives up, and before it says that it waits.
 LOCK_TIMEOUT_SECONDS, SAY_SO_SECONDS = 60.0, 1.0
-# What a place to make a store at cannot be blamed for.
-DISK_TROUBLE = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# What a place to make a store at can be blamed for; other errors are of the disk or the system.
+OF_THE_PLACE = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 # What the time of a search is measured by, when it is asked for.
 QUERIES_TO_TIME = 7
 
@@ -1099,7 +1099,7 @@ class Store:
         try:
             make_directory(self.path)
         except OSError as error:
-            kind = VecstoreError if error.errno in DISK_TROUBLE else BadInput
+            kind = BadInput if error.errno in OF_THE_PLACE else VecstoreError
             raise kind(f"no store can be made at {self.path}: {error.strerror}; choose another --store") from error
         catalog = self.path / CATALOG
         with self._lock():

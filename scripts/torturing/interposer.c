@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -260,6 +261,21 @@ static int cut(const char *path, off_t length) {
 }
 int truncate(const char *path, off_t length) { return cut(path, length); }
 int truncate64(const char *path, off64_t length) { return cut(path, length); }
+
+/* Giving room back: what has none reads as zeros. */
+
+static int holed(int fd, int mode, off_t at, off_t length) {
+    char buffer[PATH_MAX];
+    const char *ours = open_below(fd, buffer);
+    if (!ours) return syscall(SYS_fallocate, fd, mode, at, length);
+    MANAGED(TRUNCATE, "fallocate", ours, 0, (int)syscall(SYS_fallocate, fd, mode, at, length), {
+        void *zeros = mode & FALLOC_FL_PUNCH_HOLE ? calloc(length, 1) : NULL;
+        if (zeros) note(J_WRITE, ours, NULL, at, zeros, length);
+        free(zeros);
+    });
+}
+int fallocate(int fd, int mode, off_t at, off_t length) { return holed(fd, mode, at, length); }
+int fallocate64(int fd, int mode, off64_t at, off64_t length) { return holed(fd, mode, at, length); }
 
 /* Names */
 

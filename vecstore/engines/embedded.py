@@ -14,7 +14,7 @@ from vecstore.catalog import Catalog
 from vecstore.engines.engine import EMBEDDED, Capabilities, Int64, OnCommit
 from vecstore.errors import NotFound
 from vecstore.indexing import AUTO, EXACT, BackgroundIndexing, IndexSettings
-from vecstore.vectors import Float16, Float32, VectorFile
+from vecstore.vectors import Float16, Float32, VectorFile, sync_directory
 
 if TYPE_CHECKING:
     from indexes.ann import Index
@@ -92,7 +92,9 @@ class EmbeddedEngine:
 
     def drop(self) -> None:
         self.close()
-        self._path.unlink(missing_ok=True)
+        if self._path.exists():
+            self._path.unlink()
+            sync_directory(self._path.parent)  # a power cut must not bring it back
 
     def close(self) -> None:
         self._opened = None
