@@ -92,7 +92,7 @@ class CompressedIndex:
         older, newer = (None, None) if allowed is None else (allowed[:n_rows], allowed[n_rows:])
         n_indexed = n_rows if older is None else int(np.count_nonzero(older))
         n_found = min(k, n_allowed)
-        wanted = min(math.ceil(self.stamp.candidates * max(n_found / MEASURED_NEIGHBOURS, 1)), n_indexed)
+        wanted = min(math.ceil(self.stamp.candidates_now * max(n_found / MEASURED_NEIGHBOURS, 1)), n_indexed)
         few = allowed is not None and n_allowed * self.vectors[:1].nbytes <= EXACT_BYTES
         # Where a good part of the rows would be candidates, or few may be found at all, comparing them all is quicker.
         if self._is_damaged or few or not n_found or wanted * ROWS_A_CANDIDATE > n_indexed:
@@ -118,7 +118,7 @@ class CompressedIndex:
         The fewer of a query's nearest rows may be found, the more lists it takes to come by those that may, and the
         farther they lie; codes tell far rows apart less well.
         """
-        nearest = self._candidates(queries, min(self.stamp.candidates, self.stamp.rows), self.stamp.probes, None)
+        nearest = self._candidates(queries, min(self.stamp.candidates_now, self.stamp.rows), self.stamp.probes, None)
         shares = np.minimum(allowed[nearest].mean(axis=1), allowed.mean())
         n_allowed = int(np.count_nonzero(allowed))
         found = [nearest[0]] * len(queries)

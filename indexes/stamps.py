@@ -61,6 +61,11 @@ class Stamp:
     codes_checksum: int = 0
     format: int = FORMAT
 
+    @property
+    def candidates_now(self) -> int:
+        """`candidates`, and as many more as rows have come since: so many more get before a true neighbour."""
+        return math.ceil(self.candidates * max(self.rows / self.measured, 1)) if self.measured else self.candidates
+
 
 def index_bytes(kind: str, n_rows: int, dim: int) -> int:
     """Return the most bytes that an index of this kind takes for so many rows: less where fewer dimensions suffice."""

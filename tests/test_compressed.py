@@ -303,6 +303,20 @@ def test_recall_is_measured_again_for_another_target_or_after_a_quarter_as_much_
     assert measured == [2000, 2500, 2501]
 
 
+def test_more_candidates_are_compared_as_rows_come_until_it_is_measured_again(rows: Float16, tmp_path: Path) -> None:
+    path = tmp_path / "index.faiss"
+    before = build(path, rows[:2000], "rabitq", 0.9, CPU)
+    grown = extend(path, rows[:2400], 0.9)
+    again = extend(path, rows[:2500], 0.9)
+    assert (before.candidates_now, again.candidates_now) == (before.candidates, again.candidates)
+    assert grown.candidates_now == -(-before.candidates * 2400 // 2000)
+    index, wanted = open_compressed(path, rows[:2500]), []
+    index.stamp = replace(grown, rows=2500, digest=again.digest)
+    index._candidates = lambda _queries, n, *_: wanted.append(n) or np.arange(n)[None]  # type: ignore[method-assign]
+    index.search(np.asarray(rows[:1], np.float32), 10)
+    assert wanted == [-(-before.candidates * 2500 // 2000)]
+
+
 # The file
 
 
