@@ -1,10 +1,9 @@
 """Clustering a store, against bare FAISS and scikit-learn on the same vectors in memory; and its own memory."""
 
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +14,17 @@ from numpy.typing import NDArray
 
 from indexes.devices import choose_device
 from indexes.kmeans import assign_blocks
-from scripts.benchmarks.common import describe_machine, print_ratios, rate_of, resnet_like, rounds
+from scripts.benchmarks.common import (
+    describe_machine,
+    in_a_process_of_its_own,
+    make_store,
+    print_ratios,
+    rate_of,
+    resnet_like,
+    rounds,
+)
 from vecstore import Store
-from vecstore.catalog import Catalog, FileStamp, NewImage
-from vecstore.embedders import EmbedderSpec
-from vecstore.vectors import checksum
+from vecstore.vectors import VectorFile
 
 ITERATIONS = 25
 # FAISS's own; the store takes more: indexes/kmeans.py.
@@ -45,7 +50,8 @@ def main(
     describe_machine("numpy", "faiss-gpu", "scikit-learn")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = Path(scratch) / "store"
-        vectors = make_store(path, rows, dim)
+        make_store(path, resnet_like(rows, dim, seed=0))
+        vectors = VectorFile(path / "vectors.f16", dim).read(rows)
         x = vectors.astype(np.float32)
         centroids: dict[str, NDArray[np.float32]] = {}
 
@@ -90,28 +96,6 @@ def _rate(rows: int, work: Callable[[], object]) -> float:
     return rate
 
 
-def make_store(path: Path, rows: int, dim: int) -> NDArray[np.float16]:
-    """Make a store of made-up images with vectors like ResNet50's; return these, mapped."""
-    path.mkdir()
-    with open(path / "vectors.f16", "wb") as file:
-        for block in resnet_like(rows, dim, seed=0):
-            file.write(block.astype("<f2").tobytes())
-    vectors = np.memmap(path / "vectors.f16", "<f2", mode="r", shape=(rows, dim))
-    _make_catalog(path, vectors)
-    return vectors
-
-
-def _make_catalog(path: Path, vectors: NDArray[np.float16]) -> None:
-    spec = EmbedderSpec("imported", 1, None, vectors.shape[1], "made up")
-    catalog = Catalog.create(path / "catalog.sqlite", spec.to_json())
-    with catalog.writing():
-        for row in range(len(vectors)):
-            sha256 = row.to_bytes(32, "big")
-            catalog.insert_image(row, NewImage(sha256, 0, 0, checksum(vectors[row], sha256)))
-            catalog.place(FileStamp(b"/made/up/%09d.jpg" % row, 0, 0), row)
-    catalog.close()
-
-
 def _objective(vectors: NDArray[np.float16], centroids: NDArray[np.float32]) -> float:
     blocks = assign_blocks(vectors, np.arange(len(vectors)), centroids.astype(np.float32), choose_device("cpu"))
     return sum(assignment.objective for _, assignment in blocks)
@@ -119,20 +103,13 @@ def _objective(vectors: NDArray[np.float16], centroids: NDArray[np.float32]) -> 
 
 def _measure_memory(source: Path, path: Path, rows: int, dim: int, k: int) -> None:
     """Cluster a larger store, the vectors repeated, in a process of its own; print its peak memory."""
-    path.mkdir()
-    vectors = np.fromfile(source / "vectors.f16", "<f2").reshape(-1, dim)
-    with open(path / "vectors.f16", "wb") as file:
-        for start in range(0, rows, len(vectors)):
-            vectors[: rows - start].tofile(file)
-    del vectors
-    (source / "vectors.f16").unlink()
-    _make_catalog(path, np.memmap(path / "vectors.f16", "<f2", mode="r", shape=(rows, dim)))
-    # Not ru_maxrss, which begins with what the process that started this one has.
-    code = (
-        "import sys; from pathlib import Path; from vecstore import Store\n"
-        "with Store.open(sys.argv[1], device='cpu') as store: run = store.cluster(int(sys.argv[2]))\n"
-        "peak = Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0]\n"
-        "print(f'{run.seconds:.1f} s, peak {int(peak) // 1024} MiB')"
-    )
-    done = subprocess.run([sys.executable, "-c", code, path, str(k)], capture_output=True, text=True, check=True)
-    print(f"{rows} x {dim}: {done.stdout.strip()}")
+    stored = VectorFile(source / "vectors.f16", dim)
+    vectors = stored.read(stored.rows_there())
+    make_store(path, (vectors[: rows - start] for start in range(0, rows, len(vectors))))
+    seconds, peak = in_a_process_of_its_own(partial(_cluster, k), path)
+    print(f"{rows} x {dim}: {seconds:.1f} s, peak {peak:.0f} MiB")
+
+
+def _cluster(k: int, path: Path) -> None:
+    with Store.open(path, device="cpu") as store:
+        store.cluster(k)

@@ -1,5 +1,6 @@
 """What the benchmarks share: photos, rounds, and how results are printed."""
 
+import multiprocessing
 import os
 import platform
 import statistics
@@ -72,10 +73,11 @@ def resnet_like(n: int, dim: int, seed: int) -> Iterator[NDArray[np.float32]]:
         yield block
 
 
-def make_store(folder: Path, blocks: Iterable[NDArray[np.float32]]) -> Path:
+def make_store(folder: Path, blocks: Iterable[NDArray[np.float32] | NDArray[np.float16]]) -> Path:
     """Make a store of vectors that nothing embedded, at pictures that are not there; return its folder.
 
-    blocks: (n, dim) float32, unit length. Row i is at /pictures/<i // 1000>/<i>.jpg.
+    blocks: (n, dim) float32, unit length; float16 is of stored rows, and stays as it is. Row i is at
+    /pictures/<i // 1000>/<i>.jpg.
     """
     folder.mkdir(parents=True)
     catalog, first = None, 0
@@ -116,6 +118,21 @@ def peak_memory() -> Iterator[list[float]]:
         done.set()
         watcher.join()
         found.append(peak / 1024)
+
+
+def in_a_process_of_its_own(work: Callable[[Path], object], argument: Path) -> tuple[float, float]:
+    """Return the seconds that it takes and the most memory that the process has, in MiB, mapped files included."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_timed, (work, argument))
+
+
+def _timed(work: Callable[[Path], object], argument: Path) -> tuple[float, float]:
+    started = time.perf_counter()
+    work(argument)
+    seconds = time.perf_counter() - started
+    # Not ru_maxrss, which begins with what the process that started this one has.
+    status = Path("/proc/self/status").read_text()
+    return seconds, int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def rounds(contestants: dict[str, Callable[[], float]], n_rounds: int) -> dict[str, list[float]]:

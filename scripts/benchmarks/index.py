@@ -1,6 +1,5 @@
 """The index against exact search and the approximate indexes of others, on vectors like ResNet50's or on real ones."""
 
-import multiprocessing
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from indexes.ann import ExactIndex
 from indexes.devices import choose_device
 from indexes.rows import as_float32
 from indexes.stamps import KINDS
-from scripts.benchmarks.common import describe_machine, make_store, resnet_like
+from scripts.benchmarks.common import describe_machine, in_a_process_of_its_own, make_store, resnet_like
 from vecstore import indexing
 from vecstore.indexing import BackgroundIndexing, IndexSettings
 from vecstore.store import Store
@@ -97,7 +96,7 @@ def main(
 def _large(folder: Path, rows: int, dim: int, n_rounds: int) -> None:
     if not folder.exists():
         make_store(folder, resnet_like(rows, dim, seed=0))
-    seconds, peak = _in_a_process_of_its_own(_index_store, folder)
+    seconds, peak = in_a_process_of_its_own(_index_store, folder)
     stored = VectorFile(folder / "vectors.f16", dim).read(rows)
     index = compressed.open_compressed(folder / "index.faiss", stored)
     print(f"vecstore: built in {seconds:.0f} s, {peak:.0f} MiB at the peak, files read by map included")
@@ -393,18 +392,6 @@ def _made(folder: Path, rows: int, dim: int) -> Float16:
             for block in resnet_like(rows, dim, seed=0):
                 stream.write(rounded(block).tobytes())
     return file.read(rows)
-
-
-def _in_a_process_of_its_own(work: Callable[[Path], None], argument: Path) -> tuple[float, float]:
-    """Return the seconds that it takes and the most memory that the process has, in MiB, mapped files included."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_timed, (work, argument))
-
-
-def _timed(work: Callable[[Path], None], argument: Path) -> tuple[float, float]:
-    seconds = _seconds(work, argument)
-    status = Path("/proc/self/status").read_text()
-    return seconds, int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def _seconds(work: Callable[[Any], object], argument: Any) -> float:
