@@ -132,12 +132,17 @@ class Scene:
     # What is done
 
     def run(
-        self, step: Step, block: Block | None = None, kill_after: float | None = None, store: Path | None = None
+        self,
+        step: Step,
+        block: Block | None = None,
+        kill_after: float | None = None,
+        store: Path | None = None,
+        program: Callable[[list[str]], None] = run_command,
     ) -> Ended:
         """Give the command to the store, in a child."""
         store = store or self.store
         arguments = [step.name, *(a.replace(BESIDE, str(store.parent)) for a in step.arguments), "--store", str(store)]
-        return call(run_command, arguments, block=block, kill_after=kill_after)
+        return call(program, arguments, block=block, kill_after=kill_after)
 
     def portrait(self, store: Path | None = None) -> Portrait | None | str:
         """Return what a store holds and answers, or in words why it cannot be asked.

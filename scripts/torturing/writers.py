@@ -71,7 +71,7 @@ def _one_that_does_not_end(run: Run, scene: Scene) -> None:
         time.sleep(0.01)
     began = time.monotonic()
     step = scene.step("add", before if isinstance(before, Portrait) else None)
-    gave_up = call(_run_impatiently, [step.name, *step.arguments, "--store", str(scene.store)])
+    gave_up = scene.run(step, program=_run_impatiently)
     os.kill(holder.pid, 9)
     holder.wait()
     errors = [line for line in gave_up.err.splitlines() if line.startswith("Error: ")]
