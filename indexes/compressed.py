@@ -50,7 +50,7 @@ SEED = 1
 BLOCK_ROWS = 2_048
 
 # To set how much a search looks at, so many stored rows are searched for their ten nearest others.
-MEASURED_QUERIES, MEASURED_NEIGHBOURS = 400, 10
+MEASURED_QUERIES, MEASURED_NEIGHBOURS = 400, 10  # the first no more than BLOCK_ROWS
 # The measured recall has to be so many of them above the target: the least effort that seems to suffice is often a
 # lucky one.
 STANDARD_ERRORS = 3

@@ -732,6 +732,16 @@ def slow_add(folder: Path, place: str, patience: float, monkeypatch: pytest.Monk
     return process
 
 
+def add_whose_server_is_killed(
+    server: MilvusServer, folder: Path, companion: Path, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, subprocess.Popen[str]]:
+    """Return the place of a new store, and the add to it that was under way when the server was killed."""
+    place = f"milvus://127.0.0.1:{server.port}/t{uuid.uuid4().hex}?companion={companion}"
+    process = slow_add(folder, place, patience, monkeypatch)
+    server.kill()
+    return place, process
+
+
 @pytest.fixture(scope="session")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("many")
@@ -753,9 +763,7 @@ def each_once(place: str) -> bool:
 def test_an_add_goes_on_when_the_server_is_killed_and_comes_back(
     server: MilvusServer, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = f"milvus://127.0.0.1:{server.port}/t{uuid.uuid4().hex}?companion={tmp_path}/store"
-    process = slow_add(many, place, 120, monkeypatch)
-    server.kill()
+    place, process = add_whose_server_is_killed(server, many, tmp_path / "store", 120, monkeypatch)
     server.start_again()
     stdout, stderr = process.communicate(timeout=180)
     assert (process.returncode, stdout.count(f"added {N_SLOW}, known 0")) == (0, 1), stderr
@@ -766,9 +774,7 @@ def test_an_add_goes_on_when_the_server_is_killed_and_comes_back(
 def test_an_add_fails_clearly_when_the_server_stays_away_and_a_second_ends_it(
     server: MilvusServer, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = f"milvus://127.0.0.1:{server.port}/t{uuid.uuid4().hex}?companion={tmp_path}/store"
-    process = slow_add(many, place, 1, monkeypatch)
-    server.kill()
+    place, process = add_whose_server_is_killed(server, many, tmp_path / "store", 1, monkeypatch)
     _, stderr = process.communicate(timeout=60)
     server.start_again()
     last = stderr.splitlines()[-1]

@@ -548,8 +548,7 @@ class Catalog:
 
     def engine(self) -> str | None:
         """Return the URI of where the vectors are searched, None for in this process."""
-        found = self._value("select uri from engine")
-        return None if found is None else str(found)
+        return self._text("select uri from engine")
 
     def move_to_engine(self, uri: str | None) -> None:
         """Make this the catalog of another store with the same images, none of which its engine has been told of."""
@@ -562,16 +561,14 @@ class Catalog:
 
     def migrating(self) -> str | None:
         """Return what this catalog is becoming a copy of, None if it is complete."""
-        found = self._value("select migrating from engine")
-        return None if found is None else str(found)
+        return self._text("select migrating from engine")
 
     def set_migrating(self, source: str | None) -> None:
         with self.writing() as db:
             db.execute("update engine set migrating = :source", {"source": source})
 
     def engine_index(self) -> str | None:
-        found = self._value("select built from engine")
-        return None if found is None else str(found)
+        return self._text("select built from engine")
 
     def set_engine_index(self, state: str | None) -> None:
         with self.writing() as db:
@@ -1244,6 +1241,10 @@ class Catalog:
                 copy.execute(f"pragma journal_mode = {'delete' if shared else 'wal'}")
             except sqlite3.DatabaseError as error:
                 raise OSError(f"its catalog cannot be written ({error})") from error
+
+    def _text(self, query: str) -> str | None:
+        found = self._value(query)
+        return None if found is None else str(found)
 
     def _value(self, query: str, **values: Any) -> Any:
         found = self.db.execute(query, values).fetchone()

@@ -29,7 +29,7 @@ from vecstore.integrity import recorded_embedder
 from vecstore.layout import CATALOG, VECTORS
 from vecstore.paths import network_file_system
 from vecstore.results import MigrateReport
-from vecstore.vectors import VectorFile, sync_directory
+from vecstore.vectors import VectorFile, make_directory, sync_directory
 
 PARTIAL = f"{CATALOG}.partial"
 BLOCK_BYTES = 64 << 20
@@ -56,7 +56,7 @@ def migrate(
     compare_all: every vector of the engine, not a sample. Raises BadInput if there is another store, or anything else.
     """
     started = time.monotonic()
-    to.folder.mkdir(parents=True, exist_ok=True)
+    make_directory(to.folder)
     _require_fit(source, to)
     state = _copy_of(source, to.folder)
     _make_way(state, to)
@@ -120,8 +120,7 @@ def _remove_database(path: Path) -> None:
 
 def _copy_rows(source: VectorFile, n_rows: int, to: VectorFile) -> None:
     rows, block = source.read(n_rows), max(BLOCK_BYTES // source.row_bytes, 1)
-    size = to.path.stat().st_size if to.path.exists() else 0
-    for start in range(min(size // to.row_bytes, n_rows), n_rows, block):
+    for start in range(min(to.rows_there(), n_rows), n_rows, block):
         to.append(np.asarray(rows[start : start + block]), start)
 
 

@@ -52,7 +52,7 @@ from vecstore import (
 from vecstore.blocks import Blocks, BlocksHere
 from vecstore.catalog import Catalog, FileStamp, holds_store
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
-from vecstore.engines.address import Address, is_address
+from vecstore.engines.address import Address, place_of
 from vecstore.engines.engine import Engine, OnCommit
 from vecstore.engines.opening import engine_for, require_room
 from vecstore.errors import (
@@ -184,8 +184,7 @@ class Store:
         Raises NotFound without a store (and without `create`), BadInput if the place is taken by something else,
         WrongEmbedder, StoreDamaged.
         """
-        address = Address.parse(os.fsdecode(path)) if is_address(path) else None
-        folder = address.companion if address else Path(os.fsdecode(absolute(path)))
+        folder, address = place_of(path)
         embedder = canonical_name(embedder) if embedder is not None else None
         options = EmbedderOptions(Path(os.fsdecode(weights)) if weights is not None else None, {}, device, quiet)
         if not holds_store(folder / CATALOG):
@@ -714,8 +713,7 @@ class Store:
         """
         from vecstore.migrating import Destination, migrate
 
-        address = Address.parse(os.fsdecode(destination)) if is_address(destination) else None
-        folder = address.companion if address else Path(os.fsdecode(absolute(destination)))
+        folder, address = place_of(destination)
         if folder == self.path:
             raise BadInput(f"{folder} is the store itself; name another destination")
         with self._lock():

@@ -52,9 +52,15 @@ class Address:
         return _lite(parts, options) if parts.scheme == LITE else _server(parts, options)
 
 
-def is_address(place: AnyPath) -> bool:
-    """Say whether a store is named by a URI, and not by a folder."""
-    return re.match(r"milvus[a-z+]*:", os.fsdecode(place)) is not None
+def place_of(store: AnyPath) -> tuple[Path, Address | None]:
+    """Return the folder of a store's catalog, and where its vectors are searched, None for in this process.
+
+    store: a folder or a URI. Raises BadInput.
+    """
+    if re.match(r"milvus[a-z+]*:", os.fsdecode(store)) is None:
+        return Path(os.fsdecode(absolute(store))), None
+    address = Address.parse(os.fsdecode(store))
+    return address.companion, address
 
 
 def _split(uri: str) -> tuple[SplitResult, dict[str, str]]:

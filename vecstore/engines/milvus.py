@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from vecstore.catalog import Catalog
 from vecstore.engines.address import Address
 from vecstore.engines.engine import Capabilities, Int64, OnCommit
-from vecstore.engines.milvus_connection import Connection
+from vecstore.engines.milvus_connection import MOST_ROWS, Connection
 from vecstore.errors import BadInput, NotFound, StoreDamaged
-from vecstore.indexing import AUTO, EXACT, IndexSettings
+from vecstore.indexing import AUTO, EXACT, KINDS_ELSEWHERE, IndexSettings
 from vecstore.vectors import Float16, Float32, VectorFile
 
 if TYPE_CHECKING:
@@ -36,11 +36,10 @@ log = logging.getLogger(__name__)
 
 ROW, VECTOR = "row", "vector"
 STORE, EMBEDDER = "vecstore.store", "vecstore.embedder"  # properties of the collection
-HNSW, IVF_SQ8 = "hnsw", "ivf_sq8"
+IVF_SQ8, HNSW = KINDS_ELSEWHERE
 STRONG = "Strong"
 # Bytes of vectors in one message, which with their framing stays well below 64 MiB.
 MESSAGE_BYTES = 16 << 20
-MOST_ROWS = 16_384  # Milvus answers no query and no search with more
 GET_ROWS = 1_000
 SETTLE_ROWS = 2_048  # what is told between two notes of it
 # Building an index, loading a collection: a server at work answers, but late.

@@ -27,6 +27,7 @@ FIRST_DELAY_SECONDS, MOST_DELAY_SECONDS = 0.1, 4.0
 # One attempt; the client itself tries again within it when a connection breaks.
 CALL_SECONDS = 20.0
 OLDEST = (2, 3)  # the first with upsert
+MOST_ROWS = 16_384  # Milvus answers no query and no search with more
 
 # What a server says that is stopping, starting, or was just started and is still loading what it has.
 PASSING = re.compile(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from indexes.ann import ROUNDING, ExactIndex, Neighbours, check, gathered, ranked
 from indexes.stamps import EXACT_BYTES
 from vecstore.engines.engine import Int64
+from vecstore.engines.milvus_connection import MOST_ROWS
 from vecstore.indexing import EXACT
 from vecstore.vectors import ROW_DTYPE, Float16, Float32
 
@@ -24,7 +25,6 @@ Bool = NDArray[np.bool_]
 Found: TypeAlias = tuple[Int64, NDArray[np.float32]]
 Ask: TypeAlias = "Callable[[Float32, int, str, IndexState], list[Found]]"
 
-MOST_FOUND = 16_384  # Milvus answers no search with more
 # Seen on 2.3.5: a few thousand ids in a condition cost what a search costs anyway, a million take 22 s.
 MOST_IDS = 8_192
 SPAN_ROWS = 4_096
@@ -65,7 +65,7 @@ class MilvusIndex:
         k = min(k, n_allowed)
         if self._is_small(n_allowed) and n_allowed < len(self._vectors) - len(self._removed):
             return gathered(self._compare(queries, k, allowed), k)
-        if k + MORE > MOST_FOUND:
+        if k + MORE > MOST_ROWS:
             return ExactIndex(self._vectors).search(queries, k, allowed)
         told = allowed.copy()
         told[self._pending] = False
@@ -93,14 +93,14 @@ class MilvusIndex:
         for condition, n_rows in conditions(told, self._removed):
             asked, wanted = np.arange(len(queries)), min(k, n_rows) * self._times() + MORE
             while len(asked):
-                wanted = min(wanted, MOST_FOUND)
+                wanted = min(wanted, MOST_ROWS)
                 answers = self._ask(queries[asked], wanted, condition, self._state)
                 again = []
                 for i, (rows, scores) in zip(asked.tolist(), answers, strict=True):
                     known = rows < len(told)
                     usable = np.zeros(len(rows), np.bool_)
                     usable[known] = told[rows[known]]
-                    if len(rows) == wanted < MOST_FOUND and not self._is_enough(scores, usable, min(k, n_rows)):
+                    if len(rows) == wanted < MOST_ROWS and not self._is_enough(scores, usable, min(k, n_rows)):
                         again.append(i)
                     else:
                         found[i] = np.concatenate([found[i], rows[usable]])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from vecstore.engines.address import Address, is_address
+from vecstore.engines.address import place_of
 from vecstore.errors import BadInput
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Settings:
     @property
     def folder(self) -> Path:
         """The folder that the store's catalog is in."""
-        return Address.parse(str(self.store)).companion if is_address(self.store) else Path(self.store)
+        return place_of(self.store)[0]
 
     @classmethod
     def safe(cls, *, host: str, token: str | None, roots: tuple[Path, ...] | None, **more: Any) -> Self:
