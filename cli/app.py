@@ -3,10 +3,10 @@
 Each parses, opens the store, makes one call of the library, and prints.
 """
 
-from cli import asking, clusters, growing, pictures, scaling, serving, upkeep
-from cli.shell import app, main
+from cli import clusters, ingest, maintenance, scaling, search, serve, views
+from cli.context import app, main
 
-for group in (growing, asking, clusters, pictures, serving, upkeep, scaling):
+for group in (ingest, search, clusters, views, serve, maintenance, scaling):
     app.add_typer(group.commands)
 
 __all__ = ["app", "main"]

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli import output
+from cli.context import RECLUSTER, open_store
 from cli.options import AsJson, CountOrAll, DeviceName, Quiet, RayAddress, Seed, StoreDir
-from cli.shell import RECLUSTER, open_store
 from vecstore.errors import BadInput
-from vecstore.paths import shown
+from vecstore.sources.paths import shown
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Cluster")

@@ -8,7 +8,7 @@ import platformdirs
 import typer
 
 from vecstore.errors import BadInput
-from vecstore.paths import shown
+from vecstore.sources.paths import shown
 
 
 def default_store() -> str:

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from vecstore.paths import shown
+from vecstore.sources.paths import shown
 
 if TYPE_CHECKING:
-    from vecstore.clustering import ClusterProgress
-    from vecstore.ingest import Progress
+    from vecstore.clustering.lifecycle import ClusterProgress
+    from vecstore.ingest.pipeline import Progress
 
 PATH_FIELDS = ("what", "where", "path", "representative", "store", "file", "folder", "name", "label", "stands_for")
 

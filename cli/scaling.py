@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.context import open_store
 from cli.options import AsJson, DeviceName, EmbedderName, Quiet, WeightsFile
-from cli.shell import open_store
 
 if TYPE_CHECKING:
     from vecstore.results import Plan
@@ -68,11 +68,11 @@ def plan(
 
     Example: vecstore plan --images 1e8 --machines 10 --embedder efficientnet-lite0
     """
-    from vecstore import planning
+    from vecstore.maintenance import capacity
 
     with output.working("measuring", quiet):
-        rates, dim = planning.measure(embedder, weights, device)
-    made = planning.plan(images, dim, rates, machines, k)
+        rates, dim = capacity.measure(embedder, weights, device)
+    made = capacity.plan(images, dim, rates, machines, k)
     if as_json:
         output.as_object(made)
     else:

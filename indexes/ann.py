@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.rows import widened
+from indexes.rows import to_float32
 from vecstore.errors import BadInput
 
 # FAISS's scores are inner products, added in float32 in an order of its own, of rows whose length float16 leaves up to
@@ -111,7 +111,7 @@ def ranked(
     """
     wide = query.astype(np.float64)
     blocks = [rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)]
-    exact = np.concatenate([_cosines(widened(vectors[block]).astype(np.float64), wide) for block in blocks])
+    exact = np.concatenate([_cosines(to_float32(vectors[block]).astype(np.float64), wide) for block in blocks])
     order = np.lexsort((rows, -exact))[:k]
     return rows[order], exact[order].clip(-1, 1).astype(np.float32)
 

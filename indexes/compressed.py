@@ -5,9 +5,9 @@ numbers, belongs to the list of its nearest centroid, and is kept there as a cod
 looks through the lists nearest to the query and compares the best candidates exactly. Rows newer than the index are all
 compared.
 
-The index is one file: a FAISS index, readable by FAISS, and behind it a stamp (`indexes/stamps.py`) that says what it
-is of. It is opened by memory map, so a query reads the lists it looks at and no more. It is derived: whatever is wrong
-with it, `open_compressed` refuses it and it is made again; and what it answers is scored by the stored rows.
+The index is one file: a FAISS index, readable by FAISS, and behind it a header (`indexes/index_metadata.py`) that says
+what it is of. It is opened by memory map, so a query reads the lists it looks at and no more. It is derived: whatever
+is wrong with it, `open_compressed` refuses it and it is rebuilt; and what it answers is scored by the stored rows.
 """
 
 import logging
@@ -26,18 +26,18 @@ from numpy.typing import NDArray
 
 from indexes.ann import ExactIndex, Neighbours, check, gathered, nearest_of, restricted
 from indexes.devices import Device, faiss_gpus
-from indexes.rows import as_float32
-from indexes.stamps import (
+from indexes.index_metadata import (
     EXACT_BYTES,
-    Stamp,
-    Unusable,
+    IndexHeader,
+    InvalidIndex,
     append_stamp,
-    checked_stamp,
+    checked_header,
     checksum_of,
     digest,
     number_of_lists,
     pq_parts,
 )
+from indexes.rows import as_float32
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Stopped(Exception):
 class CompressedIndex:
     """Searches rows through an index file. Open one with `open_compressed`."""
 
-    def __init__(self, index: Any, stamp: Stamp, n_bytes: int, vectors: NDArray[np.float16]) -> None:
+    def __init__(self, index: Any, stamp: IndexHeader, n_bytes: int, vectors: NDArray[np.float16]) -> None:
         """vectors: (n, dim) float16, all rows that may be found, those beyond the index included."""
         self.kind = stamp.kind
         self.recall = stamp.recall
@@ -102,7 +102,7 @@ class CompressedIndex:
                 candidates = list(self._candidates(queries, wanted, self.stamp.probes, None))
             else:
                 candidates = self._allowed_candidates(queries, wanted, n_found, older)
-        except Unusable as error:
+        except InvalidIndex as error:
             self._is_damaged = True
             log.warning("the index is not used: %s; every vector is compared instead; `vecstore index` mends it", error)
             return self._exact.search(queries, k, allowed)
@@ -153,7 +153,7 @@ class CompressedIndex:
     def _candidates(
         self, queries: NDArray[np.float32], wanted: int, probes: int, allowed: NDArray[np.bool_] | None
     ) -> NDArray[np.int64]:
-        """Return the nearest so many of the allowed rows by their codes. Raises Unusable if it cannot be so."""
+        """Return the nearest so many of the allowed rows by their codes. Raises InvalidIndex if it cannot be so."""
         rows = np.full((len(queries), wanted), -1, np.int64)
         lacking = np.arange(len(queries) if wanted else 0)
         while len(lacking):
@@ -170,17 +170,17 @@ class CompressedIndex:
             probes *= 4
         in_order = np.sort(rows, axis=1)
         if (in_order[:, :1] < 0).any() or (in_order[:, -1:] >= self.stamp.rows).any() or (np.diff(in_order) == 0).any():
-            raise Unusable("its lists do not name every row once")
+            raise InvalidIndex("its lists do not name every row once")
         return rows
 
 
 def open_compressed(path: Path, vectors: NDArray[np.float16]) -> CompressedIndex:
     """Open an index file by memory map. vectors: (n, dim) float16, all rows of the store, may be mapped.
 
-    Raises FileNotFoundError, and Unusable for a file that is damaged or of other rows.
+    Raises FileNotFoundError, and InvalidIndex for a file that is damaged or of other rows.
     """
     with open(path, "rb") as file:
-        stamp = checked_stamp(file, vectors)
+        stamp = checked_header(file, vectors)
         index = _read(file, faiss.IO_FLAG_MMAP)
         # Or every search starts a thread for each list it is going to look through, which takes longer than looking.
         faiss.downcast_InvertedLists(faiss.extract_index_ivf(index).invlists).prefetch_nthread = 0
@@ -188,9 +188,9 @@ def open_compressed(path: Path, vectors: NDArray[np.float16]) -> CompressedIndex
 
 
 def verify(path: Path, vectors: NDArray[np.float16]) -> None:
-    """Read the whole index file. Raises what `open_compressed` does, and Unusable if its lists are damaged."""
+    """Read the whole index file. Raises what `open_compressed` does, and InvalidIndex if its lists are damaged."""
     with open(path, "rb") as file:
-        checked_stamp(file, vectors, whole=True)
+        checked_header(file, vectors, whole=True)
         _read(file, faiss.IO_FLAG_MMAP)
 
 
@@ -202,7 +202,7 @@ def build(
     device: Device,
     stop: threading.Event | None = None,
     lists: int | None = None,
-) -> Stamp:
+) -> IndexHeader:
     """Make the index of these rows, measure it, and put it in the place of the one there was.
 
     vectors: (n, dim) float16, n > 1, may be mapped. kind: one of KINDS. target: the recall of ten neighbours to reach,
@@ -212,13 +212,13 @@ def build(
     lists = min(lists or number_of_lists(len(vectors)), len(vectors))
     index = _train(vectors, kind, lists, device, stop)
     lists = int(faiss.extract_index_ivf(index).nlist)
-    return _grow(path, index, Stamp(kind, vectors.shape[1], 0, len(vectors), lists, target=target), vectors, stop)
+    return _grow(path, index, IndexHeader(kind, vectors.shape[1], 0, len(vectors), lists, target=target), vectors, stop)
 
 
-def extend(path: Path, vectors: NDArray[np.float16], target: float, stop: threading.Event | None = None) -> Stamp:
-    """Take the rows newer than the index into it, and put the result in its place. Raises Unusable, Stopped."""
+def extend(path: Path, vectors: NDArray[np.float16], target: float, stop: threading.Event | None = None) -> IndexHeader:
+    """Take the rows newer than the index into it, and put the result in its place. Raises InvalidIndex, Stopped."""
     with open(path, "rb") as file:
-        stamp = checked_stamp(file, vectors, whole=True)
+        stamp = checked_header(file, vectors, whole=True)
         index = _read(file, 0)
     if stamp.target != target:
         stamp = replace(stamp, target=target, measured=0)
@@ -304,7 +304,9 @@ def _centroids(rows: NDArray[np.float32], k: int, device: Device, stop: threadin
     return centroids
 
 
-def _grow(path: Path, index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: threading.Event | None) -> Stamp:
+def _grow(
+    path: Path, index: Any, stamp: IndexHeader, vectors: NDArray[np.float16], stop: threading.Event | None
+) -> IndexHeader:
     """Add the rows that the index lacks, set what a search looks at, and write the file."""
     for rows, block in _blocks(vectors, np.arange(stamp.rows, len(vectors))):
         _go_on(stop)
@@ -316,7 +318,9 @@ def _grow(path: Path, index: Any, stamp: Stamp, vectors: NDArray[np.float16], st
     return _write(path, index, stamp)
 
 
-def _measured(index: Any, stamp: Stamp, vectors: NDArray[np.float16], stop: threading.Event | None) -> Stamp:
+def _measured(
+    index: Any, stamp: IndexHeader, vectors: NDArray[np.float16], stop: threading.Event | None
+) -> IndexHeader:
     """Set probes and candidates to the least work that reaches the target, and say what it reaches.
 
     The recall counts a neighbour as found if one with its score is. It has to exceed the target by STANDARD_ERRORS.
@@ -419,7 +423,7 @@ def _go_on(stop: threading.Event | None) -> None:
 # The file
 
 
-def _write(path: Path, index: Any, stamp: Stamp) -> Stamp:
+def _write(path: Path, index: Any, stamp: IndexHeader) -> IndexHeader:
     """Write the index beside its place, and move it there when it is on the disk."""
     beside = path.with_name(path.name + ".new")
     try:
@@ -453,4 +457,4 @@ def _read(file: BinaryIO, flags: int) -> Any:
     try:
         return faiss.read_index(f"/dev/fd/{file.fileno()}", flags | faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
     except RuntimeError as error:
-        raise Unusable("FAISS cannot read it") from error
+        raise InvalidIndex("FAISS cannot read it") from error

@@ -38,16 +38,16 @@ def sums_of(
         n = len(block)
         one_hot = csr_array((np.ones(n), assigned.labels, np.arange(n + 1)), shape=(n, k))
         part = Sums(one_hot.T @ converted, np.bincount(assigned.labels, minlength=k), assigned.objective)
-        total = added([total, part])
+        total = reduce_sums([total, part])
     return total
 
 
-def added(parts: Iterable[Sums]) -> Sums:
+def reduce_sums(parts: Iterable[Sums]) -> Sums:
     """Return the sum of one part or more, added in their order as they come."""
     return functools.reduce(lambda a, b: Sums(a.sums + b.sums, a.counts + b.counts, a.objective + b.objective), parts)
 
 
-def moved(centroids: NDArray[np.float32], total: Sums, spherical: bool) -> NDArray[np.float32]:
+def update_centroids(centroids: NDArray[np.float32], total: Sums, spherical: bool) -> NDArray[np.float32]:
     """Return the centroids after an iteration: the means of their rows; one without rows stays where it is.
 
     spherical: scaled to length 1.

@@ -13,7 +13,7 @@ with np.errstate(invalid="ignore"):
     FLOAT32_OF = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
-def widened(rows: NDArray[np.float16]) -> NDArray[np.float32]:
+def to_float32(rows: NDArray[np.float16]) -> NDArray[np.float32]:
     """Return the rows in float32."""
     return np.take(FLOAT32_OF, rows.view(np.uint16))
 
@@ -31,11 +31,11 @@ def convert(vectors: NDArray[np.float16], rows: NDArray[np.int64], into: NDArray
     no_gaps = len(rows) and rows[-1] - rows[0] == len(rows) - 1
     block = vectors[rows[0] : rows[-1] + 1] if no_gaps else vectors[rows]
     np.take(FLOAT32_OF, block.view(np.uint16), out=into, mode="clip")  # clip: unbuffered
-    let_go(vectors)
+    release_pages(vectors)
     return into
 
 
-def let_go(vectors: NDArray[np.float16]) -> None:
+def release_pages(vectors: NDArray[np.float16]) -> None:
     """Let go of a map's pages: one that was read counts as this process's memory, up to the whole file."""
     if isinstance(vectors.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         vectors.base.madvise(mmap.MADV_DONTNEED)

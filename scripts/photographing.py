@@ -10,7 +10,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from vecstore import Store
-from vecstore.painting import KINDS, paint_folder
+from vecstore.sources.painted import KINDS, paint_folder
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 780}

@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[1]
 # "ready" is printed when the first file is about to be looked at.
 SLOWLY = """
 import time
-from vecstore import ingest
+from vecstore.ingest import pipeline
 from vecstore.embedders.hsv import Hsv
 
-ingest.COMMIT_FILES = 8
-embed, run = Hsv.embed, ingest.Ingest.run
+pipeline.COMMIT_FILES = 8
+embed, run = Hsv.embed, pipeline.Ingest.run
 
 def embed_slowly(embedder, prepared):
     time.sleep(0.03)
@@ -27,7 +27,7 @@ def run_aloud(*arguments):
     print("ready", flush=True)
     return run(*arguments)
 
-Hsv.embed, ingest.Ingest.run = embed_slowly, run_aloud
+Hsv.embed, pipeline.Ingest.run = embed_slowly, run_aloud
 """
 
 

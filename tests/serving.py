@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from vecstore.painting import KINDS, paint, paint_folder
+from vecstore.sources.painted import KINDS, paint, paint_folder
 from vecstore.store import Store
 from vecstore.web.app import create_app
 from vecstore.web.settings import Settings

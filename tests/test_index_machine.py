@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from indexes import compressed
-from indexes.stamps import KINDS, read_stamp
-from vecstore import indexing, ingest
+from indexes.index_metadata import KINDS, read_header
+from vecstore.engines import index_lifecycle
 from vecstore.errors import NotFound
-from vecstore.layout import INDEX
+from vecstore.ingest import pipeline
+from vecstore.storage.layout import INDEX
 from vecstore.store import Store
 
 DIM = 8
@@ -75,7 +76,7 @@ class StoreAndIndex(RuleBasedStateMachine):
     @rule(kind=st.sampled_from([None, "auto", "exact", *KINDS]), rebuild=st.booleans())
     def bring_up_to_date(self, kind: str | None, rebuild: bool) -> None:
         report = self.store.index(kind=kind, rebuild=rebuild)
-        stamp = read_stamp(self.index)
+        stamp = read_header(self.index)
         assert report.rows == self.n_rows
         if stamp is None:
             assert (report.index, self.index.exists()) == ("exact", False)
@@ -134,7 +135,7 @@ class StoreAndIndex(RuleBasedStateMachine):
 
 
 def test_answers_are_exact_whatever_happens(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
-    def looks_at_all(index: object, stamp: compressed.Stamp, *_: object) -> compressed.Stamp:
+    def looks_at_all(index: object, stamp: compressed.IndexHeader, *_: object) -> compressed.IndexHeader:
         everything = {"probes": stamp.lists, "candidates": 10**6, "recall": 1.0, "measured": stamp.rows}
         return compressed.replace(stamp, **everything)
 
@@ -143,9 +144,9 @@ def test_answers_are_exact_whatever_happens(monkeypatch: pytest.MonkeyPatch, one
     monkeypatch.setattr(compressed, "EXACT_BYTES", -1)
     monkeypatch.setattr(compressed, "MEASURE_AGAIN", 0)
     monkeypatch.setattr(compressed, "TRAINING_ITERATIONS", 1)
-    monkeypatch.setattr(indexing, "EXACT_BYTES", 50 * DIM * 2)
-    monkeypatch.setattr(indexing, "TAIL_BYTES", 20 * DIM * 2)
-    monkeypatch.setattr(ingest, "COMMIT_FILES", 30)
+    monkeypatch.setattr(index_lifecycle, "EXACT_BYTES", 50 * DIM * 2)
+    monkeypatch.setattr(index_lifecycle, "TAIL_BYTES", 20 * DIM * 2)
+    monkeypatch.setattr(pipeline, "COMMIT_FILES", 30)
     bounded = settings(
         max_examples=40,
         stateful_step_count=15,

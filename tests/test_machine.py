@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import TinyEmbedder
-from vecstore import ingest
 from vecstore.errors import Interrupted, NotFound, NothingAdded
-from vecstore.ingest import Progress
+from vecstore.ingest import pipeline
+from vecstore.ingest.pipeline import Progress
 from vecstore.results import AddReport
+from vecstore.storage.vector_file import quantize_unit_rows
 from vecstore.store import Store
-from vecstore.vectors import rounded
 
 
 def _picture(seed: int, kind: str = "PNG") -> bytes:
@@ -111,7 +111,7 @@ class Model:
 @functools.cache
 def _stored_vector(content: bytes) -> NDArray[np.float16]:
     tiny = TinyEmbedder()
-    return rounded(tiny.embed([tiny.prepare(Image.open(io.BytesIO(content)).convert("RGB"))]))[0]
+    return quantize_unit_rows(tiny.embed([tiny.prepare(Image.open(io.BytesIO(content)).convert("RGB"))]))[0]
 
 
 VECTORS = {hashlib.sha256(content).digest(): content for content in GOOD}
@@ -128,7 +128,7 @@ class FolderAndStore(RuleBasedStateMachine):
 
     @initialize(content=contents, more=some, commit_files=st.sampled_from((2, 512)))
     def begin(self, content: bytes, more: list[tuple[Path, bytes]], commit_files: int) -> None:
-        ingest.COMMIT_FILES = commit_files  # set back by the test
+        pipeline.COMMIT_FILES = commit_files  # set back by the test
         self.store = Store.open(self.scratch / "store", embedder="tiny", create=True)
         self.write([*more, (Path("a.png"), content)])
         self.add(0)
@@ -233,7 +233,9 @@ class FolderAndStore(RuleBasedStateMachine):
         assert report.embedded == len(self.model.rows) - len(before.rows)
         assert report.updated == len(updated)
         assert report.forgotten == n_forgotten
-        if len(files) < ingest.COMMIT_FILES:  # with more commits than one, a picture may leave in one and be back later
+        if (
+            len(files) < pipeline.COMMIT_FILES
+        ):  # with more commits than one, a picture may leave in one and be back later
             assert report.added == self._n_added(before, files)
 
     def _n_added(self, before: Model, files: list[File]) -> int:
@@ -434,8 +436,8 @@ class FolderAndStore(RuleBasedStateMachine):
 
 
 def test_the_store_holds_what_its_folder_does_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest, "COMMIT_FILES", ingest.COMMIT_FILES)
-    monkeypatch.setattr(ingest, "COMMIT_SECONDS", float("inf"))
+    monkeypatch.setattr(pipeline, "COMMIT_FILES", pipeline.COMMIT_FILES)
+    monkeypatch.setattr(pipeline, "COMMIT_SECONDS", float("inf"))
     bounded = settings(
         max_examples=100,
         stateful_step_count=25,

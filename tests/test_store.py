@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import TinyEmbedder, paint
-from vecstore import catalog as catalog_module
 from vecstore import store as store_module
 from vecstore.embedders import EmbedderSpec
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, StoreDamaged, VecstoreError, WrongEmbedder
 from vecstore.results import Failure, RemoveReport
+from vecstore.storage.catalog import catalog as catalog_module
 from vecstore.store import Store
 
 OpenStore = Callable[..., Store]
@@ -801,7 +801,7 @@ def test_a_disk_without_room_for_shared_memory_answers_and_is_backed_up(
     monkeypatch.setattr(catalog_module._Connection, "execute", without_room)
     with Store.open(filled.path) as store:
         assert (store.similar(3, k=4), store.check(), store.backup(tmp_path / "copy").images) == (expected, [], 10)
-        monkeypatch.setattr("vecstore.catalog.BUSY_SECONDS", 0.05)
+        monkeypatch.setattr("vecstore.storage.catalog.catalog.BUSY_SECONDS", 0.05)
         with pytest.raises(VecstoreError, match="database is locked"):
             Store.open(filled.path)
 

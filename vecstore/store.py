@@ -32,29 +32,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import choose_device
-from vecstore import (
-    archives,
-    backup,
-    checking,
-    clustering,
-    compacting,
-    duplicates,
-    evaluation,
-    folders,
-    graph,
-    images,
-    importing,
-    mapping,
-    originals,
-    report,
-    sheets,
-)
-from vecstore.blocks import Blocks, BlocksHere
-from vecstore.catalog import Catalog, FileStamp, holds_store
+from vecstore.clustering import evaluation, lifecycle
+from vecstore.clustering.row_blocks import Blocks, LocalBlocks
+from vecstore.clustering.sklearn_attributes import FittedClustering
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
 from vecstore.engines.address import Address, place_of
 from vecstore.engines.engine import Engine, OnCommit
-from vecstore.engines.opening import engine_for, require_room
+from vecstore.engines.factory import engine_for, require_room
+from vecstore.engines.index_lifecycle import IndexSettings
 from vecstore.errors import (
     BadInput,
     EngineUnavailable,
@@ -65,12 +50,9 @@ from vecstore.errors import (
     VecstoreError,
     WrongEmbedder,
 )
-from vecstore.fitted import FittedClustering
-from vecstore.indexing import IndexSettings
-from vecstore.ingest import Ingest, Picture, Progress
-from vecstore.integrity import Guard, record_missing, recorded_embedder
-from vecstore.layout import CATALOG, INDEX, LOCK, MAP, VECTORS
-from vecstore.paths import AnyPath, absolute, bytes_on_disk, network_file_system, on_disk, shown
+from vecstore.ingest import vector_import
+from vecstore.ingest.pipeline import Ingest, Picture, Progress
+from vecstore.maintenance import backup, check, compact
 from vecstore.results import (
     NEAR_SCORE,
     AddReport,
@@ -101,7 +83,12 @@ from vecstore.results import (
     StoreMap,
     UndoReport,
 )
-from vecstore.scan import (
+from vecstore.search import duplicates, neighbour_graph
+from vecstore.search.filters import Filter, allowed_rows
+from vecstore.sources import archives, decoding
+from vecstore.sources.file_stamp import FileStamp
+from vecstore.sources.paths import AnyPath, absolute, bytes_on_disk, network_file_system, on_disk, shown
+from vecstore.sources.scan import (
     ALL_FILES,
     UNLISTED,
     Patterns,
@@ -112,16 +99,19 @@ from vecstore.scan import (
     roots_of,
     without_members,
 )
-from vecstore.selecting import Conditions, allowed_rows
-from vecstore.sheets import Sheet
-from vecstore.thumbnails import Thumbnails
-from vecstore.vectors import Float16, Float32, VectorFile, make_directory, rounded
+from vecstore.storage.catalog.catalog import Catalog, holds_store
+from vecstore.storage.checksums import ChecksumVerifier, record_missing, recorded_embedder
+from vecstore.storage.layout import CATALOG, INDEX, LOCK, MAP, VECTORS
+from vecstore.storage.vector_file import Float16, Float32, VectorFile, make_directory, quantize_unit_rows
+from vecstore.views import cluster_folders, contact_sheets, map_layout, originals, report
+from vecstore.views.contact_sheets import Sheet
+from vecstore.views.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from indexes.ann import Index
 
 # An IMAGE: a file, the bytes that one would hold, or the id of a stored image as a number or as text, 12 or "@12".
-ImageRef: TypeAlias = int | AnyPath | images.Encoded
+ImageRef: TypeAlias = int | AnyPath | decoding.Encoded
 OnProgress: TypeAlias = Callable[[Progress], None]
 
 # The name recorded for vectors that came ready-made.
@@ -280,7 +270,7 @@ class Store:
         other writers in between. Raises what `sync` does, and NotFound when a folder goes away or is emptied as a
         whole: nothing is forgotten then.
         """
-        from vecstore.watching import folders_that_change
+        from vecstore.sources.watch import folders_that_change
 
         selection = _Selection.of(paths, (), patterns)
         self._require_pictures(selection, forget=True)
@@ -304,11 +294,11 @@ class Store:
         imports nothing if the files don't fit, WrongEmbedder if the store's vectors have another dim.
         """
         source = Path(os.fsdecode(vectors))
-        exported = importing.open_export(source) if paths is None else None
+        exported = vector_import.open_export(source) if paths is None else None
         if exported is not None:
             return self._take_export(exported, on_progress)
-        rows, named = importing.load(source, Path(os.fsdecode(paths)) if paths is not None else None)
-        for _ in importing.unit_blocks(rows, source):  # all of them are looked at before the first is taken
+        rows, named = vector_import.load(source, Path(os.fsdecode(paths)) if paths is not None else None)
+        for _ in vector_import.unit_blocks(rows, source):  # all of them are looked at before the first is taken
             pass
         if self._catalog is None:
             self._create(self._spec_of_import(rows.shape[1]))
@@ -323,10 +313,10 @@ class Store:
                 f"made by {self._recorded().name}; use another --store"
             )
         with self._writing("import", shown(absolute(vectors))), self._engine.growing() as committed:
-            units = (unit for block in importing.unit_blocks(rows, source) for unit in block)
+            units = (unit for block in vector_import.unit_blocks(rows, source) for unit in block)
             return self._ingestion(committed, on_progress=on_progress).take(map(_imported, named, units))
 
-    def _take_export(self, exported: importing.Exported, on_progress: OnProgress | None) -> AddReport:
+    def _take_export(self, exported: vector_import.Exported, on_progress: OnProgress | None) -> AddReport:
         for _ in exported.rows():  # all of them are looked at before the first is taken
             pass
         if self._name not in (None, exported.spec.name):
@@ -339,7 +329,7 @@ class Store:
         with self._writing("import", shown(os.fsencode(exported.path))), self._engine.growing() as committed:
             report = self._ingestion(committed, on_progress=on_progress).take(map(_exported, exported.rows()))
             if exported.clusters is not None and not self.catalog.clusterings():
-                clustering.take_over(self.catalog, exported.clusters, exported.rows())
+                lifecycle.take_over(self.catalog, exported.clusters, exported.rows())
             return report
 
     def retry_failures(self, on_progress: OnProgress | None = None) -> AddReport:
@@ -404,13 +394,13 @@ class Store:
         if not refs:
             raise BadInput("name at least one image to find others like it")
         _require_bounds(k, min_score)
-        conditions = Conditions(cluster, not_cluster, path, added_after)
+        conditions = Filter(cluster, not_cluster, path, added_after)
         with self.catalog.reading():
             vectors = self._vectors()
             # At once: a writer may put one of newer rows in its place.
             index = self._engine.searcher(vectors, exact=exact)
             allowed = self._allowed(len(vectors), conditions)
-            guard = Guard(self.catalog, vectors)
+            guard = ChecksumVerifier(self.catalog, vectors)
             query, own = self._query(refs, minus)
             found = index.search(query[None], k, allowed)
             hits = list(zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True))
@@ -438,12 +428,15 @@ class Store:
         `similar` does, before the first step.
         """
         _require_bounds(k, min_score)
-        conditions = Conditions(cluster, not_cluster, path, added_after)
+        conditions = Filter(cluster, not_cluster, path, added_after)
         with self.catalog.reading():
             vectors = self._vectors()
             allowed = self._allowed(len(vectors), conditions)
             index = self._engine.searcher(vectors, exact=exact, many=True)
-        found, guard = graph.nearest_of_each(index, vectors, allowed, k), Guard(self.catalog, vectors)
+        found, guard = (
+            neighbour_graph.nearest_of_each(index, vectors, allowed, k),
+            ChecksumVerifier(self.catalog, vectors),
+        )
         return (edge for query, near in found for edge in self._edges(query, near, min_score, guard))
 
     def duplicates(self, *, min_score: float = NEAR_SCORE, exact: bool = False) -> Iterator[Duplicate]:
@@ -483,7 +476,7 @@ class Store:
             paths, sha256 = self.catalog.paths_of(row), self.catalog.sha256_of(row)
         try:
             return self._thumbnails.of_any(paths, sha256 or b"")
-        except images.Unreadable as error:
+        except decoding.Unreadable as error:
             raise BadInput(f"{shown(paths[0])}: {error}") from error
 
     def map(self, *, rebuild: bool = False, seed: int | None = None) -> StoreMap:
@@ -496,11 +489,13 @@ class Store:
         """
         with self.catalog.reading():
             vectors, alive = self._vectors(), np.array(self.catalog.alive_rows(), np.int64)
-        rows = mapping.chosen(alive)
-        kept = mapping.Kept(self.path / MAP, {"created": self.catalog.created(), "embedder": self.catalog.embedder()})
+        rows = map_layout.chosen(alive)
+        kept = map_layout.StoredMap(
+            self.path / MAP, {"created": self.catalog.created(), "embedder": self.catalog.embedder()}
+        )
         layout = kept.brought_up_to_date(vectors, rows, len(alive), seed, rebuild, lambda: self._lock(wait=0))
         with self.catalog.reading():
-            return mapping.described(self.catalog, layout, rows)
+            return map_layout.described(self.catalog, layout, rows)
 
     def sheet(
         self,
@@ -511,7 +506,7 @@ class Store:
         k: int | None = None,
         farthest: bool = False,
     ) -> Sheet:
-        """Return what a contact sheet shows, for `sheets.write_sheet` to draw.
+        """Return what a contact sheet shows, for `contact_sheets.write_sheet` to draw.
 
         cluster: k (60) of its images, most typical first, or farthest first. similar: an image, with the k (30) nearest
         to it. representatives: the most typical image of every cluster. None of them: a row of k (6) for every cluster.
@@ -522,23 +517,23 @@ class Store:
         if similar is not None:
             hits = self.similar(similar, k=k or 30)
             query, picture = self._asked_for(similar)
-            return sheets.of_similar(query, picture, hits, self.catalog.image_count())
+            return contact_sheets.of_similar(query, picture, hits, self.catalog.image_count())
         if cluster is not None:
             members = self.members(cluster, k or 60, farthest=farthest)
             (described,) = (found for found in self.clusters() if found.cluster == cluster)
-            return sheets.of_cluster(described, members, farthest)
+            return contact_sheets.of_cluster(described, members, farthest)
         if representatives:
-            return sheets.of_representatives(self.clusters()[:k])
+            return contact_sheets.of_representatives(self.clusters()[:k])
         found = self.clusters()
-        return sheets.of_clusters([(c, self.members(c.cluster, k or 6, farthest=farthest)) for c in found])
+        return contact_sheets.of_clusters([(c, self.members(c.cluster, k or 6, farthest=farthest)) for c in found])
 
     def _asked_for(self, ref: ImageRef) -> tuple[str, bytes | None]:
         """Return what an image is called, and a thumbnail of it if it is not stored."""
         found = self._resolve(ref)
         if isinstance(found, int):
-            return sheets.name(os.fsdecode(self.catalog.first_path(found) or b"")), None
+            return contact_sheets.name(os.fsdecode(self.catalog.first_path(found) or b"")), None
         path = absolute(_as_path(ref))
-        return sheets.name(os.fsdecode(path)), self._thumbnails.of(path, hashlib.sha256(found).digest())
+        return contact_sheets.name(os.fsdecode(path)), self._thumbnails.of(path, hashlib.sha256(found).digest())
 
     def report(self, file: AnyPath, *, since: str | None = None) -> Drawing:
         """Write a report on the store as one page: numbers, map, clusters, choice of k, duplicates, failures.
@@ -570,7 +565,7 @@ class Store:
                 query_ms=_median_ms(index, self._vectors()),
                 clusters=catalog.cluster_count(),
                 drift=drift,
-                recluster=clustering.is_past_bound(drift),
+                recluster=lifecycle.is_past_bound(drift),
                 bytes=bytes_on_disk(self.path),
                 created=catalog.created(),
             )
@@ -626,14 +621,12 @@ class Store:
         their files if those have the same content and the embedder can be opened. Raises StoreBusy for a repair.
         """
         embedder = self._loaded_embedder
-        parts = checking.Parts(
-            self.catalog, self._vector_file(), self.path / INDEX, self._engine, self.device, embedder
-        )
+        parts = check.Parts(self.catalog, self._vector_file(), self.path / INDEX, self._engine, self.device, embedder)
         if not repair:
             with self.catalog.reading():
-                return checking.check(parts, files)
+                return check.check(parts, files)
         with self._lock():  # not `_writing`, which refuses a vector file that is too short
-            found = checking.repair(parts, files)
+            found = check.repair(parts, files)
             self._tell_engine()
             return found
 
@@ -658,7 +651,7 @@ class Store:
         started = time.monotonic()
         with self._writing():
             before = bytes_on_disk(self.path)
-            images = compacting.compact(self.catalog, self._vector_file(), self._engine, keep_clusterings)
+            images = compact.compact(self.catalog, self._vector_file(), self._engine, keep_clusterings)
             return CompactReport(images, before, bytes_on_disk(self.path), time.monotonic() - started)
 
     def backup(self, target: AnyPath, *, index: bool = True) -> BackupReport:
@@ -676,12 +669,12 @@ class Store:
         same name with .txt. Images are in the order of their ids, one that has several paths comes so many times. Ids
         are not taken back: rows without an image are left out. Raises BadInput if a file is there already.
         """
-        from vecstore import exporting
+        from vecstore.maintenance import export
 
         with self.catalog.reading():
             target = Path(os.fsdecode(absolute(file)))
             listed = Path(os.fsdecode(absolute(paths))) if paths is not None else None
-            return exporting.export(self.catalog, self._recorded(), self._vectors(), target, listed)
+            return export.export(self.catalog, self._recorded(), self._vectors(), target, listed)
 
     def operations(self) -> list[Operation]:
         """Return what was done and can be undone, or redone, the last first; `OPERATIONS_KEPT` at the most."""
@@ -696,10 +689,10 @@ class Store:
             done = [found for found in self.catalog.operations() if found.undone == redo]
             if not done:
                 raise NotFound(f"nothing to {'redo' if redo else 'undo'} in the store {self.path}")
-            report = self.catalog.turn_back(done[-1] if redo else done[0])
+            report = self.catalog.undo(done[-1] if redo else done[0])
             current = self.catalog.current_clustering()
             if current is not None:  # one whose labels were forgotten, or from before some images were added
-                clustering.assign_missing(self.catalog, self._vectors(), current, self.device)
+                lifecycle.assign_missing(self.catalog, self._vectors(), current, self.device)
             return report
 
     def migrate(
@@ -711,7 +704,7 @@ class Store:
         keeps vectors of its own a sample, or with compare_all every one. After a kill, the same call goes on. Raises
         BadInput if anything else is at the destination, StoreBusy, and what the engine does.
         """
-        from vecstore.migrating import Destination, migrate
+        from vecstore.maintenance.migrate import Destination, migrate
 
         folder, address = place_of(destination)
         if folder == self.path:
@@ -736,7 +729,7 @@ class Store:
         full_iterations: int = 0,
         ray: str | None = None,
         segments: str | None = None,
-        on_progress: clustering.OnClusterProgress | None = None,
+        on_progress: lifecycle.OnClusterProgress | None = None,
     ) -> FittedClustering:
         """Run k-means over all images and make it the current clustering.
 
@@ -767,14 +760,14 @@ class Store:
         with self._writing("cluster", f"{'a warm start' if k is None else f'-k {k}'}{_within(within)}"):
             vectors, reason = self._vectors(), None
             if k == "auto":
-                from vecstore import elbow
+                from vecstore.clustering import elbow
 
-                rows = clustering.rows_to_cluster(self.catalog, within)
+                rows = lifecycle.searchable_rows(self.catalog, within)
                 chosen = elbow.sweep(vectors, rows, seed=seed, device=self.device)
                 k, reason = chosen.k, chosen.reason
-            request = clustering.Request(k, options, warm_start, within, full_iterations, reason)
+            request = lifecycle.Request(k, options, warm_start, within, full_iterations, reason)
             with self._blocks(vectors, ray, segments) as blocks:
-                run = clustering.run(self.catalog, vectors, request, self.device, self.path, on_progress, blocks)
+                run = lifecycle.run(self.catalog, vectors, request, self.device, self.path, on_progress, blocks)
         return FittedClustering.of(run, self.path / CATALOG)
 
     def use_clustering(self, number: int) -> tuple[FittedClustering, int]:
@@ -784,7 +777,7 @@ class Store:
         Returns it, and how many images had been added since and are assigned to it. Raises NotFound, StoreBusy.
         """
         with self._writing("cluster", f"--use {number}"):
-            run, assigned = clustering.use(self.catalog, self._vectors(), number, self.device)
+            run, assigned = lifecycle.use(self.catalog, self._vectors(), number, self.device)
         return FittedClustering.of(run, self.path / CATALOG), assigned
 
     def clusterings(self) -> list[Clustering]:
@@ -798,17 +791,17 @@ class Store:
         """
         with self._writing("name", f"cluster {cluster}"), self.catalog.writing():
             current = self._clustered()
-            clustering.give_name(self.catalog, current.clustering, cluster, name)
-            return next(found for found in clustering.describe(self.catalog, current) if found.cluster == cluster)
+            lifecycle.give_name(self.catalog, current.clustering, cluster, name)
+            return next(found for found in lifecycle.describe(self.catalog, current) if found.cluster == cluster)
 
     def clusters(self) -> list[Cluster]:
         """Return the clusters of the current clustering, largest first. Raises NotFound before the first."""
         with self.catalog.reading():
-            return clustering.describe(self.catalog, self._clustered())
+            return lifecycle.describe(self.catalog, self._clustered())
 
     def recluster_advised(self) -> bool:
         """Say whether the drift is past the bound from which a new clustering is advised (docs/design.md, Drift)."""
-        return clustering.is_past_bound(self._drift())
+        return lifecycle.is_past_bound(self._drift())
 
     def members(self, cluster: int, k: int | None = None, *, farthest: bool = False, start: int = 0) -> list[Member]:
         """Return a cluster's images, most typical first, or farthest from the centroid first; at most k.
@@ -849,7 +842,7 @@ class Store:
                 for described in self.clusters()
                 if cluster in (None, described.cluster)
             ]
-            return folders.make_folders(self.catalog, found, Path(os.fsdecode(absolute(target))), link=link)
+            return cluster_folders.make_folders(self.catalog, found, Path(os.fsdecode(absolute(target))), link=link)
 
     def elbow(self, *, seed: int = 0, max_k: int | None = None, within: int | None = None) -> Elbow:
         """Return loss and silhouette against k, on a sample, and the k that `cluster("auto")` takes, with its reason.
@@ -857,10 +850,10 @@ class Store:
         max_k: 100, or a tenth of the images if that is less. within: only this cluster's images. Raises BadInput on
         too few images or a max_k that cannot be, NotFound if there is no such cluster.
         """
-        from vecstore import elbow
+        from vecstore.clustering import elbow
 
         with self.catalog.reading():
-            rows = clustering.rows_to_cluster(self.catalog, within)
+            rows = lifecycle.searchable_rows(self.catalog, within)
             return elbow.sweep(self._vectors(), rows, seed=seed, device=self.device, max_k=max_k)
 
     def evaluate(self, *, labels: AnyPath | None = None, neighbours: int = 10) -> Evaluation:
@@ -1038,9 +1031,9 @@ class Store:
                     self.path,
                     network,
                 )
-            self._vector_file().settle(self.catalog.row_count())
+            self._vector_file().truncate_uncommitted(self.catalog.row_count())
             with self.catalog.writing():
-                self.catalog.vacate_removed(quarantined_only=True)
+                self.catalog.purge_removed(quarantined_only=True)
             with self.catalog.announced(kind, what) if kind is not None else _nothing():
                 yield
             self._tell_engine()
@@ -1048,7 +1041,7 @@ class Store:
     def _tell_engine(self) -> None:
         """Have the engine told of what was committed; where it is away that holds, and it is told later."""
         try:
-            self._engine.settle()
+            self._engine.flush_pending()
         except EngineUnavailable as error:
             log.warning(
                 "what was done is safe; %s is told of it by the next command that writes (%s)", self._engine.name, error
@@ -1185,7 +1178,7 @@ class Store:
         on_progress: OnProgress | None = None,
         total: Callable[[], int] | None = None,
     ) -> Ingest:
-        current = clustering.current(self.catalog, self._recorded().dim, self.device)
+        current = lifecycle.current(self.catalog, self._recorded().dim, self.device)
         vectors, embedder = self._vector_file(), self._loaded_embedder
         return Ingest(self.catalog, vectors, embedder, current, retry, on_progress, total, committed)
 
@@ -1193,7 +1186,7 @@ class Store:
     def _blocks(self, vectors: Float16, ray: str | None, segments: str | None) -> Iterator[Blocks]:
         """Yield who goes through all rows: this machine, or a Ray cluster."""
         if ray is None:
-            yield BlocksHere(vectors, self.device)
+            yield LocalBlocks(vectors, self.device)
             return
         from vecstore.engines.ray_blocks import RayBlocks
         from vecstore.engines.ray_cluster import connected
@@ -1217,7 +1210,7 @@ class Store:
             path = os.fsdecode(file.path)
             try:
                 content = archives.read(file)
-            except images.Unreadable:
+            except decoding.Unreadable:
                 yield Change("fail", path)
                 continue
             row = catalog.row_of_content(content.sha256) if catalog else None
@@ -1249,7 +1242,7 @@ class Store:
         if known is None and (stat.S_ISLNK(state.st_mode) or self.catalog.has_failed(FileStamp(path, UNLISTED, 0))):
             return True  # a link that leads nowhere, a folder that cannot be listed: they still fail
         # What it has become is no picture, or the scan would have recorded its new state.
-        return not stat.S_ISDIR(state.st_mode) and images.looks_like_picture(path)
+        return not stat.S_ISDIR(state.st_mode) and decoding.looks_like_picture(path)
 
     def _forget(self, paths: Iterable[bytes]) -> int:
         with self.catalog.writing():
@@ -1279,7 +1272,7 @@ class Store:
         if row is not None:
             self._require_row(row)
             return row
-        if isinstance(ref, images.Encoded):
+        if isinstance(ref, decoding.Encoded):
             return self._row_or_content(hashlib.sha256(ref.data).digest(), ref.data)
         path = absolute(_as_path(ref))
         known = self.catalog.known_path(path)
@@ -1294,7 +1287,7 @@ class Store:
             raise NotFound(
                 f"no file at {shown(path)}, and the store has no image of that path; name another, or an id such as @12"
             ) from error
-        except images.Unreadable as error:
+        except decoding.Unreadable as error:
             raise BadInput(f"{shown(path)}: {error}") from error
         return self._row_or_content(content.sha256, content.data)
 
@@ -1317,19 +1310,19 @@ class Store:
 
     def _stored_vector(self, row: int) -> Float32:
         vectors = self._vectors()
-        Guard(self.catalog, vectors).require([row])
+        ChecksumVerifier(self.catalog, vectors).require([row])
         return np.asarray(vectors[row], np.float32)
 
     def _embedded(self, content: bytes, ref: ImageRef) -> Float32:
         embedder = self._loaded_embedder()
         try:
-            image = images.decode(content, at_least=embedder.input_size)
-        except images.Unreadable as error:
+            image = decoding.decode(content, at_least=embedder.input_size)
+        except decoding.Unreadable as error:
             raise BadInput(f"{_called(ref)}: {error}") from error
         # Rounded as a stored vector is, so that asking before and after adding gives the same answer.
-        return np.asarray(rounded(embedder.embed([embedder.prepare(image)]))[0], np.float32)
+        return np.asarray(quantize_unit_rows(embedder.embed([embedder.prepare(image)]))[0], np.float32)
 
-    def _allowed(self, n_rows: int, conditions: Conditions) -> NDArray[np.bool_] | None:
+    def _allowed(self, n_rows: int, conditions: Filter) -> NDArray[np.bool_] | None:
         """Return which rows may be found, None for all of them."""
         return allowed_rows(self.catalog, n_rows, conditions, lambda: self._clustered().clustering)
 
@@ -1342,7 +1335,9 @@ class Store:
         assigned = self.catalog.cluster_of(row)
         return Neighbour(rank, row, score, os.fsdecode(path or b""), assigned[0] if assigned else None)
 
-    def _edges(self, query: int, near: list[tuple[int, float]], min_score: float | None, guard: Guard) -> list[Edge]:
+    def _edges(
+        self, query: int, near: list[tuple[int, float]], min_score: float | None, guard: ChecksumVerifier
+    ) -> list[Edge]:
         """Return the edges of the graph from one image; none that lead to, or from, one that was removed meanwhile."""
         with self.catalog.reading():
             if not self.catalog.is_alive(query):
@@ -1351,19 +1346,19 @@ class Store:
             guard.require([query, *(row for row, _ in alive)])
             return [Edge(query, **vars(neighbour)) for neighbour in self._neighbours(alive, min_score)]
 
-    def _clustered(self) -> clustering.CurrentClusters:
-        current = clustering.current(self.catalog, self._recorded().dim, self.device)
+    def _clustered(self) -> lifecycle.CurrentClusters:
+        current = lifecycle.current(self.catalog, self._recorded().dim, self.device)
         if current is None:
             raise NotFound(f"the store {self.path} has no clusters yet; make some with `vecstore cluster -k N`")
         return current
 
-    def _membership(self, current: clustering.CurrentClusters, ref: ImageRef) -> Membership:
+    def _membership(self, current: lifecycle.CurrentClusters, ref: ImageRef) -> Membership:
         found = self._resolve(ref)
         if not isinstance(found, int):
             cluster, distance = current.assign(self._embedded(found, ref)[None])[0]
             return Membership(_path_of(ref), None, cluster, distance)
         assigned = self.catalog.cluster_of(found) or current.assign(self._stored_vector(found)[None])[0]
-        by_path = _as_row(ref) is None and not isinstance(ref, images.Encoded)
+        by_path = _as_row(ref) is None and not isinstance(ref, decoding.Encoded)
         path = _path_of(ref) if by_path else os.fsdecode(self.catalog.first_path(found) or b"")
         return Membership(path, found, *assigned)
 
@@ -1371,7 +1366,7 @@ class Store:
         current = self.catalog.current_clustering()
         if current is None:
             return None
-        return clustering.drift(*self.catalog.mean_distances(current))
+        return lifecycle.drift(*self.catalog.mean_distances(current))
 
 
 def _median_ms(index: "Index", vectors: Float16) -> float | None:
@@ -1386,11 +1381,11 @@ def _median_ms(index: "Index", vectors: Float16) -> float | None:
 
 
 def _imported(path: bytes, unit: Float32) -> Picture:
-    stamp, sha256, reason = importing.identify(path)
+    stamp, sha256, reason = vector_import.identify(path)
     return Picture(stamp, sha256 or None, reason, new=True, vector=None if reason else unit)
 
 
-def _exported(row: importing.ExportedRow) -> Picture:
+def _exported(row: vector_import.ExportedRow) -> Picture:
     stamp = FileStamp(row.path, row.size, row.mtime_ns)
     return Picture(stamp, row.sha256, new=True, width=row.width, height=row.height, vector=row.vector)
 
@@ -1418,7 +1413,7 @@ def _as_row(ref: ImageRef) -> int | None:
         raise BadInput(f"{ref} is no image; name a file or a stored id")
     if isinstance(ref, numbers.Integral):  # NumPy's integers too
         return int(ref)
-    if isinstance(ref, images.Encoded):
+    if isinstance(ref, decoding.Encoded):
         return None
     if not isinstance(ref, str | bytes | os.PathLike):
         raise BadInput(f"{ref!r} is no image; name a file or a stored id")
@@ -1443,14 +1438,14 @@ def _within(cluster: int | None) -> str:
 def _as_path(ref: ImageRef) -> AnyPath:
     if isinstance(ref, int):
         raise BadInput(f"{ref} is an image id where a file is wanted")
-    if isinstance(ref, images.Encoded):
+    if isinstance(ref, decoding.Encoded):
         raise BadInput("a picture's bytes are no file; name a file or a stored id")
     return ref
 
 
 def _path_of(ref: ImageRef) -> str:
     """Return the absolute path that an IMAGE names, "" for one that is no file."""
-    return "" if isinstance(ref, images.Encoded) else os.fsdecode(absolute(_as_path(ref)))
+    return "" if isinstance(ref, decoding.Encoded) else os.fsdecode(absolute(_as_path(ref)))
 
 
 def _called(ref: ImageRef) -> str:

@@ -24,7 +24,7 @@ from scripts.benchmarks.common import (
     rounds,
 )
 from vecstore import Store
-from vecstore.vectors import VectorFile
+from vecstore.storage.vector_file import VectorFile
 
 ITERATIONS = 25
 # FAISS's own; the store takes more: indexes/kmeans.py.

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vecstore.catalog import Catalog, FileStamp, NewImage
 from vecstore.embedders import EmbedderSpec
-from vecstore.painting import KINDS, paint
-from vecstore.vectors import checksum, rounded
+from vecstore.sources.file_stamp import FileStamp
+from vecstore.sources.painted import KINDS, paint
+from vecstore.storage.catalog.catalog import Catalog, NewImage
+from vecstore.storage.vector_file import checksum, quantize_unit_rows
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "flowers200"
 PHOTO_SIZE = (500, 375)
@@ -83,7 +84,7 @@ def make_store(folder: Path, blocks: Iterable[NDArray[np.float32] | NDArray[np.f
     catalog, first = None, 0
     with open(folder / "vectors.f16", "wb") as file:
         for block in blocks:
-            stored = rounded(block)
+            stored = quantize_unit_rows(block)
             file.write(stored.tobytes())
             if catalog is None:
                 spec = EmbedderSpec("imported", 1, None, block.shape[1], "made for a benchmark")
@@ -92,7 +93,7 @@ def make_store(folder: Path, blocks: Iterable[NDArray[np.float32] | NDArray[np.f
                 for row in range(first, first + len(block)):
                     sha256 = row.to_bytes(32, "big")
                     catalog.insert_image(row, NewImage(sha256, 0, 0, checksum(stored[row - first], sha256)))
-                    catalog.place(FileStamp(b"/pictures/%04d/%08d.jpg" % (row // 1000, row), 0, 0), row)
+                    catalog.upsert_path(FileStamp(b"/pictures/%04d/%08d.jpg" % (row // 1000, row), 0, 0), row)
             first += len(block)
     if catalog is not None:
         catalog.close()

@@ -12,8 +12,8 @@ import typer
 from PIL import Image
 
 from scripts.benchmarks.common import REAL_PHOTOS, describe_machine, make_photos, print_ratios, rate_of, rounds
-from vecstore import images
 from vecstore.embedders import open_embedder
+from vecstore.sources import decoding
 
 
 def main(
@@ -27,7 +27,7 @@ def main(
         make_photos(Path(scratch) / "photos", photos, REAL_PHOTOS)
         contents = [path.read_bytes() for path in sorted((Path(scratch) / "photos").iterdir())]
     decoders: dict[str, Callable[[bytes], Any]] = {
-        "vecstore": lambda content: images.decode(content, at_least=(256, 256)),
+        "vecstore": lambda content: decoding.decode(content, at_least=(256, 256)),
         "Pillow, Image.open": lambda content: Image.open(io.BytesIO(content)).convert("RGB"),
         "torchvision.io": _torchvision,
     }

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from indexes import compressed
 from indexes.ann import ExactIndex
 from indexes.devices import choose_device
+from indexes.index_metadata import KINDS
 from indexes.rows import as_float32
-from indexes.stamps import KINDS
 from scripts.benchmarks.common import describe_machine, in_a_process_of_its_own, make_store, resnet_like
-from vecstore import indexing
-from vecstore.indexing import BackgroundIndexing, IndexSettings
+from vecstore.engines import index_lifecycle
+from vecstore.engines.index_lifecycle import BackgroundIndexing, IndexSettings
+from vecstore.storage.vector_file import VectorFile, quantize_unit_rows
 from vecstore.store import Store
-from vecstore.vectors import VectorFile, rounded
 
 N_QUERIES, K = 200, 10
 SLOW = "FAISS flat float32"  # asked fewer queries
@@ -298,7 +298,7 @@ def _grow(stack: ExitStack, stored: Float16) -> None:
         indexer.finish()
         work += time.perf_counter() - began
         there = file.read(n_rows)
-        index = indexing.open_index(path, there)
+        index = index_lifecycle.open_index(path, there)
         sample = np.append(np.sort(random.choice(n_rows - 1, GROWTH_QUERIES, replace=False)), n_rows - 1)
         asked = _Asked.of(there, sample)
         recalls.append(asked.recall(lambda queries, index=index: index.search(queries, K + 1).rows))
@@ -390,7 +390,7 @@ def _made(folder: Path, rows: int, dim: int) -> Float16:
     if not file.path.exists():
         with open(file.path, "wb") as stream:
             for block in resnet_like(rows, dim, seed=0):
-                stream.write(rounded(block).tobytes())
+                stream.write(quantize_unit_rows(block).tobytes())
     return file.read(rows)
 
 

@@ -12,9 +12,9 @@ import typer
 from numpy.typing import NDArray
 
 from scripts.benchmarks.common import REAL_PHOTOS, describe_machine, print_ratios, rate_of, rounds
-from vecstore import images
 from vecstore.embedders import open_embedder, unit_rows
 from vecstore.embedders.network import CPU_CHUNK, open_session
+from vecstore.sources import decoding
 
 TIMED = 200
 
@@ -50,7 +50,7 @@ def main(
 
 
 def _prepared(embedder: Any, file: Path) -> NDArray[np.uint8]:
-    return embedder.prepare(images.decode(file.read_bytes(), at_least=embedder.input_size))  # type: ignore[no-any-return]
+    return embedder.prepare(decoding.decode(file.read_bytes(), at_least=embedder.input_size))  # type: ignore[no-any-return]
 
 
 def _quantize(network: Path, pixels: NDArray[np.uint8], quantized: Path) -> None:

@@ -13,7 +13,7 @@ from indexes.devices import choose_device
 from indexes.kmeans import KMeansOptions, assign, train
 from scripts.benchmarks.common import REAL_PHOTOS
 from vecstore.embedders import unit_rows
-from vecstore.images import decode, read
+from vecstore.sources.decoding import decode, read
 
 NORMALISATIONS = {
     "(pixel - 127) / 128": ((127 / 255,) * 3, (128 / 255,) * 3),

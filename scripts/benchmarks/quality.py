@@ -10,7 +10,7 @@ import typer
 
 from scripts.benchmarks.common import describe_machine
 from vecstore import Store
-from vecstore.evaluation import compare, folder_label
+from vecstore.clustering.evaluation import compare, folder_label
 from vecstore.results import Evaluation
 
 EMBEDDERS = ("efficientnet-lite0", "hsv", "efficientnet-lite0+hsv")

@@ -24,8 +24,9 @@ import numpy as np
 import typer
 
 from scripts.benchmarks.common import describe_machine, make_store, resnet_like
-from vecstore import Store, indexing
-from vecstore.painting import KINDS, paint_folder
+from vecstore import Store
+from vecstore.engines import index_lifecycle
+from vecstore.sources.painted import KINDS, paint_folder
 
 K = 10
 
@@ -55,7 +56,7 @@ def _compare(folder: Path, rows: int, n_queries: int, n_rounds: int) -> None:
     ids = np.random.default_rng(5).choice(rows, n_queries, replace=False).tolist()
     with Store.open(folder) as store, _server(folder) as address:
         vectors = store._vectors()
-        index = indexing.open_index(folder / "index.faiss", vectors)
+        index = index_lifecycle.open_index(folder / "index.faiss", vectors)
         asked: dict[str, Callable[[int], object]] = {
             "index.search, this process": lambda row: index.search(np.asarray(vectors[row], np.float32)[None], K),
             "Store.similar, this process": lambda row: store.similar(row, k=K),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from indexes.devices import choose_device
 from vecstore.embedders import EmbedderSpec, unit_rows
 from vecstore.errors import VecstoreError
-from vecstore.paths import cache_dir
+from vecstore.sources.paths import cache_dir
 
 log = logging.getLogger(__name__)
 

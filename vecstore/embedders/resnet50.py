@@ -24,7 +24,7 @@ from PIL import Image
 from vecstore.embedders import EmbedderOptions, EmbedderSpec
 from vecstore.embedders.network import INPUT_SIDE, Network, NetworkEmbedder, is_exported, with_pixels_in
 from vecstore.errors import BadInput, WeightsUnavailable
-from vecstore.paths import cache_dir
+from vecstore.sources.paths import cache_dir
 
 log = logging.getLogger(__name__)
 

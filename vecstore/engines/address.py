@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 import platformdirs
 
 from vecstore.errors import BadInput
-from vecstore.paths import AnyPath, absolute
+from vecstore.sources.paths import AnyPath, absolute
 
 PLAIN, TLS, LITE = "milvus", "milvuss", "milvus+lite"
 DEFAULT_PORT = 19530

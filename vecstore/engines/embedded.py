@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexes.devices import Device
-from indexes.stamps import KINDS
-from vecstore import indexing
-from vecstore.catalog import Catalog
+from indexes.index_metadata import KINDS
+from vecstore.engines import index_lifecycle
 from vecstore.engines.engine import EMBEDDED, Capabilities, Int64, OnCommit
+from vecstore.engines.index_lifecycle import AUTO, EXACT, BackgroundIndexing, IndexSettings
 from vecstore.errors import NotFound
-from vecstore.indexing import AUTO, EXACT, BackgroundIndexing, IndexSettings
-from vecstore.vectors import Float16, Float32, VectorFile, sync_directory
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.vector_file import Float16, Float32, VectorFile, sync_directory
 
 if TYPE_CHECKING:
     from indexes.ann import Index
@@ -45,7 +45,7 @@ class EmbeddedEngine:
     def delete(self, rows: Int64) -> None:
         """Nothing has to be sent: removed rows are masked by the catalog."""
 
-    def settle(self, on_told: Callable[[int], None] | None = None) -> None:
+    def flush_pending(self, on_sent: Callable[[int], None] | None = None) -> None:
         """There is never anything that this engine has not been told."""
 
     def flush(self) -> None:
@@ -79,15 +79,15 @@ class EmbeddedEngine:
     def searcher(self, vectors: Float16, *, exact: bool = False, many: bool = False) -> "Index":
         path = None if exact else self._path
         if many:
-            return indexing.open_for_many(path, vectors, self._device, self._settings().target_recall)
-        return indexing.open_index(None, vectors) if path is None else self._kept_open(path, vectors)
+            return index_lifecycle.open_for_many(path, vectors, self._device, self._settings().target_recall)
+        return index_lifecycle.open_index(None, vectors) if path is None else self._kept_open(path, vectors)
 
     def build_index(self, settings: IndexSettings, rebuild: bool = False) -> None:
-        indexing.bring_up_to_date(self._path, self._read(), settings, self._device, rebuild=rebuild)
+        index_lifecycle.bring_up_to_date(self._path, self._read(), settings, self._device, rebuild=rebuild)
 
     def keep_up(self) -> None:
         n_rows, settings = self._catalog.row_count(), self._settings()
-        if n_rows and indexing.is_due(self._path, n_rows, self._vectors.dim, settings):
+        if n_rows and index_lifecycle.is_due(self._path, n_rows, self._vectors.dim, settings):
             self.build_index(settings)
 
     def drop(self) -> None:
@@ -107,7 +107,7 @@ class EmbeddedEngine:
         except FileNotFoundError:
             key = (len(vectors), 0, 0)
         if self._opened is None or self._opened[0] != key:
-            self._opened = key, indexing.open_index(path, vectors)
+            self._opened = key, index_lifecycle.open_index(path, vectors)
         return self._opened[1]
 
     def _settings(self) -> IndexSettings:
@@ -117,4 +117,4 @@ class EmbeddedEngine:
         return self._vectors.read(self._catalog.row_count())
 
     def _living(self) -> Int64:
-        return np.asarray(self._catalog.rows_to_cluster(), np.int64)
+        return np.asarray(self._catalog.searchable_rows(), np.int64)

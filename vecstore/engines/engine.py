@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vecstore.vectors import Float16, Float32
+from vecstore.storage.vector_file import Float16, Float32
 
 if TYPE_CHECKING:
     from indexes.ann import Index
-    from vecstore.indexing import IndexSettings
+    from vecstore.engines.index_lifecycle import IndexSettings
 
 Int64 = NDArray[np.int64]
 # Told how many rows the catalog has after a commit that added some.
@@ -60,10 +60,10 @@ class Engine(Protocol):
         """Let these rows be found no longer; once more changes nothing."""
         ...
 
-    def settle(self, on_told: Callable[[int], None] | None = None) -> None:
+    def flush_pending(self, on_sent: Callable[[int], None] | None = None) -> None:
         """Upsert and delete whatever the catalog says that the engine has not been told.
 
-        on_told: is given the number of rows told so far, now and then.
+        on_sent: is given the number of rows told so far, now and then.
         """
         ...
 

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecstore.catalog import Catalog
 from vecstore.engines.address import Address
 from vecstore.engines.engine import Capabilities, Int64, OnCommit
+from vecstore.engines.index_lifecycle import AUTO, EXACT, KINDS_ELSEWHERE, IndexSettings
 from vecstore.engines.milvus_connection import MOST_ROWS, Connection
 from vecstore.errors import BadInput, NotFound, StoreDamaged
-from vecstore.indexing import AUTO, EXACT, KINDS_ELSEWHERE, IndexSettings
-from vecstore.vectors import Float16, Float32, VectorFile
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.vector_file import Float16, Float32, VectorFile
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -163,7 +163,7 @@ class MilvusEngine:
     def _delete(self, rows: list[int], client: "MilvusClient", seconds: float) -> None:
         client.delete(self._collection, ids=rows, timeout=seconds)
 
-    def settle(self, on_told: Callable[[int], None] | None = None) -> None:
+    def flush_pending(self, on_sent: Callable[[int], None] | None = None) -> None:
         n_told = 0
         while pending := self._catalog.pending_rows(SETTLE_ROWS):
             n_rows = self._catalog.row_count()
@@ -175,13 +175,13 @@ class MilvusEngine:
             self._catalog.clear_pending(pending)
             self._has_told = True
             n_told += len(pending)
-            if on_told is not None:
-                on_told(n_told)
+            if on_sent is not None:
+                on_sent(n_told)
 
     @contextmanager
     def growing(self) -> Iterator[OnCommit]:
-        yield lambda _n_rows: self.settle()
-        self.settle()
+        yield lambda _n_rows: self.flush_pending()
+        self.flush_pending()
         if self._has_told:
             self._reconcile()
             self.keep_up()
@@ -195,13 +195,13 @@ class MilvusEngine:
         if self.count() == self._catalog.found_count():
             return
         kept = np.concatenate([rows for rows, _ in self._blocks([ROW])] or [np.empty(0, np.int64)])
-        differing = np.setxor1d(kept, np.asarray(self._catalog.rows_to_cluster(), np.int64))
+        differing = np.setxor1d(kept, np.asarray(self._catalog.searchable_rows(), np.int64))
         log.warning("%s differs from its companion in %d images; telling it of them again", self.name, len(differing))
         self._catalog.mark_pending(differing[differing < self._catalog.row_count()].tolist())
         foreign = differing[differing >= self._catalog.row_count()]
         if len(foreign):
             self.delete(foreign)
-        self.settle()
+        self.flush_pending()
 
     def _has_been_told(self) -> bool:
         return self._catalog.pending_count() < self._catalog.found_count()
@@ -293,9 +293,9 @@ class MilvusEngine:
     def build_index(self, settings: IndexSettings, rebuild: bool = False) -> None:
         if rebuild:
             self.drop()
-            self._catalog.mark_pending(self._catalog.rows_to_cluster())
+            self._catalog.mark_pending(self._catalog.searchable_rows())
             self._catalog.set_engine_index(None)
-        self.settle()
+        self.flush_pending()
         self.open()
         self._reconcile()
         kind = self._kind_for(settings)
@@ -350,7 +350,7 @@ class MilvusEngine:
         from indexes.ann import ExactIndex
 
         vectors = self._vectors.read(self._catalog.row_count())
-        living = np.asarray(self._catalog.rows_to_cluster(), np.int64)
+        living = np.asarray(self._catalog.searchable_rows(), np.int64)
         rows = living[:: max(len(living) // RECALL_QUERIES, 1)][:RECALL_QUERIES]
         queries = np.asarray(vectors[rows], np.float32)
         allowed = np.zeros(len(vectors), np.bool_)

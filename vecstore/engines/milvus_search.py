@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.ann import ROUNDING, ExactIndex, Neighbours, check, gathered, ranked
-from indexes.stamps import EXACT_BYTES
+from indexes.index_metadata import EXACT_BYTES
 from vecstore.engines.engine import Int64
+from vecstore.engines.index_lifecycle import EXACT
 from vecstore.engines.milvus_connection import MOST_ROWS
-from vecstore.indexing import EXACT
-from vecstore.vectors import ROW_DTYPE, Float16, Float32
+from vecstore.storage.vector_file import ROW_DTYPE, Float16, Float32
 
 if TYPE_CHECKING:
     from vecstore.engines.milvus import IndexState

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from indexes.devices import Device, choose_device
 from vecstore.engines.segments import RowSource
-from vecstore.vectors import Float16, Float32
+from vecstore.storage.vector_file import Float16, Float32
 
 if TYPE_CHECKING:
     from indexes.kmeans import Assignment

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecstore import ingest
-from vecstore.catalog import FileStamp
 from vecstore.embedders import EmbedderOptions, EmbedderSpec, open_embedder
 from vecstore.engines.ray_cluster import connected
 from vecstore.errors import WrongEmbedder
-from vecstore.ingest import Picture
+from vecstore.ingest import pipeline
+from vecstore.ingest.pipeline import Picture
+from vecstore.sources.file_stamp import FileStamp
 
 # One data set of Ray's is made of so many files, or of so many bytes of members of archives, which travel with it.
 CHUNK_FILES = 20_000
@@ -92,9 +92,9 @@ class _Worker:
         self._decoders = ThreadPoolExecutor(2 if ray.get_gpu_ids() else 1)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
-        read = [self._marked(ingest.read(pickle.loads(file))) for file in batch["file"]]
-        decoded = list(self._decoders.map(partial(ingest.decode, embedder=self._embedder), read))
-        return {"picture": [pickle.dumps(p) for p in ingest.embed(decoded, self._embedder)]}
+        read = [self._marked(pipeline.read(pickle.loads(file))) for file in batch["file"]]
+        decoded = list(self._decoders.map(partial(pipeline.decode, embedder=self._embedder), read))
+        return {"picture": [pickle.dumps(p) for p in pipeline.embed(decoded, self._embedder)]}
 
     def _marked(self, picture: Picture) -> Picture:
         """Mark a picture whose content is to be embedded, and let the others' bytes go."""

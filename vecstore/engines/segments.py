@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vecstore.errors import BadInput, StoreDamaged, VecstoreError
-from vecstore.vectors import ROW_DTYPE, Float16, VectorFile, replacing
+from vecstore.storage.vector_file import ROW_DTYPE, Float16, VectorFile, replacing
 
 SEGMENT_BYTES = 1 << 26
 OWNER = "store.json"

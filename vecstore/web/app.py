@@ -16,13 +16,13 @@ from starlette.staticfiles import StaticFiles
 import vecstore
 from vecstore.errors import NotFound, VecstoreError
 from vecstore.store import Store
-from vecstore.web.answers import on_http_error, on_invalid, on_store_error
-from vecstore.web.guard import Guard, Token
 from vecstore.web.jobs import Jobs
 from vecstore.web.metrics import Counted, Metrics
+from vecstore.web.responses import on_http_error, on_invalid, on_store_error
 from vecstore.web.routes import Server, api
+from vecstore.web.security import SecurityMiddleware, Token
 from vecstore.web.settings import Settings
-from vecstore.web.stores import Stores
+from vecstore.web.store_pool import StorePool
 
 STATIC = Path(__file__).parent / "static"
 SWAGGER_UI = Path(str(files("fastapi_swagger"))) / "resources"
@@ -48,11 +48,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.server = Server(
         settings=settings,
         token=Token(settings.token),
-        asking=Stores(settings, ASKING_THREADS, "asking"),
-        looking=Stores(settings, LOOKING_THREADS, "looking"),
+        asking=StorePool(settings, ASKING_THREADS, "asking"),
+        looking=StorePool(settings, LOOKING_THREADS, "looking"),
         # One: its network takes every processor, and is in memory once.
-        embedding=Stores(settings, 1, "embedding"),
-        writing=Stores(settings, 1, "writing"),
+        embedding=StorePool(settings, 1, "embedding"),
+        writing=StorePool(settings, 1, "writing"),
         jobs=Jobs(settings, metrics.count_job),
         metrics=metrics,
     )
@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     _add_pages(app)
     app.mount("/static/swagger", StaticFiles(directory=SWAGGER_UI), name="swagger")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(SecurityMiddleware, settings=settings)
     app.add_middleware(Counted, metrics=metrics)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vecstore.catalog import now
 from vecstore.errors import BadInput, NotFound
+from vecstore.storage.catalog.catalog import now
 from vecstore.web.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from vecstore.errors import BadInput, NotFound, StoreBusy
-from vecstore.images import Encoded
-from vecstore.paths import absolute
 from vecstore.results import (
     Cluster,
     Clustering,
@@ -28,13 +26,15 @@ from vecstore.results import (
     StoredImage,
     StoreMap,
 )
+from vecstore.sources.decoding import Encoded
+from vecstore.sources.paths import absolute
 from vecstore.store import Store
-from vecstore.web.answers import answer
-from vecstore.web.guard import Token
 from vecstore.web.jobs import Job, Jobs
 from vecstore.web.metrics import Metrics
+from vecstore.web.responses import answer
+from vecstore.web.security import Token
 from vecstore.web.settings import Settings
-from vecstore.web.stores import Stores, identity
+from vecstore.web.store_pool import StorePool, identity
 
 T = TypeVar("T")
 
@@ -142,10 +142,10 @@ class Server:
 
     settings: Settings
     token: Token
-    asking: Stores
-    looking: Stores
-    embedding: Stores
-    writing: Stores
+    asking: StorePool
+    looking: StorePool
+    embedding: StorePool
+    writing: StorePool
     jobs: Jobs
     metrics: Metrics
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_UPLOADS))

@@ -21,8 +21,8 @@ from vecstore.errors import Interrupted, VecstoreError
 from vecstore.web.settings import Settings
 
 if TYPE_CHECKING:
-    from vecstore.clustering import ClusterProgress
-    from vecstore.ingest import Progress
+    from vecstore.clustering.lifecycle import ClusterProgress
+    from vecstore.ingest.pipeline import Progress
     from vecstore.store import Store
 
 Tell = Callable[[dict[str, Any]], None]

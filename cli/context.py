@@ -1,0 +1,154 @@
+"""What all commands share: the program itself, how a store is opened, and how errors are shown.
+
+Heavy imports are inside the commands, so that `--help` and tab completion answer at once.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import vecstore
+from cli import logs, output
+from vecstore.errors import StoreDamaged, VecstoreError
+from vecstore.sources.paths import shown
+
+if TYPE_CHECKING:
+    from vecstore.store import Store
+
+log = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+
+
+class Asked:
+    """What the program's own options say to every command. wait: seconds, for another writer."""
+
+    wait: float | None = None
+
+
+asked = Asked()
+RECLUSTER = "the images added since lie farther from their clusters (drift, docs/commands.md); run `vecstore cluster`"
+
+
+class Group(TyperGroup):
+    """Shows every error that is raised on purpose as one line on stderr, with the exit code of its class."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # here, where what goes wrong is still told in one line
+        except VecstoreError as error:
+            log.info("%s", error, extra={"exit_code": error.exit_code})
+            output.notice(f"Error: {error}")
+            raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError as error:  # whoever reads our output has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains of what it has left to write
+            raise typer.Exit(1) from error
+        except OSError as error:
+            output.notice(f"Error: {error.strerror or error}{_place(error)}")
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as interruption:
+            output.notice("Interrupted; what was done by then is safe in the store")
+            raise typer.Exit(INTERRUPTED) from interruption
+        except Exception as error:
+            if not hasattr(error, "exit_code"):  # Typer's own, of wrong use, have one
+                log.info("an error that nobody foresaw", exc_info=True)
+            raise
+
+
+def _place(error: OSError) -> str:
+    return f": {shown(os.fsencode(error.filename))}" if isinstance(error.filename, str | bytes) else ""
+
+
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="A folder of pictures becomes a store of vectors that grows with it: find similar pictures, cluster them all.",
+)
+
+
+def main() -> None:
+    """The `vecstore` program."""
+    # A service manager's SIGTERM ends a run as Ctrl-C does: what is embedded is committed.
+    signal.signal(signal.SIGTERM, _interrupt)
+    app()
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vecstore {vecstore.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is decided: device, runs.")] = False,
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--log-file", envvar="VECSTORE_LOG_FILE", help="Append what is done to FILE, as JSON lines.", metavar="FILE"
+        ),
+    ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", help="Seconds to wait for another writer.", min=0, show_default="60", metavar="SECONDS"),
+    ] = None,
+) -> None:
+    logs.begin(verbose, log_file)
+    asked.wait = wait
+    log.info(
+        "vecstore %s: %s",
+        vecstore.__version__,
+        context.invoked_subcommand,
+        extra={"command": context.invoked_subcommand, "version": vecstore.__version__},
+    )
+
+
+@contextmanager
+def open_store(
+    store: str | Path,
+    device: str = "auto",
+    quiet: bool = False,
+    embedder: str | None = None,
+    weights: Path | None = None,
+    create: bool = False,
+) -> Iterator["Store"]:
+    """Open the store for one command; quiet: nothing is said of weights and networks.
+
+    An error that nobody foresaw, in a store that is not whole, is told as the damage that it most likely comes of.
+    """
+    logs.for_people.aloud = not quiet
+    from vecstore.store import Store
+
+    with Store.open(
+        store, embedder=embedder, weights=weights, device=device, create=create, quiet=quiet, wait=asked.wait
+    ) as opened:
+        try:
+            yield opened
+        except (VecstoreError, OSError, typer.Exit, typer.BadParameter):
+            raise
+        except Exception as error:
+            damage = opened.damage()
+            if damage is None:
+                raise
+            raise StoreDamaged(f"the store {store} is damaged: {damage}; run `vecstore check`") from error

@@ -1,0 +1,204 @@
+"""The commands that a store grows and shrinks by."""
+
+import itertools
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import output
+from cli.context import open_store
+from cli.options import (
+    AsJson,
+    DeviceName,
+    EmbedderName,
+    Excludes,
+    Globs,
+    Images,
+    Paths,
+    Quiet,
+    RayAddress,
+    StoreDir,
+    WeightsFile,
+)
+from vecstore.errors import BadInput
+from vecstore.sources.paths import AnyPath
+
+if TYPE_CHECKING:
+    from vecstore.results import AddReport
+    from vecstore.sources.scan import Patterns
+    from vecstore.store import Store
+
+commands = typer.Typer()
+command = partial(commands.command, rich_help_panel="Grow")
+
+
+@command()
+def add(
+    paths: Paths,
+    store: StoreDir,
+    embedder: EmbedderName = None,
+    weights: WeightsFile = None,
+    glob: Globs = None,
+    exclude: Excludes = None,
+    ray: RayAddress = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add pictures and folders of them; what the store has is neither read nor embedded again.
+
+    Files that cannot be added do not stop the rest; [bold]vecstore failures[/] lists them.
+
+    Example: vecstore add ~/Photos
+    """
+    with (
+        open_store(store, device, quiet, embedder, weights, create=True) as opened,
+        output.progress_bar(quiet) as on_progress,
+    ):
+        named, choice = _chosen(paths, glob, exclude)
+        report = opened.add(*named, **choice, ray=ray, on_progress=on_progress)
+    _print_report(report, as_json, quiet)
+
+
+@command()
+def sync(
+    paths: Paths,
+    store: StoreDir,
+    embedder: EmbedderName = None,
+    weights: WeightsFile = None,
+    glob: Globs = None,
+    exclude: Excludes = None,
+    ray: RayAddress = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would happen, and do nothing.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep following the folders, until Ctrl-C.")] = False,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the store equal to the folders: add what is new, embed again what changed, forget what is gone.
+
+    A folder that is missing or empty is refused, not taken for a deletion; [bold]vecstore remove[/] deletes.
+
+    Example: vecstore sync ~/Photos
+    """
+    if dry_run and watch:
+        raise BadInput("--dry-run does nothing and --watch keeps on doing it; leave one of them out")
+    with open_store(store, device, quiet, embedder, weights, create=True) as opened:
+        named, choice = _chosen(paths, glob, exclude)
+        if dry_run:
+            changes = opened.preview(*named, **choice)
+            output.rows(changes, ("action", "path"), as_json, empty="nothing would change")
+            return
+        if watch and ray is not None:
+            raise BadInput("--watch embeds what changes on this machine; leave --ray out, or sync without --watch")
+        if watch:
+            _follow(opened, [*named, *choice["listed"]], choice["patterns"], as_json, quiet)
+            return
+        with output.progress_bar(quiet) as on_progress:
+            report = opened.sync(*named, **choice, ray=ray, on_progress=on_progress)
+    _print_report(report, as_json, quiet, forgotten=True)
+
+
+def _follow(store: "Store", paths: list[AnyPath], patterns: "Patterns", as_json: bool, quiet: bool) -> None:
+    with output.progress_bar(quiet) as on_progress:  # of the first sync; those that follow are small
+        reports = store.follow(*paths, patterns=patterns, on_progress=on_progress)
+        first = next(reports)
+    for report in itertools.chain([first], reports):
+        _print_report(report, as_json, quiet, forgotten=True)
+
+
+@command("import")
+def import_(
+    vectors: Annotated[
+        Path, typer.Argument(help="A .npy of shape (n, dim), or Parquet with a column vector.", metavar="VECTORS")
+    ],
+    store: StoreDir,
+    paths: Annotated[
+        Path | None,
+        typer.Argument(help="A text file of n paths; Parquet may hold them itself.", metavar="PATHS"),
+    ] = None,
+    embedder: EmbedderName = None,
+    weights: WeightsFile = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take ready-made vectors into the store, one a path. With --embedder, what made them, pictures can be added later.
+
+    Example: vecstore import vectors.npy paths.txt
+    """
+    with (
+        open_store(store, device, quiet, embedder, weights, create=True) as opened,
+        output.progress_bar(quiet) as on_progress,
+    ):
+        report = opened.import_vectors(vectors, paths, on_progress=on_progress)
+    _print_report(report, as_json, quiet)
+
+
+@command()
+def remove(
+    images: Images, store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False, quiet: Quiet = False
+) -> None:
+    """Forget images: an id with all its paths, a path or all paths in a folder; files stay where they are.
+
+    An image goes with its last path.
+
+    Example: vecstore remove @12 ~/Photos/blurred.jpg
+    """
+    with open_store(store, device, quiet) as opened:
+        report = opened.remove(*images)
+    if as_json:
+        output.as_object(report)
+    else:
+        print(f"removed {report.removed} images, forgot {report.forgotten} paths")
+
+
+@command()
+def failures(
+    store: StoreDir,
+    retry: Annotated[bool, typer.Option("--retry", help="Try them again first, also the unchanged ones.")] = False,
+    weights: WeightsFile = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the files that could not be added, and why. They are tried again when they change, or with --retry.
+
+    Example: vecstore failures --retry
+    """
+    with open_store(store, device, quiet, weights=weights) as opened:
+        if retry:
+            with output.progress_bar(quiet) as on_progress:
+                report = opened.retry_failures(on_progress)
+            if not quiet:
+                output.notice(_in_words(report, forgotten=True))
+        output.rows(opened.failures(), ("path", "reason"), as_json, empty="no failures")
+
+
+def _chosen(paths: list[str], glob: list[str] | None, exclude: list[str] | None) -> tuple[list[str], dict[str, Any]]:
+    """Return the paths that are named, and the library's other arguments for what to look at."""
+    from vecstore.sources.scan import Patterns, read_list
+
+    listed = read_list(sys.stdin.buffer.read()) if "-" in paths else []
+    patterns = Patterns(tuple(glob or ()), tuple(exclude or ()))
+    return [path for path in paths if path != "-"], {"listed": listed, "patterns": patterns}
+
+
+def _print_report(report: "AddReport", as_json: bool, quiet: bool, forgotten: bool = False) -> None:
+    if as_json:
+        output.as_object(report, images_per_second=report.images_per_second)
+    else:
+        print(_in_words(report, forgotten), flush=True)  # a pipe too hears of each sync of --watch as it happens
+    if report.failed and not quiet:
+        output.notice(f"{report.failed} files could not be added; `vecstore failures` says why")
+
+
+def _in_words(report: "AddReport", forgotten: bool) -> str:
+    parts = [f"added {report.added}", f"known {report.known}", f"updated {report.updated}", f"failed {report.failed}"]
+    if forgotten:
+        parts.append(f"forgotten {report.forgotten}")
+    rate = f", {report.images_per_second:.1f} images/s" if report.embedded else ""
+    return f"{', '.join(parts)} in {report.seconds:.1f} s{rate}"

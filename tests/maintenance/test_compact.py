@@ -1,0 +1,135 @@
+"""Compacting: removed images give their room back, and every other one keeps its id, whatever interrupts it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexes.compressed import open_compressed
+from tests.conftest import TinyEmbedder
+from vecstore.errors import StoreBusy, VecstoreError
+from vecstore.storage import vector_file
+from vecstore.store import Store
+
+OpenStore = Callable[..., Store]
+ROW_BYTES = TinyEmbedder.spec.dim * 2
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def store(open_store: OpenStore, pictures: Path) -> Store:
+    """The ten pictures, row = number, with 3, 4 and 8 removed."""
+    made = open_store()
+    made.add(pictures)
+    made.remove(3, 4, 8)
+    return made
+
+
+@pytest.fixture(params=["in place", "by a copy"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the room is given back: as this file system does it, or as where there are no holes in place."""
+    if request.param == "by a copy":
+        monkeypatch.setattr(vector_file, "punch_hole", lambda *_: False)
+    return str(request.param)
+
+
+def answers(store: Store) -> list[object]:
+    return [store.similar(row, k=10) for row in store.catalog.alive_rows()]
+
+
+def test_the_others_keep_their_ids_vectors_and_answers(way: str, store: Store) -> None:
+    expected, before = answers(store), np.array(store._vectors())
+    assert store.compact().images == 3
+    before[[3, 4, 8]] = 0
+    np.testing.assert_array_equal(store._vectors(), before)
+    assert (answers(store), store.check()) == (expected, [])
+
+
+def test_a_content_that_comes_back_is_a_new_image(way: str, store: Store, pictures: Path) -> None:
+    store.compact()
+    assert (store.add(pictures).embedded, store.similar(pictures / "3.png", k=1)[0].id) == (3, 10)
+    assert (store.check(), store.catalog.removed_rows()) == ([], [3, 4, 8])
+
+
+def test_room_is_given_back(way: str, open_store: OpenStore, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).standard_normal((3_000, 1024)).astype(np.float32)
+    np.save(tmp_path / "vectors.npy", rows)
+    (tmp_path / "paths.txt").write_text("".join(f"/p/{i}.png\n" for i in range(3_000)))
+    with Store.open(tmp_path / "large", create=True) as store:
+        store.import_vectors(tmp_path / "vectors.npy", tmp_path / "paths.txt")
+        expected = store.similar(0, k=3)
+        store.remove(*range(500, 2_500))
+        report = store.compact()
+        freed = report.bytes_before - report.bytes_after
+        # In whole blocks of the file system, and the catalog is smaller too.
+        assert 2_000 * 2048 - 8192 <= freed
+        assert (report.bytes_after, store.info().bytes) == (store.info().bytes, report.bytes_after)
+        assert store.similar(0, k=1) == expected[:1]
+
+
+@pytest.mark.parametrize("step", ["checkpoint_wal", "punch_holes", "vacuum"])
+def test_a_compaction_that_is_killed_is_completed_by_the_next(
+    step: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    expected = answers(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(vector_file.VectorFile if step == "punch_holes" else type(store.catalog), step, kill)
+        with pytest.raises(KeyboardInterrupt):
+            store.compact()
+    assert (answers(store), store.check()) == (expected, [])
+    store.compact()
+    assert (answers(store), store.check(), float(np.abs(store._vectors()[[3, 4, 8]]).sum())) == (expected, [], 0)
+
+
+def test_a_reader_in_the_middle_of_an_answer_keeps_its_rows(store: Store, open_store: OpenStore) -> None:
+    store.catalog.db.execute("pragma busy_timeout = 50")
+    with open_store() as reader, reader.catalog.reading():
+        reader.catalog.row_count()
+        before = np.array(reader._vectors())
+        store.remove(5)
+        with pytest.raises(StoreBusy, match="a reader of the store .* is still at an answer"):
+            store.compact()
+        np.testing.assert_array_equal(reader._vectors(), before)
+    store.compact()
+    assert (float(np.abs(store._vectors()[5]).sum()), store.check()) == (0, [])
+
+
+def test_the_index_is_made_anew_without_the_compacted(open_store: OpenStore, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).standard_normal((1_000, 32)).astype(np.float32)
+    np.save(tmp_path / "vectors.npy", rows)
+    (tmp_path / "paths.txt").write_text("".join(f"/p/{i}.png\n" for i in range(1_000)))
+    with Store.open(tmp_path / "large", create=True) as store:
+        store.import_vectors(tmp_path / "vectors.npy", tmp_path / "paths.txt")
+        store.index(kind="rabitq")
+        store.remove(*range(0, 1_000, 3))
+        store.compact()
+        assert (store.check(), store.info().index) == ([], "rabitq")
+        assert open_compressed(store.path / "index.faiss", store._vectors())._index.ntotal == 666
+        for row in (1, 500, 998):
+            assert store.similar(row, k=5) == store.similar(row, k=5, exact=True)
+
+
+def test_a_store_that_was_emptied_is_compacted_and_used_again(store: Store, pictures: Path) -> None:
+    store.remove(*store.catalog.alive_rows())
+    store.compact()
+    assert (store.info().images, store.check(), store.add(pictures).embedded) == (0, [], 10)
+
+
+def test_a_copy_that_finds_no_room_leaves_the_file_as_it_was(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(vector_file, "punch_hole", lambda *_: False)
+    monkeypatch.setattr(os, "replace", fail)
+    before = (store.path / "vectors.f16").read_bytes()
+    with pytest.raises(VecstoreError, match=r"cannot be written: No space left on device"):
+        store.compact()
+    assert ((store.path / "vectors.f16").read_bytes(), sorted(os.listdir(store.path))[-2:]) == (
+        before,
+        ["lock", "vectors.f16"],
+    )

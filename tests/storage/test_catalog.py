@@ -1,0 +1,433 @@
+"""The catalog: migrations, transactions, and where content and location meet."""
+
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vecstore.errors import NotFound, StoreDamaged, VecstoreError
+from vecstore.results import Clustering
+from vecstore.search.filters import Filter, allowed_rows
+from vecstore.sources.file_stamp import FileStamp
+from vecstore.storage.catalog import catalog as catalog_module
+from vecstore.storage.catalog.catalog import Catalog, KnownPath, NewImage, holds_store
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    made = Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
+    yield made
+    made.close()
+
+
+def add(catalog: Catalog, row: int, *paths: bytes) -> None:
+    with catalog.writing():
+        catalog.insert_image(row, NewImage(bytes([row]) * 32, 4, 3))
+        for path in paths:
+            catalog.upsert_path(FileStamp(path, 10, 20), row)
+
+
+def add_as_before(catalog: Catalog, row: int, *paths: bytes) -> None:
+    """Add an image to a catalog of a format that is older than checksums and operations."""
+    with catalog.writing() as db:
+        db.execute("insert into images values (?, ?, 4, 3, 'then')", (row, bytes([row]) * 32))
+        db.executemany("insert into paths values (?, ?, 10, 20)", [(path, row) for path in paths])
+
+
+def made_of(k: int) -> Clustering:
+    """The record of a first clustering into k clusters."""
+    figures = {"rows": 0, "objective": 0.0, "seconds": 0.0, "device": "cpu", "restarts": 1, "trained_on": 0}
+    changes = {"previous": None, "kept": 0, "split": 0, "merged": 0, "born": k, "gone": 0, "moved": 0}
+    return Clustering(clustering=1, k=k, created="then", current=True, k_reason=None, **figures, **changes)  # type: ignore[arg-type]
+
+
+def dump(path: Path) -> list[str]:
+    db = sqlite3.connect(path)
+    try:
+        return [*db.iterdump(), f"version {db.execute('pragma user_version').fetchone()[0]}"]
+    finally:
+        db.close()
+
+
+def good(db: sqlite3.Connection) -> None:
+    db.execute("create table two (id integer primary key)")
+
+
+def broken(db: sqlite3.Connection) -> None:
+    db.execute("create table three (id integer primary key)")
+    db.execute("update images set width = 0")
+    raise sqlite3.OperationalError("no room")
+
+
+def interrupted(db: sqlite3.Connection) -> None:
+    db.execute("create table two (id integer primary key)")
+    raise KeyboardInterrupt
+
+
+# Creation and migrations
+
+
+def test_a_new_catalog_is_of_the_newest_format(catalog: Catalog) -> None:
+    assert dump(catalog.path)[-1] == f"version {len(catalog_module.MIGRATIONS)}"
+
+
+def test_a_creation_that_failed_is_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (interrupted,))
+    with pytest.raises(KeyboardInterrupt):
+        Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
+    assert not holds_store(tmp_path / "catalog.sqlite")
+
+
+def test_a_file_that_is_no_database_is_damage_and_not_an_empty_place(tmp_path: Path) -> None:
+    (tmp_path / "catalog.sqlite").write_bytes(b"no database " * 1000)
+    with pytest.raises(StoreDamaged, match="is not a readable catalog .* restore the store from a backup"):
+        holds_store(tmp_path / "catalog.sqlite")
+
+
+def test_a_store_of_the_first_format_is_upgraded(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.sqlite")) as db, db:
+        catalog_module.m001_the_store(db)
+        db.execute("insert into store values (1, '2026-01-01T00:00:00Z', 'an embedder')")
+        db.execute("pragma user_version = 1")
+    catalog = Catalog(tmp_path / "old.sqlite")
+    catalog.migrate()
+    assert (catalog.embedder(), catalog.index_settings(), dump(catalog.path)[-1]) == (
+        "an embedder",
+        "{}",
+        f"version {len(catalog_module.MIGRATIONS)}",
+    )
+    catalog.close()
+
+
+def test_an_upgrade_keeps_what_is_there_and_stamps_the_new_version(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(catalog, 0, b"/a.png")
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*catalog_module.MIGRATIONS, good))
+    catalog.migrate()
+    table = "CREATE TABLE two (id integer primary key);"
+    found = dump(catalog.path)
+    stamped = f"version {len(catalog_module.MIGRATIONS)}"
+    assert (catalog.known_path(b"/a.png"), table in found, found[-1]) == (KnownPath(0, 10, 20), True, stamped)
+
+
+def test_a_store_of_the_first_format_keeps_its_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = catalog_module.MIGRATIONS
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", newest[:1])
+    old = Catalog.create(tmp_path / "old.sqlite", "an embedder")
+    add_as_before(old, 0, b"/a.png")
+    with old.writing() as db:
+        for number in (1, 2):
+            db.execute("insert into clusterings values (?, 'then', 2, 1, 0, 0, 'cpu', 1, 1, '{}', 1, x'')", [number])
+            db.executemany("insert into clusters values (?, ?, ?, null)", [(number, 0, 1), (number, 1, 0)])
+            db.execute("insert into memberships values (?, 0, 1, 0.5)", [number])
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", newest)
+    old.migrate()
+    runs = [(run.clustering, run.current, run.born, run.previous) for run in old.clusterings()]
+    assert runs == [(1, False, 2, None), (2, True, 2, None)]
+    assert (old.cluster_of(0), old.centroids(2), old.next_cluster()) == ((1, 0.5), (b"", [1, 0]), 2)
+    old.close()
+
+
+@pytest.mark.parametrize(("step", "error"), [(broken, VecstoreError), (interrupted, KeyboardInterrupt)])
+def test_a_failed_migration_leaves_the_store_as_it_was(
+    step: object, error: type[BaseException], catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(catalog, 0, b"/a.png")
+    before = dump(catalog.path)
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*catalog_module.MIGRATIONS, step))
+    with pytest.raises(error):
+        catalog.migrate()
+    assert dump(catalog.path) == before
+
+
+def test_version_and_tables_agree_when_the_second_of_two_steps_fails(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = catalog_module.MIGRATIONS
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*released, good, broken))
+    with pytest.raises(VecstoreError, match="cannot be used: no room; nothing was changed"):
+        catalog.migrate()
+    found = dump(catalog.path)
+    steps = len(released) + any("CREATE TABLE two" in line for line in found)
+    assert (found[-1], any("CREATE TABLE three" in line for line in found)) == (f"version {steps}", False)
+
+
+def test_a_failed_migration_succeeds_when_its_cause_is_gone(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = catalog_module.MIGRATIONS
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*first, interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        catalog.migrate()
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (*first, good))
+    catalog.migrate()
+    assert dump(catalog.path)[-1] == f"version {len(first) + 1}"
+
+
+def test_a_newer_format_is_refused_with_the_next_step(catalog: Catalog) -> None:
+    catalog.db.execute("pragma user_version = 99")
+    with pytest.raises(StoreDamaged) as refused:
+        Catalog(catalog.path)
+    assert (refused.value.exit_code, str(refused.value)) == (
+        3,
+        f"{catalog.path} is of store format 99; this vecstore knows formats up to {len(catalog_module.MIGRATIONS)}: "
+        "upgrade vecstore to use this store",
+    )
+
+
+# Transactions
+
+
+def write_and_raise(catalog: Catalog, error: type[BaseException]) -> None:
+    catalog.insert_image(0, NewImage(b"a" * 32, 1, 1))
+    catalog.upsert_path(FileStamp(b"/a", 1, 1), 0)
+    raise error
+
+
+def add_and_raise(catalog: Catalog, error: Exception) -> None:
+    add(catalog, 0, b"/a")
+    raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError])
+def test_a_transaction_that_ends_in_any_exception_changes_nothing(error: type[BaseException], catalog: Catalog) -> None:
+    before = dump(catalog.path)
+    with pytest.raises(error), catalog.writing():
+        write_and_raise(catalog, error)
+    assert (dump(catalog.path), catalog.db.in_transaction) == (before, False)
+
+
+def test_an_inner_transaction_goes_with_the_outer_one(catalog: Catalog) -> None:
+    before = dump(catalog.path)
+    with pytest.raises(ValueError, match="late"), catalog.writing():
+        add_and_raise(catalog, ValueError("late"))
+    assert dump(catalog.path) == before
+
+
+def test_the_next_transaction_after_a_failed_one_is_kept(catalog: Catalog) -> None:
+    with pytest.raises(ValueError, match="first"), catalog.writing():
+        raise ValueError("first")
+    add(catalog, 0, b"/a")
+    assert holds(catalog.path, b"/a")
+
+
+def holds(path: Path, wanted: bytes) -> bool:
+    """Ask on a connection of its own, which sees only what is committed."""
+    other = Catalog(path)
+    try:
+        return other.known_path(wanted) is not None
+    finally:
+        other.close()
+
+
+def test_what_is_not_committed_is_seen_by_nobody_else(catalog: Catalog) -> None:
+    with catalog.writing():
+        catalog.insert_image(0, NewImage(b"a" * 32, 1, 1))
+        catalog.upsert_path(FileStamp(b"/a", 1, 1), 0)
+        assert not holds(catalog.path, b"/a")
+
+
+def test_a_reader_sees_one_moment_whatever_is_committed_meanwhile(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a")
+    reader = Catalog(catalog.path)
+    with reader.reading():
+        first = (reader.row_count(), reader.path_count())
+        add(catalog, 1, b"/b", b"/c")
+        then = (reader.row_count(), reader.path_count())
+    after = (reader.row_count(), reader.path_count())
+    reader.close()
+    assert (first, then, after) == ((1, 1), (1, 1), (2, 3))
+
+
+def test_a_commit_waits_for_the_disk(catalog: Catalog) -> None:
+    assert catalog.db.execute("pragma synchronous").fetchone() == (2,)  # FULL
+
+
+# Paths
+
+NAMES = [
+    b"/p",
+    b"/p/a.png",
+    b"/p/a/b.png",
+    b"/p/a0b.png",
+    b"/p/a%.png",
+    b"/p/a%/b.png",
+    b"/p/aX/b.png",
+    b"/p/a_/b.png",
+    b"/p/\xff/\xfe.png",
+    b"/p/\xff\xff/x.png",
+    b"/p/a\n/b.png",
+    b"/p/a.pn",
+    b"/p/a'/b.png",
+    b"/p0/a.png",
+    b"/p./a.png",
+    b"/pq/a.png",
+    b"/P/a.png",
+    b"/other",
+]
+ROOTS = [
+    *(b"/ /p /p/ /p/a /p/a% /p/a_ /p/a.png /p/a.pn /p/\xff /p/\xff\xff /p/a' /p0 /P /q".split(b" ")),
+    b"/p/a\n",
+]
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_the_paths_under_a_root_are_itself_and_what_is_below_it(root: bytes, catalog: Catalog) -> None:
+    for row, path in enumerate(NAMES):
+        add(catalog, row, path)
+    expected = [path for path in NAMES if path == root or path.startswith(root.rstrip(b"/") + b"/")]
+    assert sorted(catalog.paths_under(root)) == sorted(expected)
+
+
+def test_the_paths_under_a_root_include_those_that_failed(catalog: Catalog) -> None:
+    for path in (b"/p/broken.png", b"/p0/broken.png"):
+        catalog.record_failure(FileStamp(path, 1, 1), "broken")
+    assert list(catalog.paths_under(b"/p")) == [b"/p/broken.png"]
+
+
+# Content and location
+
+
+def test_one_content_at_three_places_is_one_image(catalog: Catalog) -> None:
+    add(catalog, 0, b"/c", b"/a", b"/b")
+    assert (catalog.image_count(), catalog.path_count(), catalog.first_path(0)) == (1, 3, b"/a")
+
+
+def test_the_same_content_is_never_numbered_twice(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a")
+    with pytest.raises(sqlite3.IntegrityError), catalog.writing():
+        catalog.insert_image(1, NewImage(bytes(32), 4, 3))
+
+
+def test_a_path_cannot_lead_to_a_row_that_is_not_there(catalog: Catalog) -> None:
+    with pytest.raises(sqlite3.IntegrityError), catalog.writing():
+        catalog.upsert_path(FileStamp(b"/a", 1, 1), 7)
+
+
+def test_an_image_lives_until_its_last_path_is_forgotten(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a", b"/b")
+    alive = []
+    for path in (b"/a", b"/b"):
+        catalog.forget_path(path)
+        alive.append(catalog.is_alive(0))
+    assert alive == [True, False]
+
+
+def test_the_row_of_a_removed_image_is_kept_and_not_given_out_again(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a")
+    add(catalog, 1, b"/b")
+    catalog.forget_paths_of(1)
+    found = (catalog.row_count(), catalog.alive_rows(), catalog.row_of_content(b"\x01" * 32))
+    assert found == (2, [0], 1)
+
+
+def test_a_path_that_gets_another_content_leads_only_to_the_new_one(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a")
+    add(catalog, 1, b"/a")
+    assert (catalog.known_path(b"/a"), catalog.alive_rows()) == (KnownPath(1, 10, 20), [1])
+
+
+def test_placing_an_image_takes_its_path_off_the_failures(catalog: Catalog) -> None:
+    catalog.record_failure(FileStamp(b"/a", 1, 1), "broken")
+    add(catalog, 0, b"/a")
+    assert catalog.failures() == []
+
+
+@pytest.mark.parametrize(
+    ("stamp", "expected"),
+    [
+        (FileStamp(b"/a", 1, 2), True),
+        (FileStamp(b"/a", 9, 2), False),
+        (FileStamp(b"/a", 1, 9), False),
+        (FileStamp(b"/b", 1, 2), False),
+    ],
+)
+def test_a_failure_stands_only_for_the_state_it_happened_in(stamp: FileStamp, expected: bool, catalog: Catalog) -> None:
+    catalog.record_failure(FileStamp(b"/a", 1, 2), "broken")
+    assert catalog.has_failed(stamp) is expected
+
+
+def test_an_unknown_cluster_is_refused_with_those_that_there_are(catalog: Catalog) -> None:
+    with catalog.writing():
+        catalog.insert_clustering(made_of(3), {}, 0, b"", [4, 0, 2])
+    with pytest.raises(NotFound, match="^no cluster 1 in the current clustering; there are 0, 2, 4$"):
+        catalog.require_cluster(1, 1)
+
+
+# Which images have no path, kept by the database itself
+
+
+def without_a_path(catalog: Catalog) -> list[int]:
+    """The same, by looking at every image."""
+    query = "select row from images where row not in (select row from paths) order by row"
+    return [row for (row,) in catalog.db.execute(query)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("place"), st.integers(0, 5), st.integers(0, 9)),
+            st.tuples(st.just("forget_path"), st.just(0), st.integers(0, 9)),
+            st.tuples(st.just("forget_paths_of"), st.integers(0, 5), st.just(0)),
+        ),
+        max_size=30,
+    )
+)
+def test_removed_images_are_those_without_a_path_whatever_is_written(steps: list[tuple[str, int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        catalog = Catalog.create(Path(folder) / "catalog.sqlite", "an embedder")
+        for row in range(6):
+            add(catalog, row)
+        for step, row, path in steps:
+            if step == "place":
+                catalog.upsert_path(FileStamp(b"/%d" % path, 1, 1), row)
+            elif step == "forget_path":
+                catalog.forget_path(b"/%d" % path)
+            else:
+                catalog.forget_paths_of(row)
+            assert catalog.removed_rows() == without_a_path(catalog)
+            assert catalog.image_count() == 6 - len(without_a_path(catalog)) == len(catalog.alive_rows())
+        catalog.close()
+
+
+def test_an_upgrade_knows_the_images_that_were_removed_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = catalog_module.MIGRATIONS
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", newer[: newer.index(catalog_module.m003_removed_images)])
+    catalog = Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
+    add_as_before(catalog, 0, b"/a.png")
+    add_as_before(catalog, 1)
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", newer)
+    catalog.migrate()
+    assert (catalog.removed_rows(), catalog.image_count()) == ([1], 1)
+    catalog.close()
+
+
+def plans(catalog: Catalog, ask: Callable[[], object]) -> list[str]:
+    """How SQLite goes through each table, for every statement that `ask` runs."""
+    run: list[str] = []
+    catalog.db.set_trace_callback(run.append)
+    ask()
+    catalog.db.set_trace_callback(None)
+    return [step[3] for statement in run for step in catalog.db.execute(f"explain query plan {statement}")]
+
+
+def test_a_query_without_conditions_looks_at_no_image_but_those_it_names(catalog: Catalog) -> None:
+    add(catalog, 0, b"/a.png")
+
+    def ask() -> None:
+        allowed_rows(catalog, catalog.row_count(), Filter(), lambda: 0)
+        catalog.is_alive(0), catalog.first_path(0), catalog.cluster_of(0), catalog.known_path(b"/a.png")
+
+    found = plans(catalog, ask)
+    # The removed and the quarantined images are all read. A greatest row or least path is one look-up, which SQLite
+    # calls a search.
+    assert [
+        step
+        for step in found
+        if step.startswith("SCAN") and step not in ("SCAN removed", "SCAN quarantined", "SCAN CONSTANT ROW")
+    ] == []

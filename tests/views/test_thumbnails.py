@@ -1,0 +1,144 @@
+"""Thumbnails: what they look like, that they are made once, and that their folder stays within its bound."""
+
+import io
+import os
+import threading
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import paint
+from vecstore.errors import NotFound
+from vecstore.sources.decoding import Unreadable
+from vecstore.views.thumbnails import Thumbnails
+
+
+@pytest.fixture
+def thumbnails(tmp_path: Path) -> Thumbnails:
+    return Thumbnails(tmp_path / "thumbnails")
+
+
+def made_of(thumbnails: Thumbnails, path: Path) -> Image.Image:
+    return Image.open(io.BytesIO(thumbnails.of(bytes(path), sha256(path.read_bytes()).digest())))
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file()]
+
+
+def noise(path: Path, seed: int) -> Path:
+    """A picture that hardly compresses."""
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (200, 200, 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((800, 400), (320, 160)), ((400, 800), (160, 320)), ((40, 30), (40, 30)), ((9000, 3), (320, 1))],
+)
+def test_the_longer_side_is_320_pixels_at_most(
+    thumbnails: Thumbnails, tmp_path: Path, size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    assert made_of(thumbnails, paint(tmp_path / "a.png", 0, size)).size == expected
+
+
+def test_the_orientation_is_applied_and_metadata_is_left_behind(thumbnails: Thumbnails, tmp_path: Path) -> None:
+    picture = Image.new("RGB", (60, 40), "red")
+    picture.paste("blue", (0, 0, 60, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter clockwise
+    exif[0x010E] = "secret place"
+    picture.save(tmp_path / "a.jpg", quality=95, exif=exif, comment=b"secret word", dpi=(300, 300))
+    thumbnail = made_of(thumbnails, tmp_path / "a.jpg")
+    assert thumbnail.size == (40, 60)
+    red, _, blue = thumbnail.convert("RGB").getpixel((35, 30))
+    assert blue > 200 > 50 > red  # what was above is on the right
+    kept = files_in(thumbnails.folder)[0].read_bytes()
+    assert b"secret" not in kept
+    assert b"Exif" not in kept
+
+
+def test_transparency_is_laid_on_white(thumbnails: Thumbnails, tmp_path: Path) -> None:
+    Image.new("RGBA", (50, 50), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    assert min(made_of(thumbnails, tmp_path / "a.png").convert("RGB").getpixel((25, 25))) > 250
+
+
+def test_it_is_made_once_and_served_when_the_file_is_gone(thumbnails: Thumbnails, tmp_path: Path) -> None:
+    path = paint(tmp_path / "a.png", 0)
+    content = sha256(path.read_bytes()).digest()
+    first = thumbnails.of(bytes(path), content)
+    path.unlink()
+    assert thumbnails.of(bytes(path), content) == first
+
+
+def test_a_damaged_one_is_made_anew(thumbnails: Thumbnails, tmp_path: Path) -> None:
+    path = paint(tmp_path / "a.png", 0)
+    first = thumbnails.of(bytes(path), sha256(path.read_bytes()).digest())
+    (kept,) = files_in(thumbnails.folder)
+    kept.write_bytes(first[:100])
+    assert thumbnails.of(bytes(path), sha256(path.read_bytes()).digest()) == first
+    assert kept.read_bytes() == first
+
+
+def test_a_member_of_an_archive_has_one(thumbnails: Thumbnails, tmp_path: Path) -> None:
+    content = paint(tmp_path / "a.png", 0).read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("inner/a.png", content)
+    member = bytes(tmp_path / "a.zip!/inner/a.png")
+    assert Image.open(io.BytesIO(thumbnails.of(member, sha256(content).digest()))).size == (32, 24)
+
+
+def test_a_file_that_is_gone_is_not_found(thumbnails: Thumbnails, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="gone.png is gone"):
+        thumbnails.of(bytes(tmp_path / "gone.png"), b"\0" * 32)
+    with pytest.raises(NotFound, match="is gone"):
+        thumbnails.of(bytes(tmp_path / "gone.zip!/a.png"), b"\0" * 32)
+
+
+def test_a_file_of_another_content_is_refused(thumbnails: Thumbnails, tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="another picture by now"):
+        thumbnails.of(bytes(paint(tmp_path / "a.png", 0)), b"\0" * 32)
+
+
+def test_a_folder_that_cannot_be_written_to_costs_only_the_keeping(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    path = paint(tmp_path / "a.png", 0)
+    assert Thumbnails(tmp_path / "file").of(bytes(path), sha256(path.read_bytes()).digest())
+
+
+def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
+    paths = [noise(tmp_path / f"{seed}.png", seed) for seed in range(12)]
+    contents = [sha256(path.read_bytes()).digest() for path in paths]
+    size = len(Thumbnails(tmp_path / "measured").of(bytes(paths[0]), contents[0]))
+    thumbnails = Thumbnails(tmp_path / "thumbnails", max_bytes=size * 6)
+    for age, (path, content) in enumerate(zip(paths, contents, strict=True)):
+        thumbnails.of(bytes(path), content)
+        for file in files_in(thumbnails.folder):  # times of modification are coarse on some file systems
+            if file.stem in (content.hex(), contents[0].hex()):
+                os.utime(file, (0, age if file.stem == content.hex() else 0))
+        thumbnails.of(bytes(paths[0]), contents[0])  # used all the time
+        paths[0].unlink(missing_ok=True)  # so that it cannot be made anew
+        assert sum(file.stat().st_size for file in files_in(thumbnails.folder)) <= size * 6
+    kept = {file.stem for file in files_in(thumbnails.folder)}
+    assert contents[0].hex() in kept
+    assert contents[1].hex() not in kept
+    assert contents[11].hex() in kept
+
+
+def test_threads_may_ask_for_the_same_at_once(thumbnails: Thumbnails, tmp_path: Path) -> None:
+    path = noise(tmp_path / "a.png", 0)
+    content = sha256(path.read_bytes()).digest()
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> bytes:
+        together.wait()
+        return thumbnails.of(bytes(path), content)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len({*pool.map(ask, range(8))}) == 1
+    assert len(files_in(thumbnails.folder)) == 1

@@ -1,0 +1,123 @@
+"""How well clusters and neighbours agree with labels that people gave: folder names, or a table.
+
+The figures come from scikit-learn; this module decides what a label is and which cluster stands for which. Images
+without a label are left out.
+"""
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecstore.errors import BadInput
+from vecstore.results import ClassScore, Evaluation, Misplaced
+from vecstore.sources.paths import AnyPath, absolute
+
+# Queries to judge the neighbours by, at the most.
+MOST_QUERIES = 10_000
+
+Int64 = NDArray[np.int64]
+
+
+def folder_label(path: bytes) -> str:
+    """Return the name of the folder that a picture is in; of one in an archive's top, the archive's."""
+    return os.fsdecode(os.path.basename(os.path.dirname(path)).removesuffix(b"!"))
+
+
+def read_labels(table: AnyPath) -> dict[bytes, str]:
+    """Return label by path, of a CSV whose first two columns are path and label, with or without such a heading.
+
+    Paths are absolute or relative to the table's folder. Raises BadInput on a line without two columns, or if the
+    table has no lines.
+    """
+    source = Path(os.fsdecode(absolute(table)))
+    labels: dict[bytes, str] = {}
+    try:
+        with open(source, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            for number, line in enumerate(csv.reader(file), start=1):
+                if not line:
+                    continue
+                if len(line) < 2:
+                    raise BadInput(f"{source}, line {number}: {line[0]!r} has no label; a line is path,label")
+                if number > 1 or [cell.strip().lower() for cell in line[:2]] != ["path", "label"]:
+                    labels[os.path.normpath(os.fsencode(source.parent / line[0]))] = line[1]
+    except (OSError, csv.Error) as error:
+        raise BadInput(f"{source} cannot be read as a table of path,label: {error}") from error
+    if not labels:
+        raise BadInput(f"{source} has no lines of path,label")
+    return labels
+
+
+def compare(
+    images: list[tuple[int, bytes]],
+    labels: Mapping[int, str],
+    clusters: Mapping[int, int],
+    precision: float | None,
+    n: int,
+) -> Evaluation:
+    """Return how clusters agree with labels.
+
+    images: (row, path) of those that have a label. labels, clusters: by row. precision, n: of the n nearest
+    neighbours, see `Evaluation`.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    rows = [row for row, _ in images]
+    names, truth = np.unique([labels[row] for row in rows], return_inverse=True)
+    ids, found = np.unique([clusters[row] for row in rows], return_inverse=True)
+    table = np.zeros((len(names), len(ids)), np.int64)
+    np.add.at(table, (truth, found), 1)
+    matched = dict(zip(*(side.tolist() for side in linear_sum_assignment(table, maximize=True)), strict=True))
+    right = np.array(
+        [matched.get(label) == cluster for label, cluster in zip(truth.tolist(), found.tolist(), strict=True)]
+    )
+    stands_for = {int(ids[cluster]): str(names[label]) for label, cluster in matched.items()}
+    classes = []
+    for label, name in enumerate(names):
+        cluster = matched.get(label)
+        hits = int(table[label, cluster]) if cluster is not None else 0
+        size = int(table[:, cluster].sum()) if cluster is not None else 0
+        classes.append(
+            ClassScore(
+                label=str(name),
+                images=int(table[label].sum()),
+                cluster=int(ids[cluster]) if cluster is not None else None,
+                recall=hits / int(table[label].sum()),
+                precision=hits / size if size else 0.0,
+            )
+        )
+    wrong = [
+        Misplaced(row, os.fsdecode(path), labels[row], clusters[row], stands_for.get(clusters[row]))
+        for (row, path), is_right in zip(images, right, strict=True)
+        if not is_right
+    ]
+    return Evaluation(
+        images=len(images),
+        k=len(ids),
+        accuracy=float(right.mean()),
+        ari=float(adjusted_rand_score(truth, found)),
+        nmi=float(normalized_mutual_info_score(truth, found)),
+        neighbours=n,
+        precision=precision,
+        classes=tuple(classes),
+        wrong=tuple(wrong),
+    )
+
+
+def precision_at(neighbours: Int64, truth: Int64) -> float:
+    """Return the mean part of an image's nearest neighbours that have its label.
+
+    neighbours: (queries, n) labels of the neighbours. truth: (queries,) labels of the queries.
+    """
+    return float((neighbours == truth[:, None]).mean())
+
+
+def queries(rows: list[int]) -> list[int]:
+    """Return the rows to judge the neighbours by: all, or a random sample that is the same every time."""
+    if len(rows) <= MOST_QUERIES:
+        return rows
+    return sorted(np.random.default_rng(0).choice(rows, MOST_QUERIES, replace=False).tolist())

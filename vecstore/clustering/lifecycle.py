@@ -1,0 +1,408 @@
+"""The life of clusterings: run one over the store, give new images their cluster, read the current one, go back.
+
+The rows' vectors come from the map; labels, distances and centroids go into the catalog in one transaction, which also
+makes the clustering the current one: until then the one before answers. FAISS is imported where k-means is run, not
+with this module: adding nothing new is to need none of it.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.devices import Device
+from vecstore.clustering.checkpoint import Checkpoint
+from vecstore.clustering.matching import Match, match
+from vecstore.clustering.row_blocks import Blocks, LocalBlocks
+from vecstore.errors import BadInput, NotFound
+from vecstore.results import Cluster, Clustering
+from vecstore.storage.catalog.catalog import Catalog, ClusterSize, now
+from vecstore.storage.checksums import require_rows
+from vecstore.storage.vector_file import Float16, Float32
+
+if TYPE_CHECKING:
+    from indexes.kmeans import KMeansOptions, State
+    from vecstore.ingest.vector_import import ExportedClusters, ExportedRow
+
+Int64 = NDArray[np.int64]
+
+# Iterations over all rows end when one lowers the objective by less than this part.
+LEAST_GAIN = 1e-5
+# Past this drift a new clustering is advised. `scripts/bench drift` measures it: docs/design.md, "Drift".
+DRIFT_BOUND = 0.05
+
+
+@dataclass(frozen=True)
+class CurrentClusters:
+    """The centroids of the current clustering, to assign by. ids[i] is the cluster of centroids[i]."""
+
+    clustering: int
+    ids: list[int]
+    centroids: Float32
+    device: Device
+
+    def assign(self, vectors: Float32) -> list[tuple[int, float]]:
+        """Return (cluster, Euclidean distance to its centroid) of each of the (n, dim) unit vectors."""
+        from indexes import kmeans
+
+        assigned = kmeans.assign(vectors, self.centroids, self.device)
+        labels, distances = assigned.labels.tolist(), assigned.distances.tolist()
+        return [(self.ids[label], distance) for label, distance in zip(labels, distances, strict=True)]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to cluster. k: None with `warm_start`, which keeps the number. within: split this cluster alone.
+
+    warm_start: begin with the current centroids. full_iterations: at the most so many of Lloyd's over all rows, after
+    the training on a sample. k_reason: why k is what it is, where it was chosen.
+    """
+
+    k: int | None
+    options: "KMeansOptions"
+    warm_start: bool = False
+    within: int | None = None
+    full_iterations: int = 0
+    k_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ClusterProgress:
+    """How far a k-means is. run: the one under way, from 1. objective, imbalance: after its last iteration."""
+
+    run: int
+    iteration: int
+    iterations: int
+    objective: float
+    imbalance: float
+
+
+OnClusterProgress = Callable[[ClusterProgress], None]
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """Rows, ascending, and for each the position of its centroid and the distance to it."""
+
+    rows: Int64
+    labels: Int64
+    distances: NDArray[np.float32]
+    centroids: Float32
+
+    @property
+    def objective(self) -> float:
+        return float(np.sum(np.square(self.distances, dtype=np.float64)))
+
+    def largest_first(self) -> "_Partition":
+        order = np.argsort(-np.bincount(self.labels, minlength=len(self.centroids)), kind="stable")
+        position = np.empty_like(order)
+        position[order] = np.arange(len(order))
+        return replace(self, labels=position[self.labels], centroids=self.centroids[order])
+
+
+def current(catalog: Catalog, dim: int, device: Device) -> CurrentClusters | None:
+    """Return what assigns to the current clustering, None before the first."""
+    clustering = catalog.current_clustering()
+    return None if clustering is None else clusters_of(catalog, clustering, dim, device)
+
+
+def clusters_of(catalog: Catalog, clustering: int, dim: int, device: Device) -> CurrentClusters:
+    """Return what assigns to a clustering. Raises StoreDamaged if its centroids are damaged."""
+    blob, ids = catalog.centroids(clustering)
+    return CurrentClusters(clustering, ids, np.frombuffer(blob, "<f4").reshape(-1, dim).astype(np.float32), device)
+
+
+def run(
+    catalog: Catalog,
+    vectors: Float16,
+    request: Request,
+    device: Device,
+    folder: Path,
+    on_progress: OnClusterProgress | None = None,
+    blocks: Blocks | None = None,
+) -> Clustering:
+    """Cluster all living images, or those of one cluster, and make this the current clustering.
+
+    vectors: (rows, dim) float16, mapped. folder: where checkpoints go; a run that was killed is gone on with.
+    blocks: who goes through all rows, if others than this machine.
+    Clusters that carry no id of before are numbered from the first id that was never given, the largest first.
+    Raises BadInput if k is below 1 or above the number of images, NotFound for no cluster to split or to start from;
+    the clustering before stays current on any error.
+    """
+    from indexes import kmeans
+    from indexes.rows import as_float32
+
+    started = time.monotonic()
+    before = current(catalog, vectors.shape[1], device)
+    rows, k, start = _asked_for(catalog, before, request)
+    options = request.options
+    sample = kmeans.sample_rows(rows, k, options.seed)
+    with ThreadPoolExecutor(1) as pool:  # checksums keep one core busy, conversion another
+        converting = pool.submit(as_float32, vectors, sample)
+        require_rows(catalog, vectors, rows)
+        training_rows = converting.result()
+    checkpoint = Checkpoint(folder, _stamp(catalog, rows, k, start, request, device))
+
+    def watch(state: "State") -> None:
+        checkpoint.save(state)
+        if on_progress:
+            on_progress(
+                ClusterProgress(state.run, state.iteration, options.iterations, state.objective, state.imbalance)
+            )
+
+    training = kmeans.train(training_rows, k, options, device, start=start, resume=checkpoint.load(), watch=watch)
+    blocks = blocks or LocalBlocks(vectors, device)
+    centroids = _over_all_rows(blocks, rows, training.centroids, request, on_progress)
+    made = _assigned(blocks, rows, centroids).largest_first()
+    if request.within is not None and before is not None:
+        made = _spliced(catalog, before, request.within, made)
+    found = _matched(catalog, before, made)
+    report = Clustering(
+        clustering=catalog.next_clustering(),
+        k=len(made.centroids),
+        rows=len(made.rows),
+        objective=made.objective,
+        seconds=time.monotonic() - started,
+        device=str(device),
+        restarts=training.runs,
+        trained_on=len(sample),
+        previous=before.clustering if before else None,
+        **{name: count for name, count in vars(found).items() if name != "ids"},
+        created=now(),
+        current=True,
+        k_reason=request.k_reason,
+    )
+    recorded = {
+        **asdict(options),
+        **{"warm_start": request.warm_start, "within": request.within, "full_iterations": request.full_iterations},
+    }
+    with catalog.writing():
+        blob = made.centroids.astype("<f4").tobytes()
+        asked = {**recorded, "k_reason": request.k_reason}
+        catalog.insert_clustering(report, asked, catalog.row_count(), blob, found.ids)
+        ids = np.array(found.ids)[made.labels].tolist()
+        memberships = zip(made.rows.tolist(), ids, made.distances.tolist(), strict=True)
+        catalog.insert_memberships(report.clustering, memberships)
+        catalog.make_current(report.clustering)
+    checkpoint.remove()
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Request) -> tuple[Int64, int, Float32 | None]:
+    """Return the rows to cluster, ascending, into how many clusters, and the centroids to begin with."""
+    rows = searchable_rows(catalog, request.within)
+    holder = _holder(request.within)
+    start = None
+    k = request.k
+    if request.warm_start:
+        if before is None:
+            raise NotFound("there are no clusters yet to start from; make some with `vecstore cluster -k N`")
+        start = before.centroids
+        if k not in (None, len(start)):
+            raise BadInput(f"k is {k}, but a warm start keeps the {len(start)} clusters that there are; leave -k out")
+        k = len(start)
+    if k is None:
+        raise BadInput("the number of clusters is missing; give -k N or -k auto")
+    if not 1 <= k <= len(rows):
+        raise BadInput(f"k is {k}, but {holder} has {len(rows)} images; choose -k from 1 to {len(rows)}")
+    return rows, k, start
+
+
+def searchable_rows(catalog: Catalog, within: int | None = None) -> Int64:
+    """Return the living images, or those of one cluster, ascending. Raises NotFound, and BadInput if there are none."""
+    alive = catalog.searchable_rows()
+    if within is not None:
+        clustering = catalog.current_clustering()
+        if clustering is None:
+            raise NotFound("there are no clusters yet to split one of; make some with `vecstore cluster -k N`")
+        catalog.require_cluster(clustering, within)
+        alive = sorted({*alive}.intersection(catalog.member_rows(clustering, within)))
+    if not alive:
+        raise BadInput(f"{_holder(within)} has no images to cluster; `vecstore add` some first")
+    return np.array(alive, np.int64)
+
+
+def _holder(within: int | None) -> str:
+    return "the store" if within is None else f"cluster {within}"
+
+
+def _stamp(
+    catalog: Catalog, rows: Int64, k: int, start: Float32 | None, request: Request, device: Device
+) -> dict[str, Any]:
+    """Return all that a training depends on. Rows stand for their vectors: these are appended and never rewritten."""
+    return {
+        "format": 2,
+        "store": [catalog.created(), catalog.embedder()],
+        "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
+        "k": k,
+        "start": hashlib.sha256(start.astype("<f4").tobytes()).hexdigest() if start is not None else None,
+        "options": asdict(request.options),
+        "device": str(device),
+    }
+
+
+def _over_all_rows(
+    blocks: Blocks, rows: Int64, centroids: Float32, request: Request, on_progress: OnClusterProgress | None
+) -> Float32:
+    """Return the centroids after the iterations over all rows that were asked for, or as many as gain something."""
+    if not request.full_iterations:
+        return centroids
+    from indexes.lloyd import reduce_sums, update_centroids
+
+    before = np.inf
+    for iteration in range(1, request.full_iterations + 1):
+        total = reduce_sums(blocks.sums(rows, centroids))
+        if total.objective > before * (1 - LEAST_GAIN):
+            break
+        before = total.objective
+        centroids = update_centroids(centroids, total, request.options.spherical)
+        if on_progress:
+            imbalance = len(centroids) * float(np.square(total.counts / len(rows)).sum())
+            on_progress(ClusterProgress(1, iteration, request.full_iterations, total.objective, imbalance))
+    return centroids
+
+
+def _assigned(blocks: Blocks, rows: Int64, centroids: Float32) -> _Partition:
+    assigned = list(blocks.assign(rows, centroids))
+    labels = np.concatenate([assignment.labels for assignment in assigned])
+    return _Partition(rows, labels, np.concatenate([assignment.distances for assignment in assigned]), centroids)
+
+
+def memberships(catalog: Catalog, clustering: int) -> tuple[Int64, Int64, NDArray[np.float32]]:
+    """Return rows, ascending, cluster ids and distances of the living images that a clustering has a label for."""
+    fields = np.dtype([("row", np.int64), ("cluster", np.int64), ("distance", np.float32)])
+    found = np.fromiter(catalog.memberships(clustering), fields)
+    return found["row"].copy(), found["cluster"].copy(), found["distance"].copy()
+
+
+def _spliced(catalog: Catalog, before: CurrentClusters, within: int, parts: _Partition) -> _Partition:
+    """Return the clustering of before with one cluster replaced by its parts; the others keep their images."""
+    rows, ids, distances = memberships(catalog, before.clustering)
+    others = ids != within
+    kept = [position for position, cluster in enumerate(before.ids) if cluster != within]
+    position_of = {before.ids[position]: new for new, position in enumerate(kept)}
+    labels = np.array([position_of[cluster] for cluster in ids[others].tolist()], np.int64)
+    all_rows = np.concatenate([rows[others], parts.rows])
+    order = np.argsort(all_rows)
+    return _Partition(
+        rows=all_rows[order],
+        labels=np.concatenate([labels, parts.labels + len(kept)])[order],
+        distances=np.concatenate([distances[others], parts.distances])[order],
+        centroids=np.concatenate([before.centroids[kept], parts.centroids]),
+    ).largest_first()
+
+
+def _matched(catalog: Catalog, before: CurrentClusters | None, made: _Partition) -> Match:
+    k, next_id = len(made.centroids), catalog.next_cluster()
+    if before is None:
+        nothing = np.empty(0, np.int64)
+        return replace(match(nothing, nothing, k, next_id), born=len(np.unique(made.labels)))
+    rows, ids, _ = memberships(catalog, before.clustering)
+    _, in_before, in_made = np.intersect1d(rows, made.rows, assume_unique=True, return_indices=True)
+    return match(ids[in_before], made.labels[in_made], k, next_id)
+
+
+def use(catalog: Catalog, vectors: Float16, clustering: int, device: Device) -> tuple[Clustering, int]:
+    """Make an earlier clustering the current one; return it, and how many images added since it assigned.
+
+    They are assigned in the same transaction, so that every living image has a cluster of the one that answers.
+    Raises NotFound if there is no such clustering.
+    """
+    with catalog.writing():
+        known = [run.clustering for run in catalog.clusterings()]
+        if clustering not in known:
+            there = ", ".join(map(str, known)) or "none; make one with `vecstore cluster -k N`"
+            raise NotFound(f"no clustering {clustering}; there are {there}")
+        n_assigned = assign_missing(catalog, vectors, clustering, device)
+        catalog.make_current(clustering)
+        return next(run for run in catalog.clusterings() if run.current), n_assigned
+
+
+def assign_missing(catalog: Catalog, vectors: Float16, clustering: int, device: Device) -> int:
+    """Give the living images that a clustering has no cluster for their nearest one; return how many there were."""
+    clusters = clusters_of(catalog, clustering, vectors.shape[1], device)
+    missing = catalog.rows_without_cluster(clustering)
+    if missing:
+        made = _assigned(LocalBlocks(vectors, device), np.array(missing, np.int64), clusters.centroids)
+        ids = np.array(clusters.ids)[made.labels].tolist()
+        catalog.insert_memberships(clustering, zip(missing, ids, made.distances.tolist(), strict=True))
+    return len(missing)
+
+
+def take_over(catalog: Catalog, exported: "ExportedClusters", rows: Iterable["ExportedRow"]) -> None:
+    """Make the clustering of an export that of a store which has none, and has taken its images."""
+    with catalog.writing():
+        horizon, memberships = 0, {}
+        for row in rows:
+            own = catalog.row_of_content(row.sha256)
+            if own is not None and row.cluster is not None and row.cluster in exported.ids:
+                memberships[own] = (own, row.cluster, float(row.distance or 0.0))
+            if own is not None and row.id < exported.horizon:
+                horizon = max(horizon, own + 1)
+        run = replace(exported.run, clustering=catalog.next_clustering(), previous=None, current=True)
+        catalog.insert_clustering(run, {"k_reason": run.k_reason}, horizon, exported.centroids, exported.ids)
+        catalog.insert_memberships(run.clustering, memberships.values())
+        for cluster, name in exported.names.items():
+            catalog.name_cluster(cluster, name)
+        catalog.make_current(run.clustering)
+
+
+def give_name(catalog: Catalog, clustering: int, cluster: int, name: str) -> None:
+    """Name a cluster of a clustering, "" for none. Raises what `Store.name_cluster` does."""
+    catalog.require_cluster(clustering, cluster)
+    name = name.strip()
+    if not name.isprintable():
+        raise BadInput(f"{name!r} is no name for a cluster: it has control characters or line breaks; leave them out")
+    holder = catalog.cluster_named(name, clustering)
+    if holder not in (None, cluster):
+        raise BadInput(f"cluster {holder} is called {name!r} already; choose another name")
+    catalog.name_cluster(cluster, name or None)
+
+
+def describe(catalog: Catalog, clusters: CurrentClusters) -> list[Cluster]:
+    """Return the current clustering's clusters, largest first; those whose last image was removed are left out."""
+    sizes = [found for found in catalog.cluster_sizes(clusters.clustering) if found.size]
+    centroids = clusters.centroids[[clusters.ids.index(found.cluster) for found in sizes]]
+    described = []
+    for number, found in enumerate(sizes):
+        row, path, _ = catalog.members(clusters.clustering, found.cluster, limit=1)[0]
+        away = np.linalg.norm(centroids - centroids[number], axis=1)
+        away[number] = np.inf
+        nearest = int(np.argmin(away)) if len(sizes) > 1 else None
+        described.append(
+            Cluster(
+                cluster=found.cluster,
+                name=found.name,
+                size=found.size,
+                cohesion=_cohesion(found, centroids[number]),
+                separation=float(away[nearest]) if nearest is not None else None,
+                nearest=sizes[nearest].cluster if nearest is not None else None,
+                drift=drift(found.then, found.since),
+                representative=os.fsdecode(path),
+                representative_id=row,
+            )
+        )
+    return described
+
+
+def drift(then: float | None, since: float | None) -> float | None:
+    """Return how much farther, as a fraction, the images added since lie: mean distances / each other - 1."""
+    return since / then - 1 if then and since is not None else None
+
+
+def is_past_bound(value: float | None) -> bool:
+    """Say whether a drift is such that a new clustering is advised."""
+    return value is not None and value > DRIFT_BOUND
+
+
+def _cohesion(found: ClusterSize, centroid: Float32) -> float:
+    # |x - c|^2 = |x|^2 - 2 x.c + |c|^2, and |x| is 1: the mean of x.c follows from that of the squared distances.
+    length = float(np.linalg.norm(centroid))
+    return (1 + length**2 - (found.squared or 0.0)) / (2 * length) if length else 0.0

@@ -1,0 +1,1 @@
+"""Looking after a store: check, compact, backup, export, migration, capacity."""

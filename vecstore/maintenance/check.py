@@ -1,0 +1,353 @@
+"""Whether a store is whole: every file against what the catalog says of it, and mending what can be mended.
+
+A repair takes nothing away that it cannot make again from what is sound, and believes nothing that fails its checksum:
+a damaged vector is taken out of every answer first, and embedded again from its file where that has the same content.
+What was repaired is what a second check does not find any more.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.devices import Device
+from vecstore.clustering import lifecycle
+from vecstore.clustering.checkpoint import CHECKPOINT, is_readable
+from vecstore.embedders import Embedder
+from vecstore.engines.engine import Engine
+from vecstore.engines.index_lifecycle import IndexSettings
+from vecstore.engines.verify_copy import require_equal
+from vecstore.errors import BadInput, EngineRefused, EngineUnavailable, NotFound, StoreDamaged, VecstoreError
+from vecstore.results import Finding
+from vecstore.sources import archives, decoding
+from vecstore.sources.file_stamp import FileStamp
+from vecstore.sources.paths import on_disk, shown
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.checksums import DamagedRow, damaged_rows
+from vecstore.storage.vector_file import Float16, VectorFile, checksum, quantize_unit_rows
+
+BLOCK_ROWS = 4_096
+# Of a distance on record, which is worked out in float32 and may be near 0, where that is least exact.
+DISTANCE_ERROR = 5e-3
+# What SQLite says of an index that disagrees with its table; the table holds all that it does.
+OF_INDEXES = ("missing from index", "wrong # of entries in index", "non-unique entry in index")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one store. embedder: opens and loads it; called only where something is to be embedded."""
+
+    catalog: Catalog
+    vectors: VectorFile
+    index: Path
+    engine: Engine
+    device: Device
+    embedder: Callable[[], Embedder]
+
+    @property
+    def folder(self) -> Path:
+        return self.index.parent
+
+
+def check(parts: Parts, files: bool = False) -> list[Finding]:
+    """Return what is wrong, as far as it can be told. files: read every picture too, and compare its content."""
+    found: list[Finding] = []
+    try:
+        found.extend(_of_catalog(parts))
+        if not found:
+            damaged = list(damaged_rows(parts.catalog, parts.vectors))
+            found += [*_of_vectors(parts, damaged), *_of_clusterings(parts, damaged)]
+            for look in (_of_index, _of_checkpoint, *([_of_files] if files else [])):
+                found += look(parts)
+            if {row.row for row in damaged} <= {*parts.catalog.quarantined_rows()}:
+                found += _of_engine(parts)
+    except StoreDamaged as error:  # met on the way, where SQLite's own check did not look
+        found.append(Finding("catalog", parts.catalog.path.name, str(error), False))
+    return found
+
+
+def repair(parts: Parts, files: bool = False) -> list[Finding]:
+    """Mend what can be mended; return what was wrong, and whether it still is. The store's lock is held."""
+    with parts.catalog.reading():
+        before = check(parts, files)
+    problem = ""
+    if any(finding.repairable for finding in before):
+        _mend_catalog(parts)
+        if parts.catalog.row_count():
+            problem = _mend_vectors(parts)
+            _mend_clusterings(parts)
+            _mend_index(parts)
+        if not is_readable(parts.folder):
+            (parts.folder / CHECKPOINT).unlink(missing_ok=True)
+    with parts.catalog.reading():
+        after = {finding.where: finding for finding in check(parts, files)}
+    found = [replace(finding, repaired=finding.repairable and finding.where not in after) for finding in before]
+    left = [replace(f, what=f"{f.what}{problem}") if f.kind == "quarantined" else f for f in after.values()]
+    kept = {finding.where for finding in left}
+    return [finding for finding in found if finding.where not in kept] + left
+
+
+# The catalog
+
+
+def _of_catalog(parts: Parts) -> Iterator[Finding]:
+    catalog, name = parts.catalog, parts.catalog.path.name
+    for problem in catalog.problems():
+        if any(text in problem for text in OF_INDEXES):
+            yield Finding("catalog", f"{name}: {problem}", "an index of SQLite's disagrees with its table", True)
+        else:
+            yield Finding("catalog", f"{name}: {problem}", "restore the store from a backup", False)
+            return
+    violations = catalog.violations(parts.vectors.dim)
+    for violation in violations:
+        yield Finding("catalog", f"{name}: {violation}", "restore the store from a backup", False)
+    if not violations and not _has_settings(catalog):
+        yield Finding("catalog", f"{name}: index settings", "they cannot be read; a repair takes the usual ones", True)
+    if catalog.removed_disagrees():
+        yield Finding(
+            "catalog", f"{name}: removed", "the list of removed images is not that of those without a path", True
+        )
+
+
+def _has_settings(catalog: Catalog) -> bool:
+    try:
+        IndexSettings.from_json(catalog.index_settings())
+    except (TypeError, ValueError, BadInput):
+        return False
+    return True
+
+
+def _mend_catalog(parts: Parts) -> None:
+    catalog = parts.catalog
+    with catalog.writing():
+        if any(text in problem for problem in catalog.problems() for text in OF_INDEXES):
+            catalog.rebuild_indexes()
+        if not _has_settings(catalog):
+            catalog.set_index_settings(IndexSettings().to_json())
+        if catalog.removed_disagrees():
+            catalog.list_removed_anew()
+
+
+# Vectors
+
+
+def _of_vectors(parts: Parts, damaged: list[DamagedRow]) -> Iterator[Finding]:
+    catalog = parts.catalog
+    quarantined = {*catalog.quarantined_rows()}
+    for found in damaged:
+        if found.row not in quarantined:
+            yield Finding("vector", f"@{found.row}", f"its vector is damaged: {found.reason}", True)
+    for row in sorted(quarantined.difference(catalog.removed_rows())):
+        yield _of_quarantined(catalog, row)
+
+
+def _of_quarantined(catalog: Catalog, row: int) -> Finding:
+    paths = " or ".join(shown(path) for path in catalog.paths_of(row))
+    what = "its vector is damaged, and it is not found until that is made anew: "
+    if _content(catalog, row) is not None:
+        return Finding("quarantined", f"@{row}", f"{what}embed it again from {paths}", True)
+    return Finding(
+        "quarantined", f"@{row}", f"{what}bring {paths} back as it was and repair, or `vecstore remove @{row}`", False
+    )
+
+
+def _content(catalog: Catalog, row: int) -> bytes | None:
+    """Return the bytes of the image of a row from one of its files that still has them."""
+    sha256, _ = catalog.checksum_of(row)
+    for path in catalog.paths_of(row):
+        try:
+            content = archives.read_path(path)
+        except (OSError, decoding.Unreadable):
+            continue
+        if content.sha256 == sha256:
+            return content.data
+    return None
+
+
+def _mend_vectors(parts: Parts) -> str:
+    """Take damaged rows out of every answer, then embed those again whose file is there; return what prevented it."""
+    catalog, file = parts.catalog, parts.vectors
+    count = catalog.row_count()
+    damaged = [found.row for found in damaged_rows(catalog, file)]
+    with catalog.writing():
+        catalog.quarantine(damaged)
+        catalog.purge_removed(quarantined_only=True)
+    file.truncate_uncommitted(min(count, file.rows_there()))  # what an interrupted add has left
+    file.rewrite_rows({}, count)
+    for row in catalog.quarantined_rows():
+        content = _content(catalog, row)
+        if content is None:
+            continue
+        try:
+            embedder = parts.embedder()
+        except VecstoreError as error:
+            return f"; but not now: {error}"
+        try:
+            image = decoding.decode(content, at_least=embedder.input_size)
+        except decoding.Unreadable:
+            continue
+        vector = quantize_unit_rows(embedder.embed([embedder.prepare(image)]))[0]
+        file.rewrite_rows({row: vector}, count)
+        with catalog.writing():
+            catalog.set_checksums([(row, checksum(vector, catalog.checksum_of(row)[0]))])
+            catalog.release([row])
+    return ""
+
+
+# Clusters
+
+
+def _of_clusterings(parts: Parts, damaged: list[DamagedRow]) -> Iterator[Finding]:
+    catalog = parts.catalog
+    now = catalog.current_clustering()
+    for number in catalog.clusterings_in_use():
+        if not _is_sound(catalog, number):
+            what = "its centroids are damaged: it stays on record, and cannot be gone back to"
+            yield Finding("clustering", f"clustering {number}", what, True)
+            continue
+        strangers = catalog.rows_of_unknown_clusters(number)
+        if strangers:
+            where = f"clustering {number}: {len(strangers)} images"
+            yield Finding("membership", where, "they are in clusters that it does not have", True)
+    if now is None or not _is_sound(catalog, now):
+        return
+    missing = catalog.rows_without_cluster(now)
+    if missing:
+        yield Finding("membership", f"clustering {now}: {len(missing)} images", "they have no cluster", True)
+    wrong = _misplaced(parts, now, damaged)
+    if len(wrong):
+        few = ", ".join(f"@{row}" for row in wrong[:10].tolist()) + (", ..." if len(wrong) > 10 else "")
+        what = "they are not as far from their centroid as is on record"
+        yield Finding("membership", f"clustering {now}: {few}", what, True)
+
+
+def _is_sound(catalog: Catalog, number: int) -> bool:
+    try:
+        catalog.centroids(number)
+    except StoreDamaged:
+        return False
+    return True
+
+
+def _misplaced(parts: Parts, number: int, damaged: list[DamagedRow]) -> NDArray[np.int64]:
+    """Return the rows whose vector is not as far from the centroid of their cluster as is on record."""
+    clusters = lifecycle.clusters_of(parts.catalog, number, parts.vectors.dim, parts.device)
+    rows, ids, distances = lifecycle.memberships(parts.catalog, number)
+    usable = ~np.isin(rows, [found.row for found in damaged])
+    usable &= np.isin(ids, clusters.ids)
+    rows, ids, distances = rows[usable], ids[usable], distances[usable]
+    order = np.argsort(clusters.ids)
+    position = order[np.searchsorted(clusters.ids, ids, sorter=order)]
+    vectors = np.asarray(parts.vectors.read(min(parts.catalog.row_count(), parts.vectors.rows_there())))
+    wrong = []
+    for start in range(0, len(rows), BLOCK_ROWS):
+        part = slice(start, start + BLOCK_ROWS)
+        away = np.linalg.norm(vectors[rows[part]].astype(np.float32) - clusters.centroids[position[part]], axis=1)
+        wrong.append(rows[part][~(np.abs(away - distances[part]) <= DISTANCE_ERROR)])
+    return np.concatenate(wrong) if wrong else np.empty(0, np.int64)
+
+
+def _mend_clusterings(parts: Parts) -> None:
+    catalog = parts.catalog
+    with catalog.writing():
+        sound = []
+        for number in catalog.clusterings_in_use():
+            if _is_sound(catalog, number):
+                sound.append(number)
+            else:
+                catalog.give_up_centroids(number)
+        now = catalog.current_clustering()
+        if now is not None and now not in sound:
+            now = sound[-1] if sound else None
+            catalog.make_current(now)
+        for number in sound:
+            catalog.forget_memberships(number, catalog.rows_of_unknown_clusters(number))
+        if now is not None:
+            damaged = list(damaged_rows(catalog, parts.vectors))
+            catalog.forget_memberships(now, _misplaced(parts, now, damaged).tolist())
+            lifecycle.assign_missing(catalog, _vectors(parts), now, parts.device)
+
+
+# Derived files
+
+
+def _of_index(parts: Parts) -> Iterator[Finding]:
+    from indexes.compressed import verify
+    from indexes.index_metadata import InvalidIndex
+
+    if not parts.index.exists():
+        return
+    if parts.vectors.rows_there() < parts.catalog.row_count():
+        return  # told already, and nothing to compare it with
+    try:
+        verify(parts.index, _vectors(parts))
+    except (InvalidIndex, OSError) as error:
+        yield Finding("index", parts.index.name, f"it is not used: {error}", True)
+
+
+def _mend_index(parts: Parts) -> None:
+    for left_over in parts.folder.glob("*.new"):  # of a derived file whose writing was killed
+        left_over.unlink()
+    settings = IndexSettings.from_json(parts.catalog.index_settings())
+    if list(_of_index(parts)):
+        parts.index.unlink()
+        parts.engine.build_index(settings)
+    if any(finding.repairable for finding in _of_engine(parts)):
+        parts.engine.build_index(settings, rebuild=True)
+
+
+def _of_engine(parts: Parts) -> Iterator[Finding]:
+    """Look at what an engine elsewhere has. It lags behind by what it was not told yet; that is no damage."""
+    if not parts.engine.capabilities.keeps_vectors or parts.catalog.pending_rows(1):
+        return
+    try:
+        require_equal(parts.engine, parts.catalog, parts.vectors, "`vecstore index --rebuild` makes it anew")
+    except (EngineUnavailable, EngineRefused) as error:
+        yield Finding("engine", parts.engine.name, str(error), False)
+    except (NotFound, StoreDamaged) as error:
+        yield Finding("engine", parts.engine.name, str(error), True)
+
+
+def _of_checkpoint(parts: Parts) -> Iterator[Finding]:
+    if not is_readable(parts.folder):
+        what = "the checkpoint of a k-means run is damaged; the run begins anew"
+        yield Finding("checkpoint", CHECKPOINT, what, True)
+
+
+def _vectors(parts: Parts) -> Float16:
+    return parts.vectors.read(parts.catalog.row_count())
+
+
+# Pictures
+
+
+def _of_files(parts: Parts) -> Iterator[Finding]:
+    for row, known in parts.catalog.path_states():
+        what = _changed(parts.catalog, row, known)
+        if what is not None:
+            yield Finding("file", shown(known.path), what, False)
+
+
+def _changed(catalog: Catalog, row: int, known: FileStamp) -> str | None:
+    """Return in words how a file is not what was added, None if it is."""
+    file = on_disk(known.path)
+    try:
+        state = os.stat(file)
+    except OSError as error:
+        if (known.size, known.mtime_ns) == (0, 0):  # of imported vectors; there never was one
+            return None
+        return f"it cannot be looked at ({error.strerror}); `vecstore sync` forgets what is gone"
+    if (state.st_size, state.st_mtime_ns) != (known.size, known.mtime_ns):
+        return "it has changed since; `vecstore sync` embeds it again"
+    if file != known.path:  # a member: its archive is as it was, and reading on to each would take long
+        return None
+    try:
+        content = decoding.read(file)
+    except decoding.Unreadable as error:
+        return f"it cannot be read: {error}"
+    if content.sha256 != catalog.checksum_of(row)[0]:
+        return "it has another content, but the same size and time: damaged, or changed unnoticed; restore or touch it"
+    return None

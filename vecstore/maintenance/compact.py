@@ -1,0 +1,39 @@
+"""Giving the room of removed images back, while every other image keeps its id and its place in the file.
+
+First the catalog forgets the contents, in one transaction: from then on the rows are of no image, and a content that
+comes back is a new one. Their room is given back only when no reader can still see the moment before. A kill in between
+leaves rows whose room the next compaction gives back.
+"""
+
+import logging
+
+from vecstore.engines.engine import Engine
+from vecstore.errors import StoreBusy
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.vector_file import VectorFile
+
+log = logging.getLogger(__name__)
+
+
+def compact(catalog: Catalog, file: VectorFile, engine: Engine, keep_clusterings: int | None) -> int:
+    """Empty the rows of removed images, and make catalog and index smaller; return how many rows. The lock is held."""
+    if not engine.capabilities.keeps_vectors and not {*catalog.removed_rows()} <= {*catalog.vacant_rows()}:
+        engine.drop()  # or a kill would leave an index of rows that are no more
+    with catalog.writing():
+        vacated = catalog.purge_removed()
+        if keep_clusterings is not None:
+            catalog.forget_labels(keep_clusterings)
+    vacant = catalog.vacant_rows()
+    if vacant:
+        if not catalog.checkpoint_wal():
+            raise StoreBusy(
+                f"a reader of the store {file.path.parent} is still at an answer from before; the removed images are "
+                "forgotten, and their room is given back by the next `vecstore compact`"
+            )
+        file.punch_holes(vacant)
+        log.info("gave the room of %d rows back", len(vacant))
+    catalog.vacuum()
+    catalog.checkpoint_wal()  # what the vacuum wrote is in the log until then
+    if catalog.image_count():
+        engine.keep_up()
+    return vacated

@@ -1,0 +1,172 @@
+"""A store as one file for other programs, and for `import`: Parquet, or .npy with a list of paths.
+
+Vectors are written as they are stored, in float16, so that they come back bit for bit. In Parquet the file's metadata
+say what made them and, with the centroids, which clusters they are in; `importing.py` reads both.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vecstore.embedders import EmbedderSpec
+from vecstore.errors import BadInput, NotFound
+from vecstore.results import ExportReport
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.checksums import ChecksumVerifier
+from vecstore.storage.vector_file import ROW_DTYPE, Float16, sync_directory, translate_os_errors
+
+BLOCK_ROWS = 4_096
+# Keys of a Parquet file's metadata.
+EMBEDDER, CLUSTERING = b"vecstore.embedder", b"vecstore.clustering.lifecycle"
+PARQUET = (".parquet", ".pq")
+FIELDS = (
+    *("id", "path", "sha256", "width", "height", "added", "size", "mtime_ns"),
+    *("cluster", "distance", "cluster_name"),
+)
+
+
+def export(catalog: Catalog, spec: EmbedderSpec, vectors: Float16, file: Path, paths: Path | None) -> ExportReport:
+    """Write the images of one moment. Raises what `Store.export` does; a file appears whole or not at all."""
+    is_parquet = file.suffix.lower() in PARQUET
+    if not is_parquet and file.suffix.lower() != ".npy":
+        raise BadInput(f"{file} is neither .parquet nor .npy; the suffix says what to write")
+    if is_parquet and paths is not None:
+        raise BadInput(f"Parquet holds the paths itself; leave {paths} out")
+    listed = None if is_parquet else paths or file.with_suffix(".txt")
+    for target in filter(None, (file, listed)):
+        if os.path.lexists(target):
+            raise BadInput(f"{target} is there already, and nothing is overwritten; name another file")
+    if not catalog.image_count():
+        raise NotFound("the store has no images to export")
+    guard = ChecksumVerifier(catalog, vectors)
+    found = catalog.exported()
+    if is_parquet:
+        images, rows = _write_parquet(catalog, spec, vectors, found, guard, file)
+    else:
+        images, rows = _write_npy(vectors, found, guard, file, listed or file)
+    size = sum(os.path.getsize(target) for target in filter(None, (file, listed)))
+    return ExportReport(str(file), str(listed) if listed else None, images, rows, size)
+
+
+def _write_npy(
+    vectors: Float16, found: Iterator[tuple[Any, ...]], guard: ChecksumVerifier, file: Path, listed: Path
+) -> tuple[int, int]:
+    known = [(row, path) for row, path, *_ in found]
+    # A line for each path, unless one has a line end itself.
+    end = b"\0" if any(b"\n" in path or b"\r" in path for _, path in known) else b"\n"
+    with _beside(listed) as partial:
+        partial.write_bytes(b"".join(path + end for _, path in known))
+        with _beside(file) as target:
+            out = np.lib.format.open_memmap(target, "w+", ROW_DTYPE, (len(known), vectors.shape[1]))
+            for start in range(0, len(known), BLOCK_ROWS):
+                rows = [row for row, _ in known[start : start + BLOCK_ROWS]]
+                guard.require(rows)
+                out[start : start + len(rows)] = vectors[rows]
+            out.flush()
+    return len({row for row, _ in known}), len(known)
+
+
+def _write_parquet(
+    catalog: Catalog,
+    spec: EmbedderSpec,
+    vectors: Float16,
+    found: Iterator[tuple[Any, ...]],
+    guard: ChecksumVerifier,
+    file: Path,
+) -> tuple[int, int]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise BadInput(f"writing {file} needs pyarrow; install vecstore[parquet], or name a .npy") from error
+    schema = pa.schema(
+        [
+            pa.field("id", pa.int64()),
+            pa.field("path", pa.string() if _are_text(catalog) else pa.binary()),
+            pa.field("vector", pa.list_(pa.float16(), vectors.shape[1])),
+            pa.field("sha256", pa.binary(32)),
+            *[pa.field(name, pa.int64()) for name in ("width", "height")],
+            pa.field("added", pa.string()),
+            *[pa.field(name, pa.int64()) for name in ("size", "mtime_ns", "cluster")],
+            pa.field("distance", pa.float64()),
+            pa.field("cluster_name", pa.string()),
+        ],
+        metadata={EMBEDDER: spec.to_json(), **_clustering(catalog)},
+    )
+    images, n_rows = 0, 0
+    with _beside(file) as target, pq.ParquetWriter(target, schema) as writer:
+        for block in _blocks(found):
+            columns = dict(zip(FIELDS, zip(*block, strict=True), strict=True))
+            rows = list(columns["id"])
+            guard.require(rows)
+            flat = pa.array(np.ascontiguousarray(vectors[rows]).reshape(-1))
+            arrays = {"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])}
+            for field in schema:
+                if field.name != "vector":
+                    arrays[field.name] = pa.array(columns[field.name], field.type)
+            writer.write_table(pa.table([arrays[field.name] for field in schema], schema=schema))
+            images, n_rows = images + len({*rows}), n_rows + len(rows)
+    return images, n_rows
+
+
+def _blocks(found: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows in blocks; all paths of an image are in one."""
+    block: list[tuple[Any, ...]] = []
+    for row in found:
+        if len(block) >= BLOCK_ROWS and row[0] != block[-1][0]:
+            yield block
+            block = []
+        block.append(row)
+    if block:
+        yield block
+
+
+def _are_text(catalog: Catalog) -> bool:
+    """Say whether every path is UTF-8, which a string of Parquet has to be."""
+    try:
+        for _, path in catalog.all_paths():
+            path.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _clustering(catalog: Catalog) -> dict[bytes, str]:
+    """Return the metadata that tell of the current clustering, if there is one."""
+    number = catalog.current_clustering()
+    if number is None:
+        return {}
+    run = next(run for run in catalog.clusterings() if run.clustering == number)
+    centroids, ids = catalog.centroids(number)
+    known = {
+        "run": asdict(run),
+        "horizon": catalog.horizon(number),
+        "ids": ids,
+        "names": {cluster: name for cluster, name in catalog.cluster_names(number) if name is not None},
+        "centroids": base64.b64encode(centroids).decode(),
+    }
+    return {CLUSTERING: json.dumps(known)}
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Yield where to write what takes the target's name when it is whole and on the disk."""
+    beside = target.with_name(f".{target.name}.partial")
+    try:
+        with translate_os_errors(target):
+            yield beside
+            if beside.exists():
+                with open(beside, "rb") as file:
+                    os.fsync(file.fileno())
+                os.rename(beside, target)
+                sync_directory(target.parent)
+    finally:
+        with suppress(OSError):  # on a read-only disk even what is not there cannot be removed
+            beside.unlink()

@@ -1,0 +1,164 @@
+"""Moving a store to another engine, or another folder: a copy of the catalog and the rows, and its engine told of them.
+
+Ids, paths, clusterings and names are the catalog's, so they come along as they are. The copy is complete when its
+catalog says so, which is written last; until then it cannot be opened, and the same call goes on where it was. The
+source is read only, and left as it is.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from indexes.devices import Device
+from vecstore.engines.address import Address
+from vecstore.engines.engine import Engine
+from vecstore.engines.factory import engine_for, require_room
+from vecstore.engines.index_lifecycle import AUTO, IndexSettings
+from vecstore.engines.verify_copy import require_equal
+from vecstore.errors import BadInput, StoreDamaged
+from vecstore.ingest.pipeline import Progress
+from vecstore.results import MigrateReport
+from vecstore.sources.paths import network_file_system
+from vecstore.storage.catalog.catalog import Catalog, holds_store
+from vecstore.storage.checksums import recorded_embedder
+from vecstore.storage.layout import CATALOG, VECTORS
+from vecstore.storage.vector_file import VectorFile, make_directory, sync_directory
+
+PARTIAL = f"{CATALOG}.partial"
+BLOCK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where to: a folder, searched from an address, or here if that is None. device: of what is searched here."""
+
+    folder: Path
+    address: Address | None
+    device: Device
+
+    @property
+    def shown(self) -> str:
+        return self.address.shown if self.address else str(self.folder)
+
+
+def migrate(
+    source: Catalog, vectors: VectorFile, to: Destination, compare_all: bool, on_progress: Callable[[Progress], None]
+) -> MigrateReport:
+    """Make the store at `to` equal to the source, whose lock is held; return what was verified.
+
+    compare_all: every vector of the engine, not a sample. Raises BadInput if there is another store, or anything else.
+    """
+    started = time.monotonic()
+    make_directory(to.folder)
+    _require_fit(source, to)
+    state = _copy_of(source, to.folder)
+    _make_way(state, to)
+    if not holds_store(to.folder / CATALOG):
+        require_room(to.address)
+    _copy_rows(vectors, source.row_count(), VectorFile(to.folder / VECTORS, vectors.dim))
+    if not holds_store(to.folder / CATALOG):
+        _install(to, json.dumps({"from": source.uid(), "state": state}))
+    (to.folder / PARTIAL).unlink(missing_ok=True)
+    catalog, copy = Catalog(to.folder / CATALOG), VectorFile(to.folder / VECTORS, vectors.dim)
+    engine = engine_for(to.folder, to.address, catalog, copy, to.device)
+    with closing(catalog), closing(engine):
+        _require_equal_rows(vectors, copy, source.row_count())
+        _tell(engine, catalog, on_progress)
+        compared = require_equal(engine, catalog, copy, "run this again", all_rows=compare_all)
+        catalog.set_migrating(None)
+        return MigrateReport(to.shown, catalog.image_count(), catalog.row_count(), compared, time.monotonic() - started)
+
+
+def _copy_of(source: Catalog, folder: Path) -> str:
+    """Copy the catalog beside its place in the folder; return what tells one state of it from any other."""
+    partial = folder / PARTIAL
+    _remove_database(partial)
+    source.copy_to(partial, shared=network_file_system(folder) is not None)
+    with open(partial, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_fit(source: Catalog, to: Destination) -> None:
+    """Raise BadInput if there is anything but what an interrupted migration of the same store left."""
+    if not holds_store(to.folder / CATALOG):
+        strange = [entry.name for entry in to.folder.iterdir() if not entry.name.startswith((PARTIAL, VECTORS))]
+        if strange:
+            raise BadInput(f"{to.folder} holds other things, {strange[0]!r} for one; name an empty or new destination")
+        return
+    with closing(Catalog(to.folder / CATALOG)) as catalog:
+        begun = json.loads((not catalog.is_older() and catalog.migrating()) or "null")
+        if begun is None or begun["from"] != source.uid() or catalog.engine() != _engine_of(to):
+            raise BadInput(f"{to.shown} holds a store already; name another destination")
+
+
+def _make_way(state: str, to: Destination) -> None:
+    """Leave what an interrupted migration of this very state has done, clear away one of another."""
+    if not holds_store(to.folder / CATALOG):
+        return
+    with closing(Catalog(to.folder / CATALOG)) as catalog:
+        if json.loads(catalog.migrating() or "{}").get("state") == state:
+            return
+        # The source went on. Rows that were copied stay, as most are the same for ever; all are compared at the end.
+        dim = recorded_embedder(catalog).dim
+        engine = engine_for(to.folder, to.address, catalog, VectorFile(to.folder / VECTORS, dim), to.device)
+        with closing(engine):
+            engine.drop()
+    _remove_database(to.folder / CATALOG)
+
+
+def _remove_database(path: Path) -> None:
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+
+
+def _copy_rows(source: VectorFile, n_rows: int, to: VectorFile) -> None:
+    rows, block = source.read(n_rows), max(BLOCK_BYTES // source.row_bytes, 1)
+    for start in range(min(to.rows_there(), n_rows), n_rows, block):
+        to.append(np.asarray(rows[start : start + block]), start)
+
+
+def _install(to: Destination, migrating: str) -> None:
+    catalog = Catalog(to.folder / PARTIAL)
+    catalog.set_migrating(migrating)
+    catalog.move_to_engine(_engine_of(to))
+    catalog.close()
+    with open(to.folder / PARTIAL, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(to.folder / PARTIAL, to.folder / CATALOG)
+    sync_directory(to.folder)
+
+
+def _engine_of(to: Destination) -> str | None:
+    return to.address.shown if to.address else None
+
+
+def _require_equal_rows(source: VectorFile, copy: VectorFile, n_rows: int) -> None:
+    copy.truncate_uncommitted(n_rows)
+    if _digest(source, n_rows) != _digest(copy, n_rows):
+        copy.path.unlink()
+        raise StoreDamaged(f"{copy.path} was not a true copy of {source.path}, and is removed; run the same again")
+
+
+def _digest(file: VectorFile, n_rows: int) -> bytes:
+    rows, block, digest = file.read(n_rows), max(BLOCK_BYTES // file.row_bytes, 1), hashlib.sha256()
+    for start in range(0, n_rows, block):
+        digest.update(np.ascontiguousarray(rows[start : start + block]).data)
+    return digest.digest()
+
+
+def _tell(engine: Engine, catalog: Catalog, on_progress: Callable[[Progress], None]) -> None:
+    settings = IndexSettings.from_json(catalog.index_settings())
+    if settings.kind not in engine.capabilities.index_kinds:
+        settings = replace(settings, kind=AUTO)
+        catalog.set_index_settings(settings.to_json())
+    before, total = catalog.found_count() - catalog.pending_count(), catalog.found_count()
+    engine.flush_pending(lambda n_told: on_progress(Progress(before + n_told, total, 0)))
+    engine.build_index(settings)
+    engine.flush()

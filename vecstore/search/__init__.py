@@ -1,0 +1,1 @@
+"""What is near to what: neighbours, filters, the k-NN graph, duplicates."""

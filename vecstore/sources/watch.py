@@ -1,0 +1,65 @@
+"""Which folders to look at again, as the file system reports changes. Knows no store."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+
+import watchfiles
+
+from vecstore.errors import NotFound
+from vecstore.sources.paths import shown
+from vecstore.sources.scan import roots_of
+
+# How long after the last of a burst of changes, and at the latest after its first, a burst is passed on.
+QUIET_MS, LONGEST_BURST_MS = 200, 1600
+# How often the wait for changes is left to see whether to stop.
+WAKE_MS = 500
+
+
+def folders_that_change(roots: Sequence[bytes], stop: threading.Event | None = None) -> Iterator[list[bytes]]:
+    """Yield first the roots themselves, then, after each burst of changes, the folders (or files) to look at again.
+
+    Changes that happen while the caller works on what was yielded come with the next. Raises NotFound when a root is
+    gone or has nothing left in it: that is an unplugged disk, or to be said expressly.
+    """
+    bursts = watchfiles.watch(
+        *(os.fsdecode(root) for root in roots),
+        watch_filter=None,
+        step=QUIET_MS,
+        debounce=LONGEST_BURST_MS,
+        rust_timeout=WAKE_MS,
+        yield_on_timeout=True,
+        stop_event=stop,
+    )
+    next(bursts, None)  # the watch has begun: nothing that happens during the first look is missed
+    yield list(roots)
+    for burst in bursts:
+        if burst:
+            require_roots(roots)
+            yield affected_folders(roots, (os.fsencode(path) for _, path in burst))
+
+
+def affected_folders(roots: Sequence[bytes], changed: Iterable[bytes]) -> list[bytes]:
+    """Return the least set of folders and root files whose scan meets every change, new, changed or gone."""
+    found = set()
+    for path in changed:
+        for root in roots:
+            if path == root or path.startswith(root.rstrip(b"/") + b"/"):
+                folder = os.path.dirname(path)
+                # A name that is no UTF-8 is reported misspelt: then its folder, or failing that the root, is looked at.
+                found.add(folder if path != root and os.path.isdir(folder) else root)
+    return roots_of((), found)
+
+
+def require_roots(roots: Iterable[bytes]) -> None:
+    """Raise NotFound if a root is gone, or is a folder with nothing in it."""
+    for root in roots:
+        try:
+            there = not os.path.isdir(root) or bool(os.listdir(root))
+        except OSError:
+            there = False
+        if not there or not os.path.lexists(root):
+            raise NotFound(
+                f"{shown(root)} is gone or has nothing left in it; nothing was forgotten: "
+                "if it is gone for good, say so with `vecstore remove`"
+            )

@@ -1,0 +1,106 @@
+"""Checksums: whether a stored vector is still the one that was committed with its image.
+
+Every row has one since the commit that added it: the CRC-32 of its bytes and of its image's sha256
+(`vectors.checksum`). Answers are checked for the rows that they name, which are few; `vecstore check` reads them all.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.rows import release_pages
+from vecstore.embedders import EmbedderSpec
+from vecstore.errors import StoreDamaged
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.vector_file import Float16, VectorFile, checksum
+
+BLOCK_ROWS = 4_096
+# Of a stored row's squared length; float16 leaves less than 1e-3.
+LENGTH_ERROR = 5e-3
+NEXT_STEP = "`vecstore check --repair` embeds it again from its file"
+
+
+def recorded_embedder(catalog: Catalog) -> EmbedderSpec:
+    """Return what made a store's vectors. Raises StoreDamaged where that cannot be read any more."""
+    try:
+        return EmbedderSpec.from_json(catalog.embedder())
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreDamaged(
+            f"{catalog.path} does not say any more what made its vectors ({error}); restore the store from a backup"
+        ) from error
+
+
+class ChecksumVerifier:
+    """Checks rows before they are answered with, each once."""
+
+    def __init__(self, catalog: Catalog, vectors: Float16) -> None:
+        """vectors: (rows, dim) float16, mapped; all that the catalog counts."""
+        self._catalog = catalog
+        self._vectors = vectors
+        self._is_checked = np.zeros(len(vectors), np.bool_)  # of a large store no memory is touched until a row is
+
+    def require(self, rows: Iterable[int]) -> None:
+        """Raise StoreDamaged unless the vectors of these rows are those that were committed."""
+        for row in rows:
+            if not self._is_checked[row]:
+                sha256, recorded = self._catalog.checksum_of(row)
+                if recorded != checksum(self._vectors[row], sha256):
+                    raise StoreDamaged(f"the vector of @{row} is damaged; {NEXT_STEP}")
+                self._is_checked[row] = True
+
+
+@dataclass(frozen=True)
+class DamagedRow:
+    """A row whose vector is not the one that was committed. reason: in words."""
+
+    row: int
+    reason: str
+
+
+def damaged_rows(catalog: Catalog, file: VectorFile, rows: range | None = None) -> Iterator[DamagedRow]:
+    """Yield the rows, ascending, whose vector is not the one that was committed; those of compacted images apart.
+
+    file: may be shorter than the catalog counts; what is missing is damaged. rows: of these alone.
+    """
+    rows = range(catalog.row_count()) if rows is None else rows
+    there = min(file.rows_there(), rows.stop)
+    vectors = np.asarray(file.read(there))
+    for start in range(rows.start, rows.stop, BLOCK_ROWS):
+        for row, sha256, recorded in catalog.checksums(start, min(start + BLOCK_ROWS, rows.stop)):
+            reason = "it is missing" if row >= there else _what_is_wrong(vectors[row], sha256, recorded)
+            if reason is not None:
+                yield DamagedRow(row, reason)
+
+
+def require_rows(catalog: Catalog, vectors: Float16, rows: NDArray[np.int64]) -> None:
+    """Raise StoreDamaged unless the vectors of all these rows, ascending, are those that were committed."""
+    wanted = np.zeros(len(vectors), np.bool_)
+    wanted[rows] = True
+    plain = np.asarray(vectors)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        for row, sha256, recorded in catalog.checksums(start, start + BLOCK_ROWS):
+            if wanted[row] and recorded != checksum(plain[row], sha256):
+                raise StoreDamaged(f"the vector of @{row} is damaged; {NEXT_STEP}")
+        release_pages(vectors)
+
+
+def record_missing(catalog: Catalog, file: VectorFile) -> None:
+    """Give the rows of an older store their checksums, from the vectors that are there."""
+    count = catalog.row_count()
+    vectors = np.asarray(file.read(min(file.rows_there(), count)))
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block = catalog.checksums(start, min(start + BLOCK_ROWS, len(vectors)))
+        catalog.set_checksums((row, checksum(vectors[row], sha256)) for row, sha256, _ in block)
+
+
+def _what_is_wrong(vector: Float16, sha256: bytes, recorded: int | None) -> str | None:
+    if recorded is None:
+        return "it has no checksum"
+    if recorded != checksum(vector, sha256):
+        return "its checksum is not the recorded one"
+    wide = vector.astype(np.float64)
+    squared = float(np.dot(wide, wide))
+    # Not of a vector that was sound when it was added: of a store that was older than checksums.
+    return None if abs(squared - 1) <= LENGTH_ERROR else f"its length is {squared**0.5:.3f}, and not 1"

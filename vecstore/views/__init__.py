@@ -1,0 +1,1 @@
+"""What a person looks at: thumbnails, contact sheets, maps, plots, the report."""

@@ -1,0 +1,115 @@
+"""Folders of a cluster's pictures: copied or linked, the originals untouched, nothing overwritten.
+
+A cluster gets a folder of its own, which must be new or empty. What is no longer the picture that the store knows is
+left out and told.
+"""
+
+import os
+import shutil
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from vecstore.errors import BadInput
+from vecstore.results import Cluster, FoldersReport, Member
+from vecstore.sources import archives, decoding
+from vecstore.sources.file_stamp import FileStamp
+from vecstore.sources.paths import archive_of, on_disk, shown
+from vecstore.storage.catalog.catalog import Catalog
+
+# A name that every common file system takes: shorter than its 255 bytes, without what Windows refuses.
+NAME_BYTES = 120
+REFUSED = set('<>:"/\\|?*')
+DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+
+
+def make_folders(
+    catalog: Catalog, clusters: Iterable[tuple[Cluster, list[Member]]], target: Path, *, link: bool
+) -> FoldersReport:
+    """Copy, or link, each cluster's members into a folder of its own below `target`.
+
+    Raises BadInput, before anything is made, if such a folder is there and not empty, or if a picture to be linked is
+    in an archive.
+    """
+    planned = []
+    taken: set[str] = set()
+    for cluster, members in clusters:
+        name = folder_name(cluster)
+        if name.casefold() in taken:
+            name = f"{name} ({cluster.cluster})"
+        taken.add(name.casefold())
+        folder = target / name
+        if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+            raise BadInput(f"{folder} is there already and not empty; name another folder")
+        sources = [_source(catalog, member.id) for member in members]
+        for path in sources:
+            if link and path is not None and archive_of(path) is not None:
+                raise BadInput(f"{shown(path)} is inside an archive and cannot be linked to; use --copy-to")
+        planned.append((folder, list(zip(members, sources, strict=True))))
+    files, missing = 0, []
+    for folder, pictures in planned:
+        folder.mkdir(parents=True, exist_ok=True)
+        names: set[bytes] = set()
+        for member, path in pictures:
+            if path is not None and _place(path, os.fsencode(folder), names, link):
+                files += 1
+            else:
+                missing.append(member.path)
+    return FoldersReport(str(target), len(planned), files, tuple(missing))
+
+
+def folder_name(cluster: Cluster) -> str:
+    """Return a safe folder name for a cluster: its own name with what is refused somewhere replaced, or cluster-ID."""
+    name = unicodedata.normalize("NFC", cluster.name or "")
+    name = "".join("_" if c in REFUSED or not c.isprintable() else c for c in name)
+    name = name.encode()[:NAME_BYTES].decode(errors="ignore").strip(" .")
+    if not name or name.split(".")[0].lower() in DEVICES:
+        return f"cluster-{cluster.cluster}"
+    return name
+
+
+def _source(catalog: Catalog, row: int) -> bytes | None:
+    """Return a path at which the image still is as the catalog knows it, None if there is none."""
+    for path in catalog.paths_of(row):
+        known = catalog.known_path(path)
+        try:
+            state = os.stat(on_disk(path))
+        except OSError:
+            continue
+        if known is not None and known.is_as_in(FileStamp(path, state.st_size, state.st_mtime_ns)):
+            return path
+    return None
+
+
+def _place(path: bytes, folder: bytes, names: set[bytes], link: bool) -> bool:
+    """Copy or link one picture; return whether it could still be read. Two files of one name get different ones."""
+    target = os.path.join(folder, _free_name(os.path.basename(path), names))
+    if link:
+        os.symlink(path, target)
+        return True
+    if archive_of(path) is None:
+        try:
+            with open(path, "rb") as source, open(target, "xb") as copy:
+                shutil.copyfileobj(source, copy)
+        except FileNotFoundError:  # gone since it was looked at
+            return False
+        shutil.copystat(path, target)
+        return True
+    try:
+        content = archives.read_path(path)
+    except (decoding.Unreadable, FileNotFoundError):
+        return False
+    with open(target, "xb") as copy:
+        copy.write(content.data)
+    return True
+
+
+def _free_name(name: bytes, names: set[bytes]) -> bytes:
+    stem, suffix = os.path.splitext(name)
+    number = 1
+    # Some file systems take a.jpg and A.JPG for one.
+    while name.lower() in names:
+        number += 1
+        name = b"%s (%d)%s" % (stem, number, suffix)
+    names.add(name.lower())
+    return name

@@ -1,0 +1,215 @@
+"""Contact sheets: the thumbnails of a cluster, of all clusters, or of what is similar to an image, with captions.
+
+A sheet first says what it shows and how many of how many; a long one goes on over several pages, drawn one at a time,
+so that memory is that of a page however large the store is.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from vecstore.errors import BadInput, VecstoreError
+from vecstore.results import Cluster, Drawing, Member, Neighbour
+from vecstore.sources.paths import shown
+from vecstore.views import drawing
+from vecstore.views.drawing import Pixels
+
+COLUMNS, CELL_WIDTH, CELL_HEIGHT = 6, 204, 153
+MARGIN, GAP, CAPTIONS = 40, 16, 46
+HEADER, HEADING = 96, 44
+PAGE_ROWS = 16
+CAPTION_SIZE, NOTE_SIZE = 13, 12
+
+# Gives the thumbnail of an image by its id; raises VecstoreError if there is none.
+ThumbnailOf = Callable[[int], bytes]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture and what is below it. id: of the image, None where `picture`, a JPEG, is of a file not stored."""
+
+    id: int | None
+    caption: str
+    note: str
+    picture: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """Pictures under a heading, which may be empty."""
+
+    heading: str
+    note: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a contact sheet shows. of: how many images it is a part of."""
+
+    title: str
+    note: str
+    sections: tuple[Section, ...]
+    of: int
+
+
+def of_cluster(cluster: Cluster, members: Sequence[Member], farthest: bool) -> Sheet:
+    """Return the sheet of a cluster. members: those to show, in order."""
+    order = "the odd ones first" if farthest else "most typical first"
+    shown_part = f"{len(members):,} of {cluster.size:,} images" if len(members) < cluster.size else _count(cluster.size)
+    cells = tuple(Cell(member.id, name(member.path), f"distance {member.distance:.3f}") for member in members)
+    return Sheet(
+        called(cluster), f"{shown_part}, {order} · {_figures(cluster)}", (Section("", "", cells),), cluster.size
+    )
+
+
+def of_clusters(found: Sequence[tuple[Cluster, Sequence[Member]]]) -> Sheet:
+    """Return the sheet of all clusters: a row of the most typical images of each."""
+    sections = tuple(
+        Section(
+            called(cluster),
+            f"{_count(cluster.size)} · {_figures(cluster)}",
+            tuple(Cell(member.id, name(member.path), f"distance {member.distance:.3f}") for member in members),
+        )
+        for cluster, members in found
+    )
+    total = sum(cluster.size for cluster, _ in found)
+    return Sheet(f"{len(found)} clusters", f"{_count(total)}; of each cluster the most typical", sections, total)
+
+
+def of_representatives(clusters: Sequence[Cluster]) -> Sheet:
+    """Return the sheet of the most typical image of every cluster, largest cluster first."""
+    cells = tuple(
+        Cell(c.representative_id, called(c), f"{_count(c.size)}, cohesion {c.cohesion:.2f}") for c in clusters
+    )
+    total = sum(cluster.size for cluster in clusters)
+    note = f"The most typical image of each, largest cluster first · {_count(total)}"
+    return Sheet(f"{len(clusters)} clusters", note, (Section("", "", cells),), total)
+
+
+def of_similar(query: str, picture: bytes | None, hits: Sequence[Neighbour], images: int) -> Sheet:
+    """Return the sheet of what is similar to an image. picture: a thumbnail of it, if it is not stored."""
+    asked = (Cell(None, query, "asked for", picture),) if picture is not None else ()
+    cells = tuple(
+        Cell(
+            hit.id,
+            name(hit.path),
+            f"{hit.score:.4f}" + (f" · cluster {hit.cluster}" if hit.cluster is not None else ""),
+        )
+        for hit in hits
+    )
+    note = f"The nearest {len(hits):,} of {_count(images)}, with their scores; 1 is the same picture"
+    return Sheet(f"Most similar to {query}", note, (Section("", "", asked + cells),), images)
+
+
+def called(cluster: Cluster) -> str:
+    """Return what a cluster is called in pictures."""
+    return f"{cluster.name} ({cluster.cluster})" if cluster.name else f"Cluster {cluster.cluster}"
+
+
+def name(path: str) -> str:
+    return shown(os.path.basename(os.fsencode(path)))
+
+
+def write_sheet(sheet: Sheet, thumbnail_of: ThumbnailOf, file: Path) -> list[Drawing]:
+    """Write a sheet as PNG, over several files if it is long: FILE, else FILE-1, FILE-2, ... Return what was written.
+
+    An image whose file is gone and that has no thumbnail is an empty frame that says so. Raises BadInput for a file
+    that does not end in .png, OSError.
+    """
+    if file.suffix.lower() != ".png":
+        raise BadInput(f"a contact sheet is a PNG; name a file that ends in .png, not {file}")
+    pages = [*_pages(sheet)]
+    written = []
+    for number, sections in enumerate(pages, start=1):
+        target = file if len(pages) == 1 else file.with_stem(f"{file.stem}-{number}")
+        part = f" · page {number} of {len(pages)}" if len(pages) > 1 else ""
+        draw_page(sheet.title, sheet.note + part, sections, thumbnail_of).save(target, "PNG", optimize=True)
+        written.append(Drawing(str(target), sum(len(section.cells) for section in sections), sheet.of))
+    return written
+
+
+def draw_page(title: str, note: str, sections: Sequence[Section], thumbnail_of: ThumbnailOf) -> Image.Image:
+    """Return one page, as high as its sections need."""
+    columns = max(1, min(COLUMNS, max((len(section.cells) for section in sections), default=1)))
+    width = (
+        2 * MARGIN + COLUMNS * (CELL_WIDTH + GAP) - GAP if columns > 3 else 2 * MARGIN + 3 * (CELL_WIDTH + GAP) - GAP
+    )
+    row_height = CELL_HEIGHT + CAPTIONS + GAP
+    height = HEADER + MARGIN // 2
+    for section in sections:
+        height += (HEADING if section.heading else 0) + -(-len(section.cells) // COLUMNS) * row_height
+    page = Pixels(width, height)
+    page.text(MARGIN, 50, drawing.elided(title, width - 2 * MARGIN, 24, bold=True), 24, bold=True)
+    page.text(MARGIN, 76, drawing.elided(note, width - 2 * MARGIN, 14), 14, "pale")
+    top = HEADER
+    for section in sections:
+        if section.heading:
+            _draw_heading(page, section, top, width)
+            top += HEADING
+        for number, cell in enumerate(section.cells):
+            row, column = divmod(number, COLUMNS)
+            _draw_cell(page, cell, MARGIN + column * (CELL_WIDTH + GAP), top + row * row_height, thumbnail_of)
+        top += -(-len(section.cells) // COLUMNS) * row_height
+    return page.image
+
+
+def _pages(sheet: Sheet) -> Iterator[list[Section]]:
+    page: list[Section] = []
+    rows_left = PAGE_ROWS
+    for section in sheet.sections:
+        cells, heading = section.cells, section.heading
+        while cells:
+            if not rows_left:
+                yield page
+                page, rows_left = [], PAGE_ROWS
+            part, cells = cells[: rows_left * COLUMNS], cells[rows_left * COLUMNS :]
+            page.append(Section(heading, section.note, part))
+            rows_left -= -(-len(part) // COLUMNS)
+            heading = section.heading and f"{section.heading}, continued"
+    yield page
+
+
+def _draw_heading(page: Pixels, section: Section, top: float, width: int) -> None:
+    page.box(MARGIN, top, width - 2 * MARGIN, 1, "line")
+    heading = drawing.elided(section.heading, width / 2, 16, bold=True)
+    page.text(MARGIN, top + 28, heading, 16, bold=True)
+    after = MARGIN + drawing.width_of(heading, 16, bold=True) + 14
+    page.text(after, top + 28, drawing.elided(section.note, width - MARGIN - after, CAPTION_SIZE), CAPTION_SIZE, "pale")
+
+
+def _draw_cell(page: Pixels, cell: Cell, left: float, top: float, thumbnail_of: ThumbnailOf) -> None:
+    page.box(left, top, CELL_WIDTH, CELL_HEIGHT, "ground")
+    picture = _picture(cell, thumbnail_of)
+    if picture is None:
+        page.text(
+            left + CELL_WIDTH / 2, top + CELL_HEIGHT / 2 + 4, "no picture: its file is gone", 12, "pale", "middle"
+        )
+    else:
+        place = (left + (CELL_WIDTH - picture.width) // 2, top + (CELL_HEIGHT - picture.height) // 2)
+        page.picture(*place, picture)
+        if cell.id is None:
+            page.box(left - 3, top - 3, CELL_WIDTH + 6, CELL_HEIGHT + 6, stroke=drawing.COLOURS[0], thick=3)
+    page.text(left, top + CELL_HEIGHT + 19, drawing.elided(cell.caption, CELL_WIDTH, CAPTION_SIZE), CAPTION_SIZE)
+    page.text(left, top + CELL_HEIGHT + 37, drawing.elided(cell.note, CELL_WIDTH, NOTE_SIZE), NOTE_SIZE, "pale")
+
+
+def _picture(cell: Cell, thumbnail_of: ThumbnailOf) -> Image.Image | None:
+    if cell.picture is not None:
+        return drawing.fit_to_box(cell.picture, CELL_WIDTH, CELL_HEIGHT)
+    try:
+        return drawing.fit_to_box(thumbnail_of(cell.id or 0), CELL_WIDTH, CELL_HEIGHT)
+    except VecstoreError:
+        return None
+
+
+def _figures(cluster: Cluster) -> str:
+    separation = f", separation {cluster.separation:.2f}" if cluster.separation is not None else ""
+    return f"cohesion {cluster.cohesion:.2f}{separation}"
+
+
+def _count(n: int) -> str:
+    return f"{n:,} image{'s' * (n != 1)}"

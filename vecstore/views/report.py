@@ -1,0 +1,282 @@
+"""The report: one page about a store, whole in itself, with thumbnails in it and nothing from elsewhere.
+
+What is gathered here is plain values; the page is made of them by a template that escapes every one. The thumbnails of
+a page are bounded in bytes together, so that a page of any store can be opened; what is left out is said on it.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vecstore.errors import BadInput, NotFound, VecstoreError
+from vecstore.results import Cluster, Clustering, Drawing, Duplicate
+from vecstore.search.filters import moment
+from vecstore.sources import decoding
+from vecstore.sources.paths import shown
+from vecstore.views import drawing
+from vecstore.views.contact_sheets import called, name
+from vecstore.views.html_page import page
+from vecstore.views.map_rendering import describe, svg_of
+
+if TYPE_CHECKING:
+    from vecstore.storage.catalog.catalog import Catalog
+    from vecstore.store import Store
+
+# Of all thumbnails of a page together, as they stand in it.
+MAX_THUMBNAIL_BYTES = 24 << 20
+SIDE, QUALITY = 168, 78
+# How many are shown of what there can be any number of.
+CLUSTERS, TYPICAL, ODD, GROUPS, GROUP_SIZE, NEW, MOVED, FAILURES = 100, 8, 4, 24, 6, 24, 24, 200
+# Near duplicates are looked for up to here: it compares all images with all.
+MOST_TO_COMPARE = 50_000
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One image on the page. source: its thumbnail as a data URI, None where there is none."""
+
+    id: int
+    name: str
+    path: str
+    note: str
+    source: str | None
+    width: int = SIDE
+    height: int = SIDE
+
+    @property
+    def alt(self) -> str:
+        return f"{self.name}, image @{self.id}"
+
+
+@dataclass
+class Shots:
+    """Makes the images of one page, within its bound."""
+
+    thumbnail_of: Callable[[int], bytes]
+    left: int
+    n_left_out: int = 0
+    ids: set[int] = field(default_factory=set)
+
+    def of(self, row: int, path: str, note: str = "") -> Shot:
+        self.ids.add(row)
+        path_shown = shown(os.fsencode(path))
+        source = None
+        size = (SIDE, SIDE)
+        if self.left <= 0:
+            self.n_left_out += 1
+        else:
+            try:
+                picture = drawing.fit_to_box(self.thumbnail_of(row), SIDE, SIDE)
+            except VecstoreError:  # its file is gone
+                pass
+            else:
+                source, size = drawing.data_uri(decoding.encoded(picture, QUALITY)), picture.size
+                self.left -= len(source)
+        return Shot(row, name(path), path_shown, note, source, *size)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A cluster on the page."""
+
+    cluster: Cluster
+    title: str
+    colour: str
+    shape: str
+    typical: Sequence[Shot]
+    odd: Sequence[Shot]
+
+
+@dataclass(frozen=True)
+class Since:
+    """What became of a store since a moment or a clustering. sizes: (cluster, before, now) of those that go on."""
+
+    asked: str
+    new: int
+    new_shots: Sequence[Shot]
+    before: Clustering | None
+    moved: int
+    moved_shots: Sequence[Shot]
+    born: Sequence[Cluster]
+    gone: Sequence[tuple[str, int]]
+    sizes: Sequence[tuple[Cluster, int, int]]
+
+
+def write_report(store: "Store", file: Path, since: str | None = None) -> Drawing:
+    """Write the report of a store; see `Store.report`."""
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise BadInput(f"a report is a page; name a file that ends in .html, not {file}")
+    clusters = _clusters(store)
+    shots = Shots(store.thumbnail, MAX_THUMBNAIL_BYTES)
+    values = {
+        "info": store.info(),
+        "clusters": clusters,
+        "total": sum(cluster.size for cluster in clusters),
+        "since": _since(store, shots, clusters, since) if since is not None else None,
+        "described": _described(store, shots, clusters),
+        "map": _map(store, clusters),
+        "elbow": _elbow(store),
+        **_duplicates(store, shots),
+        "outliers": _outliers(store, shots) if clusters else [],
+        "failures": [(shown(os.fsencode(f.path)), f.reason) for f in store.failures()[:FAILURES]],
+    }
+    values["left_out"] = shots.n_left_out  # known when all the others are made
+    file.write_text(_rendered(values), encoding="utf-8")
+    return Drawing(str(file), len(shots.ids), values["info"].images)
+
+
+def _clusters(store: "Store") -> list[Cluster]:
+    try:
+        return store.clusters()
+    except NotFound:
+        return []
+
+
+def _described(store: "Store", shots: Shots, clusters: Sequence[Cluster]) -> list[Described]:
+    described = []
+    for number, cluster in enumerate(clusters[:CLUSTERS]):
+        typical = store.members(cluster.cluster, TYPICAL)
+        n_odd = min(ODD, cluster.size - len(typical))
+        odd = store.members(cluster.cluster, n_odd, farthest=True) if n_odd else []
+        kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in members] for members in (typical, odd)]
+        described.append(Described(cluster, called(cluster), *drawing.style(number), *kinds))
+    return described
+
+
+def _map(store: "Store", clusters: Sequence[Cluster]) -> tuple[str, str] | None:
+    found = store.map()
+    if not found.points:
+        return None
+    label = f"Map of {describe(found)}, near each other where they are alike"
+    return svg_of(found, clusters, store.thumbnail).element(label), label
+
+
+def _elbow(store: "Store") -> dict[str, Any]:
+    from vecstore.views.plots import elbow_curve
+
+    try:
+        found = store.elbow()
+    except BadInput as error:  # too few images
+        return {"reason": str(error)}
+    light, dark = (drawing.data_uri(elbow_curve(found, "svg", dark), "image/svg+xml") for dark in (False, True))
+    return {"found": found, "light": light, "dark": dark}
+
+
+def _duplicates(store: "Store", shots: Shots) -> dict[str, Any]:
+    n_images = store.catalog.image_count()
+    exact = n_images > MOST_TO_COMPARE
+    groups: dict[int, list[Duplicate]] = {}
+    n_groups = n_spare = 0
+    for duplicate in store.duplicates(exact=exact):
+        if duplicate.group > n_groups:
+            n_groups = duplicate.group
+        n_spare += duplicate.kind != "keep"
+        if duplicate.group <= GROUPS:
+            groups.setdefault(duplicate.group, []).append(duplicate)
+    shown_groups = [
+        ([shots.of(d.id, d.path, _kind(d)) for d in group[:GROUP_SIZE]], len(group)) for group in groups.values()
+    ]
+    return {"groups": shown_groups, "n_groups": n_groups, "n_spare": n_spare, "only_copies": exact}
+
+
+def _kind(duplicate: Duplicate) -> str:
+    return {"keep": "to keep", "copy": "copy"}.get(duplicate.kind, f"score {duplicate.score:.3f}")
+
+
+def _outliers(store: "Store", shots: Shots) -> list[Shot]:
+    return [shots.of(member.id, member.path, f"{member.distance:.3f}") for member in store.outliers(TYPICAL)]
+
+
+def _since(store: "Store", shots: Shots, clusters: Sequence[Cluster], asked: str) -> Since:
+    """Return what became of the store. Raises BadInput for no such moment, NotFound for no such clustering."""
+    runs = store.clusterings()
+    if asked.isascii() and asked.isdigit():
+        before = next((run for run in runs if run.clustering == int(asked)), None)
+        if before is None:
+            there = ", ".join(str(run.clustering) for run in runs) or "none"
+            raise NotFound(f"no clustering {asked}; there are {there}. A date is such as 2026-05-31 or 7d")
+        start, asked = before.created, f"clustering {asked}"
+    else:
+        start = moment(asked)
+        before = max((run for run in runs if run.created <= start), key=lambda run: run.created, default=None)
+    with store.catalog.reading():
+        return _compared(store.catalog, shots, clusters, asked, start, before)
+
+
+def _compared(
+    catalog: "Catalog", shots: Shots, clusters: Sequence[Cluster], asked: str, start: str, before: Clustering | None
+) -> Since:
+    new = [row for row in catalog.rows_added_since(start) if catalog.is_alive(row)]
+    new_shots = [shots.of(row, _path(catalog, row)) for row in new[-NEW:]]
+    current = catalog.current_clustering()
+    if before is None or current is None or not clusters:
+        return Since(asked, len(new), new_shots, before, 0, [], [], [], [])
+    then = {row: cluster for row, cluster, _ in catalog.memberships(before.clustering)}
+    for row in new:  # they got a cluster when they were added; that they have another now is no move of what was there
+        then.pop(row, None)
+    pairs = ((row, then[row], cluster) for row, cluster, _ in catalog.memberships(current) if row in then)
+    moved = [(row, one, other) for row, one, other in pairs if one != other]
+    sizes_then = {found.cluster: (found.name, found.size) for found in catalog.cluster_sizes(before.clustering)}
+    ids = {cluster.cluster for cluster in clusters}
+    gone = [(label or f"Cluster {number}", size) for number, (label, size) in sizes_then.items() if number not in ids]
+    return Since(
+        asked=asked,
+        new=len(new),
+        new_shots=new_shots,
+        before=before,
+        moved=len(moved),
+        moved_shots=[shots.of(row, _path(catalog, row), f"from {one} to {other}") for row, one, other in moved[:MOVED]],
+        born=[cluster for cluster in clusters if cluster.cluster not in sizes_then],
+        gone=gone,
+        sizes=[(c, sizes_then[c.cluster][1], c.size) for c in clusters if c.cluster in sizes_then],
+    )
+
+
+def _path(catalog: "Catalog", row: int) -> str:
+    return os.fsdecode(catalog.first_path(row) or b"")
+
+
+def _rendered(values: dict[str, Any]) -> str:
+    import jinja2
+    from markupsafe import Markup
+
+    import vecstore
+
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("vecstore"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(bytes=_bytes, called=called, svg=Markup)  # `svg` is for what vecstore.views.drawing made
+    body = templates.get_template("report.html.j2").render(
+        **values, shapes=_shapes, title=_title(values["info"].store), version=vecstore.__version__, limits=_LIMITS
+    )
+    style = templates.get_template("report.css.j2").render(light=drawing.LIGHT, dark=drawing.DARK)
+    return page(_title(values["info"].store), drawing.role_styles() + style, body)
+
+
+_LIMITS = {"clusters": CLUSTERS, "groups": GROUPS, "failures": FAILURES}
+
+
+def _title(store: str) -> str:
+    return f"Report on {shown(os.fsencode(os.path.basename(store)))}"
+
+
+def _shapes(colour: str, shape: str) -> str:
+    """Return a cluster's mark as a small SVG."""
+    svg = drawing.Svg(18, 18)
+    svg.mark(9, 9, 8, colour, shape)
+    return svg.element(f"{shape} mark")
+
+
+def _bytes(n: int) -> str:
+    value = float(n)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

@@ -1,0 +1,126 @@
+"""Thumbnails: small JPEGs of stored images, made once, kept in the cache folder under their content's sha256.
+
+Keyed by content, so that a copy, a renamed file and a second store need no other, and one that is kept is right
+whatever became of the file. Written beside and renamed; several threads and processes may use the folder at once. It is
+bounded in bytes: the least recently used go first. This module knows no store.
+"""
+
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import Image
+
+from vecstore.errors import NotFound
+from vecstore.sources import archives, decoding
+from vecstore.sources.paths import cache_dir, on_disk, shown
+
+log = logging.getLogger(__name__)
+
+SIDE = 320
+QUALITY = 85
+MAX_BYTES = 512 << 20
+# What a sweep leaves, and after how much of its own writing a process looks at what others wrote: parts of the bound.
+SWEPT_TO, OWN_PART = 7 / 8, 1 / 16
+_BEGINNING, _END = b"\xff\xd8", b"\xff\xd9"  # of a JPEG
+
+
+class Thumbnails:
+    """The thumbnails of one folder, made when they are asked for."""
+
+    def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
+        """folder: `thumbnails` in the cache folder if none is named. max_bytes: of all files in it together.
+
+        Every process that writes at the same time can exceed the bound by a sixteenth.
+        """
+        self.folder = folder if folder is not None else cache_dir() / "thumbnails"
+        self.max_bytes = max_bytes
+        self._counting = threading.Lock()
+        self._left = 0.0  # bytes to write until the folder is looked at
+
+    def of(self, path: bytes, sha256: bytes) -> bytes:
+        """Return the thumbnail of an image: a JPEG of at most 320 pixels on the longer side, as `decoding.decode` shows
+        it, without metadata.
+
+        path: of a file or of a member of an archive. sha256: of its content, as the store knows it. A thumbnail that is
+        kept is returned without a look at the file. One that cannot be kept (a full disk) is returned all the same.
+        Raises NotFound if the file is gone, decoding.Unreadable if it cannot be read or is another picture by now.
+        """
+        kept = self.folder / sha256.hex()[:2] / f"{sha256.hex()}.jpg"
+        with suppress(OSError):
+            thumbnail = kept.read_bytes()
+            if thumbnail.startswith(_BEGINNING) and thumbnail.endswith(_END):  # not cut off by a power cut
+                os.utime(kept)  # used now; file systems rarely keep the time of access
+                return thumbnail
+        thumbnail = _jpeg(_picture(path, sha256))
+        try:
+            self._keep(kept, thumbnail)
+        except OSError as error:
+            log.info("the thumbnail %s is not kept: %s", kept, error.strerror)
+        return thumbnail
+
+    def of_any(self, paths: Sequence[bytes], sha256: bytes) -> bytes:
+        """Return the thumbnail of an image, made from the first of its paths that still has it.
+
+        paths: at least one. Raises what `of` does of the first of them if none has.
+        """
+        for path in paths:
+            with suppress(NotFound, decoding.Unreadable):
+                return self.of(path, sha256)
+        return self.of(paths[0], sha256)  # its error is the one to tell
+
+    def _keep(self, kept: Path, thumbnail: bytes) -> None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, beside = tempfile.mkstemp(dir=kept.parent, suffix=".new")
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(thumbnail)
+            os.replace(beside, kept)
+        except BaseException:
+            os.unlink(beside)
+            raise
+        with self._counting:
+            self._left -= len(thumbnail)
+            if self._left < 0:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove the least recently used until there is room again, and work out when to look next."""
+        found = []
+        for folder in os.scandir(self.folder):
+            with suppress(OSError):  # removed by another process meanwhile
+                for entry in os.scandir(folder):
+                    state = entry.stat(follow_symlinks=False)
+                    found.append((state.st_mtime_ns, state.st_size, entry.path))
+        held = sum(size for _, size, _ in found)
+        if held > self.max_bytes:
+            for _, size, path in sorted(found):
+                if held <= self.max_bytes * SWEPT_TO:
+                    break
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+                held -= size
+        self._left = min(self.max_bytes - held, self.max_bytes * OWN_PART)
+
+
+def _picture(path: bytes, sha256: bytes) -> Image.Image:
+    try:
+        content = archives.read_path(path)
+    except FileNotFoundError as error:
+        raise NotFound(f"{shown(path)} is gone; `vecstore sync` its folder") from error
+    except decoding.Unreadable as error:
+        if not os.path.lexists(on_disk(path)):
+            raise NotFound(f"{shown(path)} is gone; `vecstore sync` its folder") from error
+        raise
+    if content.sha256 != sha256:
+        raise decoding.Unreadable("the file is another picture by now; `vecstore sync` its folder")
+    return decoding.decode(content.data, at_least=(SIDE, SIDE))
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    picture.thumbnail((SIDE, SIDE))
+    return decoding.encoded(picture, QUALITY)
