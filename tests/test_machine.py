@@ -380,7 +380,7 @@ class FolderAndStore(RuleBasedStateMachine):
     @invariant()
     def every_living_image_has_a_cluster_once_there_are_clusters(self) -> None:
         if self.store.info().clusters is not None:
-            assert all(self.store.catalog.cluster_of(row) for row in self.store.catalog.alive_rows())
+            assert all(self.store.catalog.memberships.cluster_of(row) for row in self.store.catalog.images.alive_rows())
 
     # What the above are made of
 

@@ -18,7 +18,8 @@ from vecstore import store as store_module
 from vecstore.embedders import EmbedderSpec
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, StoreDamaged, VecstoreError, WrongEmbedder
 from vecstore.results import Failure, RemoveReport
-from vecstore.storage.catalog import catalog as catalog_module
+from vecstore.storage.catalog import connection
+from vecstore.storage.catalog.images import Images
 from vecstore.store import Store
 
 OpenStore = Callable[..., Store]
@@ -347,7 +348,7 @@ def test_a_stored_image_finds_itself_before_others_that_are_nearly_equal(open_st
         Image.fromarray(near).resize((32, 24), Image.Resampling.NEAREST).save(tmp_path / f"near/{number:02}.png")
     with open_store() as store:
         store.add(tmp_path / "near")
-        rows = store.catalog.alive_rows()
+        rows = store.catalog.images.alive_rows()
         assert [ids(store, row, k=1) for row in rows] == [[row] for row in rows]
 
 
@@ -494,7 +495,7 @@ def clustered(filled: Store) -> Store:
 
 
 def centroids_of(store: Store) -> NDArray[np.float64]:
-    blob, cluster_ids = store.catalog.centroids(1)
+    blob, cluster_ids = store.catalog.clusterings.centroids(1)
     assert cluster_ids == [0, 1, 2]
     return np.frombuffer(blob, "<f4").reshape(3, 12).astype(np.float64)
 
@@ -688,14 +689,14 @@ def test_a_reader_during_a_write_sees_the_state_before(filled: Store, pictures: 
     new = paint(pictures / "new.png", 99)
     writer = store_again(filled)
     seen = []
-    insert = type(writer.catalog).insert_image
+    insert = Images.insert
 
-    def look(catalog: object, *values: object) -> None:
-        insert(catalog, *values)  # type: ignore[arg-type]
+    def look(images: Images, *values: object) -> None:
+        insert(images, *values)  # type: ignore[arg-type]
         seen.append((filled.similar(0, k=100), filled.info().images))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(writer.catalog), "insert_image", look)
+        patch.setattr(Images, "insert", look)
         writer.add(new)
     writer.close()
     assert (seen, filled.info().images) == ([(before, 10)], 11)
@@ -732,7 +733,7 @@ def test_damage_is_not_made_worse_by_an_add(filled: Store, pictures: Path) -> No
     paint(pictures / "new.png", 99)
     with pytest.raises(StoreDamaged):
         filled.add(pictures)
-    assert (filled.catalog.row_count(), (filled.path / "vectors.f16").stat().st_size) == (10, 9 * 24)
+    assert (filled.catalog.images.row_count(), (filled.path / "vectors.f16").stat().st_size) == (10, 9 * 24)
 
 
 def test_a_failure_is_told_by_its_path_and_reason(open_store: OpenStore, pictures: Path) -> None:
@@ -789,7 +790,7 @@ def test_a_disk_without_room_for_shared_memory_answers_and_is_backed_up(
 ) -> None:
     expected = filled.similar(3, k=4)
     filled.close()
-    execute, alone = catalog_module._Connection.execute, set()
+    execute, alone = connection.Connection.execute, set()
 
     def without_room(db: sqlite3.Connection, query: str, *values: object) -> sqlite3.Cursor:
         if query == "pragma user_version" and db not in alone:
@@ -798,10 +799,10 @@ def test_a_disk_without_room_for_shared_memory_answers_and_is_backed_up(
             alone.add(db)
         return execute(db, query, *values)
 
-    monkeypatch.setattr(catalog_module._Connection, "execute", without_room)
+    monkeypatch.setattr(connection.Connection, "execute", without_room)
     with Store.open(filled.path) as store:
         assert (store.similar(3, k=4), store.check(), store.backup(tmp_path / "copy").images) == (expected, [], 10)
-        monkeypatch.setattr("vecstore.storage.catalog.catalog.BUSY_SECONDS", 0.05)
+        monkeypatch.setattr("vecstore.storage.catalog.connection.BUSY_SECONDS", 0.05)
         with pytest.raises(VecstoreError, match="database is locked"):
             Store.open(filled.path)
 

@@ -99,7 +99,8 @@ from vecstore.sources.scan import (
     roots_of,
     without_members,
 )
-from vecstore.storage.catalog.catalog import Catalog, holds_store
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.catalog.connection import holds_store
 from vecstore.storage.checksums import ChecksumVerifier, record_missing, recorded_embedder
 from vecstore.storage.layout import CATALOG, INDEX, LOCK, MAP, VECTORS
 from vecstore.storage.vector_file import Float16, Float32, VectorFile, make_directory, quantize_unit_rows
@@ -328,7 +329,7 @@ class Store:
             raise WrongEmbedder(_difference(self.path, self._recorded(), exported.spec))
         with self._writing("import", shown(os.fsencode(exported.path))), self._engine.growing() as committed:
             report = self._ingestion(committed, on_progress=on_progress).take(map(_exported, exported.rows()))
-            if exported.clusters is not None and not self.catalog.clusterings():
+            if exported.clusters is not None and not self.catalog.clusterings.all():
                 lifecycle.take_over(self.catalog, exported.clusters, exported.rows())
             return report
 
@@ -336,7 +337,7 @@ class Store:
         """Try every file in `failures` again, also the unchanged ones; those that are gone are dropped from it."""
         failed = [os.fsencode(failure.path) for failure in self.failures()]
         with self._writing("retry", f"{len(failed)} failures"), self._engine.growing() as committed:
-            unlisted = self.catalog.failures_of_size(UNLISTED)
+            unlisted = self.catalog.failures.of_size(UNLISTED)
             there = {p for p in failed if os.path.lexists(p) and (p in unlisted or not os.path.isdir(p))}
             gone = without_members({*failed} - there)
             self._forget(gone)
@@ -358,13 +359,13 @@ class Store:
                     rows.add(row)
                 else:
                     paths.update(self._known_at(absolute(_as_path(ref))))
-            before = self.catalog.image_count()
-            forgotten = self._forget(paths) + sum(self.catalog.forget_paths_of(row) for row in rows)
-            return RemoveReport(removed=before - self.catalog.image_count(), forgotten=forgotten)
+            before = self.catalog.images.count()
+            forgotten = self._forget(paths) + sum(self.catalog.paths.forget_all_of(row) for row in rows)
+            return RemoveReport(removed=before - self.catalog.images.count(), forgotten=forgotten)
 
     def failures(self) -> list[Failure]:
         """Return the files that could not be added, and why, by path."""
-        return self.catalog.failures()
+        return self.catalog.failures.all()
 
     # Asking
 
@@ -460,7 +461,9 @@ class Store:
         """
         _require_bounds(k)
         with self.catalog.reading():
-            farthest = self.catalog.farthest(self._clustered().clustering, min(k, self.catalog.row_count()))
+            farthest = self.catalog.memberships.farthest(
+                self._clustered().clustering, min(k, self.catalog.images.row_count())
+            )
             return [Member(row, os.fsdecode(path), distance) for row, path, distance in farthest]
 
     # Looking
@@ -473,7 +476,7 @@ class Store:
         """
         with self.catalog.reading():
             row = self._stored(ref)
-            paths, sha256 = self.catalog.paths_of(row), self.catalog.sha256_of(row)
+            paths, sha256 = self.catalog.paths.of(row), self.catalog.images.sha256_of(row)
         try:
             return self._thumbnails.of_any(paths, sha256 or b"")
         except decoding.Unreadable as error:
@@ -488,7 +491,7 @@ class Store:
         answer is the same and nothing is kept. Images that were removed are not on it.
         """
         with self.catalog.reading():
-            vectors, alive = self._vectors(), np.array(self.catalog.alive_rows(), np.int64)
+            vectors, alive = self._vectors(), np.array(self.catalog.images.alive_rows(), np.int64)
         rows = map_layout.chosen(alive)
         kept = map_layout.StoredMap(
             self.path / MAP, {"created": self.catalog.created(), "embedder": self.catalog.embedder()}
@@ -517,7 +520,7 @@ class Store:
         if similar is not None:
             hits = self.similar(similar, k=k or 30)
             query, picture = self._asked_for(similar)
-            return contact_sheets.of_similar(query, picture, hits, self.catalog.image_count())
+            return contact_sheets.of_similar(query, picture, hits, self.catalog.images.count())
         if cluster is not None:
             members = self.members(cluster, k or 60, farthest=farthest)
             (described,) = (found for found in self.clusters() if found.cluster == cluster)
@@ -531,7 +534,7 @@ class Store:
         """Return what an image is called, and a thumbnail of it if it is not stored."""
         found = self._resolve(ref)
         if isinstance(found, int):
-            return contact_sheets.name(os.fsdecode(self.catalog.first_path(found) or b"")), None
+            return contact_sheets.name(os.fsdecode(self.catalog.paths.first_of(found) or b"")), None
         path = absolute(_as_path(ref))
         return contact_sheets.name(os.fsdecode(path)), self._thumbnails.of(path, hashlib.sha256(found).digest())
 
@@ -553,9 +556,9 @@ class Store:
             return Info(
                 store=str(self.path),
                 engine=self._engine.name,
-                images=catalog.image_count(),
-                paths=catalog.path_count(),
-                failures=catalog.failure_count(),
+                images=catalog.images.count(),
+                paths=catalog.paths.count(),
+                failures=catalog.failures.count(),
                 dim=spec.dim,
                 embedder=spec.name,
                 weights=", ".join(spec.weights.values()) or None,
@@ -563,7 +566,7 @@ class Store:
                 recall=index.recall,
                 index_bytes=index.bytes,
                 query_ms=_median_ms(index, self._vectors()),
-                clusters=catalog.cluster_count(),
+                clusters=catalog.clusterings.cluster_count(),
                 drift=drift,
                 recluster=lifecycle.is_past_bound(drift),
                 bytes=bytes_on_disk(self.path),
@@ -678,7 +681,7 @@ class Store:
 
     def operations(self) -> list[Operation]:
         """Return what was done and can be undone, or redone, the last first; `OPERATIONS_KEPT` at the most."""
-        return self.catalog.operations()
+        return self.catalog.operations.all()
 
     def undo(self, *, redo: bool = False) -> UndoReport:
         """Undo the last add, sync, import, remove, clustering or naming; again, the one before. redo: take that back.
@@ -686,11 +689,11 @@ class Store:
         Vectors stay, so that adding the same again embeds nothing. Raises NotFound if there is nothing to undo.
         """
         with self._writing(), self.catalog.writing():
-            done = [found for found in self.catalog.operations() if found.undone == redo]
+            done = [found for found in self.catalog.operations.all() if found.undone == redo]
             if not done:
                 raise NotFound(f"nothing to {'redo' if redo else 'undo'} in the store {self.path}")
-            report = self.catalog.undo(done[-1] if redo else done[0])
-            current = self.catalog.current_clustering()
+            report = self.catalog.operations.undo(done[-1] if redo else done[0])
+            current = self.catalog.clusterings.current()
             if current is not None:  # one whose labels were forgotten, or from before some images were added
                 lifecycle.assign_missing(self.catalog, self._vectors(), current, self.device)
             return report
@@ -782,7 +785,7 @@ class Store:
 
     def clusterings(self) -> list[Clustering]:
         """Return all clusterings that were made, the first first."""
-        return self.catalog.clusterings()
+        return self.catalog.clusterings.all()
 
     def name_cluster(self, cluster: int, name: str) -> Cluster:
         """Name a cluster and return it; it keeps the name as long as it keeps its id. An empty name takes it away.
@@ -814,9 +817,11 @@ class Store:
             raise BadInput(f"start is {start}; it must be at least 0")
         with self.catalog.reading():
             current = self._clustered().clustering
-            self.catalog.require_cluster(current, cluster)
-            most = -1 if k is None else min(k, self.catalog.row_count())
-            members = self.catalog.members(current, cluster, most, farthest, min(start, self.catalog.row_count()))
+            self.catalog.clusterings.require_cluster(current, cluster)
+            most = -1 if k is None else min(k, self.catalog.images.row_count())
+            members = self.catalog.memberships.members(
+                current, cluster, most, farthest, min(start, self.catalog.images.row_count())
+            )
             return [Member(row, os.fsdecode(path), distance) for row, path, distance in members]
 
     def make_folders(
@@ -836,7 +841,7 @@ class Store:
         """
         with self.catalog.reading():
             if cluster is not None:
-                self.catalog.require_cluster(self._clustered().clustering, cluster)
+                self.catalog.clusterings.require_cluster(self._clustered().clustering, cluster)
             found = [
                 (described, self.members(described.cluster, k, farthest=farthest))
                 for described in self.clusters()
@@ -869,7 +874,7 @@ class Store:
         with self.catalog.reading():
             current = self._clustered().clustering
             found: dict[int, tuple[bytes, str]] = {}
-            for row, path in sorted(self.catalog.all_paths()):
+            for row, path in sorted(self.catalog.paths.all()):
                 label = evaluation.folder_label(path) if table is None else table.get(path)
                 if label is not None and row not in found:
                     found[row] = (path, label)
@@ -877,7 +882,7 @@ class Store:
                 source = "its folders" if labels is None else shown(absolute(labels))
                 raise NotFound(f"no image of the store {self.path} has a label in {source}; name a table of its paths")
             named = {row: label for row, (_, label) in found.items()}
-            clusters = {row: cluster for row, cluster, _ in self.catalog.memberships(current)}
+            clusters = {row: cluster for row, cluster, _ in self.catalog.memberships.all(current)}
             precision = self._precision(named, neighbours)
             return evaluation.compare(
                 [(row, path) for row, (path, _) in found.items()], named, clusters, precision, neighbours
@@ -909,9 +914,9 @@ class Store:
         to read on where an earlier call ended."""
         _require_bounds(k)
         with self.catalog.reading():
-            n_rows = self.catalog.row_count()
+            n_rows = self.catalog.images.row_count()
             before = n_rows if before is None else min(max(before, 0), n_rows)
-            return [self._stored_image(row) for row in self.catalog.newest_rows(min(k, n_rows), before)]
+            return [self._stored_image(row) for row in self.catalog.images.newest_rows(min(k, n_rows), before)]
 
     def original(self, ref: ImageRef) -> Original:
         """Return a stored picture as a browser can show it: its file's bytes, or a JPEG of the formats that none shows.
@@ -921,7 +926,7 @@ class Store:
         """
         with self.catalog.reading():
             row = self._stored(ref)
-            paths, sha256 = self.catalog.paths_of(row), self.catalog.sha256_of(row)
+            paths, sha256 = self.catalog.paths.of(row), self.catalog.images.sha256_of(row)
         return originals.original(paths, sha256 or b"")
 
     def _stored(self, ref: ImageRef) -> int:
@@ -931,9 +936,9 @@ class Store:
         return found
 
     def _stored_image(self, row: int) -> StoredImage:
-        cluster, distance = self.catalog.cluster_of(row) or (None, None)
-        paths = tuple(os.fsdecode(path) for path in self.catalog.paths_of(row))
-        return StoredImage(row, paths, *self.catalog.size_and_time(row), cluster, distance)
+        cluster, distance = self.catalog.memberships.cluster_of(row) or (None, None)
+        paths = tuple(os.fsdecode(path) for path in self.catalog.paths.of(row))
+        return StoredImage(row, paths, *self.catalog.images.size_and_time(row), cluster, distance)
 
     def which(self, *refs: ImageRef) -> list[Membership]:
         """Return the cluster of each image; one that is not in the store is embedded and assigned, not added."""
@@ -1031,10 +1036,10 @@ class Store:
                     self.path,
                     network,
                 )
-            self._vector_file().truncate_uncommitted(self.catalog.row_count())
+            self._vector_file().truncate_uncommitted(self.catalog.images.row_count())
             with self.catalog.writing():
-                self.catalog.purge_removed(quarantined_only=True)
-            with self.catalog.announced(kind, what) if kind is not None else _nothing():
+                self.catalog.images.purge_removed(quarantined_only=True)
+            with self.catalog.operations.announced(kind, what) if kind is not None else _nothing():
                 yield
             self._tell_engine()
 
@@ -1065,11 +1070,11 @@ class Store:
 
     def _require_same_engine(self) -> None:
         """Let a folder be searched by the engine on record, and no folder by an engine that it was not made for."""
-        if self.catalog.migrating() is not None:
+        if self.catalog.engine.migrating() is not None:
             raise StoreDamaged(
                 f"the copying of a store to {self.path} has not ended; run the same `vecstore migrate` again to go on"
             )
-        recorded = self.catalog.engine()
+        recorded = self.catalog.engine.uri()
         if self._address is None and recorded is not None:
             self._address = replace(Address.parse(recorded), companion=self.path)
         elif self._address is not None and recorded is None:
@@ -1114,7 +1119,7 @@ class Store:
 
     def _vectors(self) -> Float16:
         """Return all rows that the catalog counts, mapped. Inside a read transaction the two agree."""
-        return self._vector_file().read(self.catalog.row_count())
+        return self._vector_file().read(self.catalog.images.row_count())
 
     def _index_settings(self) -> IndexSettings:
         return IndexSettings.from_json(self.catalog.index_settings())
@@ -1147,7 +1152,7 @@ class Store:
         require_pictures(selection.roots, selection.named, selection.patterns, self._catalog)
         if forget and self._catalog is not None:
             for root in selection.roots:  # an unplugged disk can leave its empty folder behind
-                if os.path.isdir(root) and any(True for _ in self.catalog.paths_under(root)):
+                if os.path.isdir(root) and any(True for _ in self.catalog.paths.under(root)):
                     require_pictures([root], selection.named, catalog=self._catalog)
 
     def _ingest(
@@ -1159,12 +1164,12 @@ class Store:
         ray: str | None = None,
         on_progress: OnProgress | None,
     ) -> AddReport:
-        for folder in self.catalog.failures_of_size(UNLISTED):
+        for folder in self.catalog.failures.of_size(UNLISTED):
             if os.access(folder, os.R_OK):  # it can be listed by now; if it is scanned and cannot, it fails again
-                self.catalog.forget_failure(folder)
+                self.catalog.failures.forget(folder)
         ingest = self._ingestion(committed, retry, on_progress, lambda: count_pictures(selection.roots))
         known = None if retry else self.catalog
-        files = selection.pictures(self.path, known, self.catalog.record_archive)
+        files = selection.pictures(self.path, known, self.catalog.archives.record)
         if ray is not None:
             from vecstore.engines.ray_embedding import RayEmbedding
 
@@ -1202,10 +1207,10 @@ class Store:
     def _changes(self, selection: "_Selection") -> Iterator[Change]:
         catalog = self._catalog
         for file in selection.pictures(self.path, catalog):
-            known = catalog.known_path(file.path) if catalog else None
+            known = catalog.paths.known(file.path) if catalog else None
             if known is not None and known.is_as_in(file):
                 continue
-            if catalog and catalog.has_failed(file):
+            if catalog and catalog.failures.has(file):
                 continue
             path = os.fsdecode(file.path)
             try:
@@ -1213,10 +1218,10 @@ class Store:
             except decoding.Unreadable:
                 yield Change("fail", path)
                 continue
-            row = catalog.row_of_content(content.sha256) if catalog else None
+            row = catalog.images.row_of(content.sha256) if catalog else None
             if known is not None and known.row != row:
                 yield Change("update", path)
-            elif catalog is None or row is None or not catalog.is_alive(row):
+            elif catalog is None or row is None or not catalog.images.is_alive(row):
                 yield Change("add", path)
             elif known is None:
                 yield Change("know", path)
@@ -1224,12 +1229,12 @@ class Store:
             yield from (Change("forget", os.fsdecode(path)) for path in self._gone(selection.roots))
 
     def _gone(self, roots: Iterable[bytes]) -> list[bytes]:
-        known = {path for root in roots for path in self.catalog.paths_under(root)}
+        known = {path for root in roots for path in self.catalog.paths.under(root)}
         return without_members((path for path in known if not self._is_there(path)), self.catalog)
 
     def _is_there(self, path: bytes) -> bool:
         """Say whether a sync is to keep what the catalog knows of a path, a scan having tried what is a picture."""
-        known = self.catalog.known_path(path)
+        known = self.catalog.paths.known(path)
         try:
             state = os.lstat(path) if known is None else os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -1237,29 +1242,29 @@ class Store:
         except OSError:  # a folder that may not be entered, a disk that fails: that says nothing about the file
             return True
         stamp = FileStamp(path, state.st_size, state.st_mtime_ns)
-        if (known is not None and known.is_as_in(stamp)) or self.catalog.has_failed(stamp):
+        if (known is not None and known.is_as_in(stamp)) or self.catalog.failures.has(stamp):
             return True
-        if known is None and (stat.S_ISLNK(state.st_mode) or self.catalog.has_failed(FileStamp(path, UNLISTED, 0))):
+        if known is None and (stat.S_ISLNK(state.st_mode) or self.catalog.failures.has(FileStamp(path, UNLISTED, 0))):
             return True  # a link that leads nowhere, a folder that cannot be listed: they still fail
         # What it has become is no picture, or the scan would have recorded its new state.
         return not stat.S_ISDIR(state.st_mode) and decoding.looks_like_picture(path)
 
     def _forget(self, paths: Iterable[bytes]) -> int:
         with self.catalog.writing():
-            return sum([self.catalog.forget_path(path) for path in paths])
+            return sum([self.catalog.paths.forget(path) for path in paths])
 
     def _known_at(self, path: bytes) -> list[bytes]:
-        known = list(self.catalog.paths_under(path))
+        known = list(self.catalog.paths.under(path))
         if not known:
             raise NotFound(f"nothing at or under {shown(path)} is in the store; nothing was removed")
         return known
 
     def _require_row(self, row: int) -> None:
-        if not self.catalog.is_alive(row):
-            if not self.catalog.image_count():
+        if not self.catalog.images.is_alive(row):
+            if not self.catalog.images.count():
                 raise NotFound(f"no image @{row}: the store {self.path} has no images; `vecstore add` some first")
             raise NotFound(
-                f"no image @{row} in the store {self.path}; its ids are below {self.catalog.row_count()}, "
+                f"no image @{row} in the store {self.path}; its ids are below {self.catalog.images.row_count()}, "
                 "less those of removed images"
             )
 
@@ -1275,7 +1280,7 @@ class Store:
         if isinstance(ref, decoding.Encoded):
             return self._row_or_content(hashlib.sha256(ref.data).digest(), ref.data)
         path = absolute(_as_path(ref))
-        known = self.catalog.known_path(path)
+        known = self.catalog.paths.known(path)
         try:
             state = os.stat(on_disk(path))
             if known is not None and known.is_as_in(FileStamp(path, state.st_size, state.st_mtime_ns)):
@@ -1292,8 +1297,8 @@ class Store:
         return self._row_or_content(content.sha256, content.data)
 
     def _row_or_content(self, sha256: bytes, data: bytes) -> int | bytes:
-        row = self.catalog.row_of_content(sha256)
-        return row if row is not None and self.catalog.is_alive(row) else data
+        row = self.catalog.images.row_of(sha256)
+        return row if row is not None and self.catalog.images.is_alive(row) else data
 
     def _query(self, refs: Sequence[ImageRef], minus: Sequence[ImageRef]) -> tuple[Float32, int | None]:
         """Return the unit vector to search by, and the row that it is the vector of, if it is just that."""
@@ -1331,8 +1336,8 @@ class Store:
         return [self._neighbour(rank, row, score) for rank, (row, score) in enumerate(kept, start=1)]
 
     def _neighbour(self, rank: int, row: int, score: float) -> Neighbour:
-        path = self.catalog.first_path(row)
-        assigned = self.catalog.cluster_of(row)
+        path = self.catalog.paths.first_of(row)
+        assigned = self.catalog.memberships.cluster_of(row)
         return Neighbour(rank, row, score, os.fsdecode(path or b""), assigned[0] if assigned else None)
 
     def _edges(
@@ -1340,9 +1345,9 @@ class Store:
     ) -> list[Edge]:
         """Return the edges of the graph from one image; none that lead to, or from, one that was removed meanwhile."""
         with self.catalog.reading():
-            if not self.catalog.is_alive(query):
+            if not self.catalog.images.is_alive(query):
                 return []
-            alive = [(row, score) for row, score in near if self.catalog.is_alive(row)]
+            alive = [(row, score) for row, score in near if self.catalog.images.is_alive(row)]
             guard.require([query, *(row for row, _ in alive)])
             return [Edge(query, **vars(neighbour)) for neighbour in self._neighbours(alive, min_score)]
 
@@ -1357,16 +1362,16 @@ class Store:
         if not isinstance(found, int):
             cluster, distance = current.assign(self._embedded(found, ref)[None])[0]
             return Membership(_path_of(ref), None, cluster, distance)
-        assigned = self.catalog.cluster_of(found) or current.assign(self._stored_vector(found)[None])[0]
+        assigned = self.catalog.memberships.cluster_of(found) or current.assign(self._stored_vector(found)[None])[0]
         by_path = _as_row(ref) is None and not isinstance(ref, decoding.Encoded)
-        path = _path_of(ref) if by_path else os.fsdecode(self.catalog.first_path(found) or b"")
+        path = _path_of(ref) if by_path else os.fsdecode(self.catalog.paths.first_of(found) or b"")
         return Membership(path, found, *assigned)
 
     def _drift(self) -> float | None:
-        current = self.catalog.current_clustering()
+        current = self.catalog.clusterings.current()
         if current is None:
             return None
-        return lifecycle.drift(*self.catalog.mean_distances(current))
+        return lifecycle.drift(*self.catalog.memberships.mean_distances(current))
 
 
 def _median_ms(index: "Index", vectors: Float16) -> float | None:

@@ -18,7 +18,8 @@ from PIL import Image
 from vecstore.embedders import EmbedderSpec
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.painted import KINDS, paint
-from vecstore.storage.catalog.catalog import Catalog, NewImage
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.catalog.images import NewImage
 from vecstore.storage.vector_file import checksum, quantize_unit_rows
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "flowers200"
@@ -92,8 +93,8 @@ def make_store(folder: Path, blocks: Iterable[NDArray[np.float32] | NDArray[np.f
             with catalog.writing():
                 for row in range(first, first + len(block)):
                     sha256 = row.to_bytes(32, "big")
-                    catalog.insert_image(row, NewImage(sha256, 0, 0, checksum(stored[row - first], sha256)))
-                    catalog.upsert_path(FileStamp(b"/pictures/%04d/%08d.jpg" % (row // 1000, row), 0, 0), row)
+                    catalog.images.insert(row, NewImage(sha256, 0, 0, checksum(stored[row - first], sha256)))
+                    catalog.paths.upsert(FileStamp(b"/pictures/%04d/%08d.jpg" % (row // 1000, row), 0, 0), row)
             first += len(block)
     if catalog is not None:
         catalog.close()

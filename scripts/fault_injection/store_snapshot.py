@@ -119,7 +119,7 @@ def snapshot(store: Path, truth: dict[bytes, bytes]) -> StoreSnapshot | None:
 
 def answers_of(store: Path) -> Answers | None:
     """Return what a store answers to all kinds of questions; None if there is none. Raises what the library does."""
-    from vecstore.storage.catalog.catalog import holds_store
+    from vecstore.storage.catalog.connection import holds_store
 
     if not holds_store(store / "catalog.sqlite"):
         return None
@@ -141,7 +141,7 @@ def questions(store: Store) -> dict[str, Any]:
 
 
 def _neighbours(store: Store, exact: bool) -> dict[int, list[tuple[int, float]]]:
-    alive = store.catalog.alive_rows()
+    alive = store.catalog.images.alive_rows()
     asked = alive[:: max(len(alive) // QUERIES, 1)][:QUERIES]
     found = {row: store.similar(row, k=NEIGHBOURS, exact=exact) for row in asked}
     return {row: [(hit.id, round(hit.score, 4)) for hit in hits] for row, hits in found.items()}
@@ -156,7 +156,7 @@ def _are_right(found: dict[int, list[tuple[int, float]]], vectors: tuple[bytes, 
 
 
 def _clusters(store: Store) -> list[tuple[int, str | None, int, str]]:
-    if store.catalog.current_clustering() is None:
+    if store.catalog.clusterings.current() is None:
         return []
     return [(found.cluster, found.name, found.size, found.representative) for found in store.clusters()]
 

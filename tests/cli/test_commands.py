@@ -792,7 +792,7 @@ def test_the_run_after_an_interrupted_one_completes_it(many: Path, tmp_path: Pat
     process.communicate(timeout=30)
     run_program("add", many, "--store", tmp_path / "store")
     with Store.open(tmp_path / "store") as store:
-        assert (store.info().images, store.info().paths, store.catalog.row_count()) == (300, 300, 300)
+        assert (store.info().images, store.info().paths, store.catalog.images.row_count()) == (300, 300, 300)
 
 
 def test_what_is_said_of_an_interruption_after_a_commit_is_true(filled: Vecstore, pictures: Path) -> None:

@@ -164,7 +164,7 @@ def test_images_added_since_get_their_nearest_cluster_when_going_back(store: Sto
     _, assigned = store.use_clustering(2)
     vectors = np.asarray(store._vectors()[40:], np.float64)
     nearest = np.linalg.norm(vectors[:, None] - centroids.astype(np.float64), axis=2).argmin(axis=1)
-    ids = store.catalog.centroids(2)[1]
+    ids = store.catalog.clusterings.centroids(2)[1]
     assert (assigned, [labels_of(store)[row] for row in range(40, 47)]) == (7, [ids[i] for i in nearest])
 
 

@@ -198,7 +198,10 @@ def test_a_removed_image_is_found_no_more_and_comes_back(place: str, photos: Pat
 def test_a_quarantined_image_is_found_no_more_until_it_is_released(place: str, photos: Path) -> None:
     with opened(place) as store:
         store.add(photos)
-        for change, n_found in ((store.catalog.quarantine, N_PICTURES - 1), (store.catalog.release, N_PICTURES)):
+        for change, n_found in (
+            (store.catalog.checksums.quarantine, N_PICTURES - 1),
+            (store.catalog.checksums.release, N_PICTURES),
+        ):
             with store.catalog.writing():
                 change([7])
             assert len(store.similar("@8", k=N_PICTURES)) == n_found  # before the engine is told
@@ -373,11 +376,11 @@ def test_what_the_engine_was_not_told_is_found_and_told_later(
         with opened(elsewhere) as store, pytest.raises(KilledHere):
             store.add(photos)
     with opened(elsewhere) as store:
-        assert store.catalog.pending_count() == N_PICTURES - 2 * 16
+        assert store.catalog.engine.pending_count() == N_PICTURES - 2 * 16
         assert store.similar("@7", k=8) == [dataclasses.replace(hit, cluster=None) for hit in truth()["similar"]]
         assert store.similar("@59", k=1)[0].id == 59
         store.add(photos)
-        assert (store._engine.count(), store.catalog.pending_rows(-1)) == (N_PICTURES, [])
+        assert (store._engine.count(), store.catalog.engine.pending_rows(-1)) == (N_PICTURES, [])
 
 
 def test_a_removal_that_the_engine_was_not_told_holds(
@@ -398,7 +401,7 @@ def test_a_removal_that_the_engine_was_not_told_holds(
 def test_an_answer_is_of_one_moment_though_the_engine_went_on(elsewhere: str, photos: Path, tmp_path: Path) -> None:
     with opened(elsewhere) as store:
         store.add(photos / "left")
-        n_rows, query = store.catalog.row_count(), np.asarray(store._vectors()[:1], np.float32)
+        n_rows, query = store.catalog.images.row_count(), np.asarray(store._vectors()[:1], np.float32)
         before = store._engine.searcher(store._vectors())
         store.add(photos)
         assert before.search(query, 1_000).rows.max() == n_rows - 1
@@ -445,15 +448,15 @@ def test_the_companion_of_another_store_is_refused(elsewhere: str, photos: Path,
         store.add(photos / "right")
     store_id = store_at(tmp_path / "store")
     with Store.open(tmp_path / "store") as store:
-        store.catalog.move_to_engine(store.catalog.engine())  # it is another store now
-        store.catalog.clear_pending(store.catalog.pending_rows(-1))
+        store.catalog.engine.move_to(store.catalog.engine.uri())  # it is another store now
+        store.catalog.engine.clear_pending(store.catalog.engine.pending_rows(-1))
     with Store.open(elsewhere) as store, pytest.raises(StoreDamaged, match=f"belongs to store {store_id[:12]}"):
         store.similar("@0")
 
 
 def store_at(folder: Path) -> str:
     with Store.open(folder) as store:
-        return store.catalog.uid()
+        return store.catalog.engine.uid()
 
 
 def test_a_folder_that_is_a_store_of_its_own_is_no_companion(tmp_path: Path, photos: Path) -> None:
@@ -609,7 +612,7 @@ def other_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def settled(store: Store) -> Any:
     """What is to be the same in a copy: ids, paths, clusterings, names, neighbours."""
     graph = list(store.neighbours(k=5))
-    return store.clusterings(), store.clusters(), store.failures(), sorted(store.catalog.all_paths()), graph
+    return store.clusterings(), store.clusters(), store.failures(), sorted(store.catalog.paths.all()), graph
 
 
 def test_a_store_moves_there_and_back(other_place: str, photos: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Growing:
         """By brute force, of the living."""
         rows = unit_rows(self.rows.astype(np.float32))
         scores = rows @ rows[row]
-        alive = self.store.catalog.alive_rows()
+        alive = self.store.catalog.images.alive_rows()
         return [int(r) for r in sorted(alive, key=lambda r: (-scores[r], r))][:k]
 
     def recall(self, store: Store | None = None) -> float:

@@ -190,7 +190,7 @@ def test_after_damaged_centroids_an_earlier_clustering_answers(store: Store) -> 
     with pytest.raises(StoreDamaged, match="centroids of clustering 2 are damaged"):
         store.clusters()
     store.check(repair=True)
-    assert store.catalog.current_clustering() == 1
+    assert store.catalog.clusterings.current() == 1
 
 
 def test_a_damaged_index_is_made_anew(store: Store) -> None:

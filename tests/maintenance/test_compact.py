@@ -36,7 +36,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def answers(store: Store) -> list[object]:
-    return [store.similar(row, k=10) for row in store.catalog.alive_rows()]
+    return [store.similar(row, k=10) for row in store.catalog.images.alive_rows()]
 
 
 def test_the_others_keep_their_ids_vectors_and_answers(way: str, store: Store) -> None:
@@ -50,7 +50,7 @@ def test_the_others_keep_their_ids_vectors_and_answers(way: str, store: Store) -
 def test_a_content_that_comes_back_is_a_new_image(way: str, store: Store, pictures: Path) -> None:
     store.compact()
     assert (store.add(pictures).embedded, store.similar(pictures / "3.png", k=1)[0].id) == (3, 10)
-    assert (store.check(), store.catalog.removed_rows()) == ([], [3, 4, 8])
+    assert (store.check(), store.catalog.images.removed_rows()) == ([], [3, 4, 8])
 
 
 def test_room_is_given_back(way: str, open_store: OpenStore, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_compaction_that_is_killed_is_completed_by_the_next(
 def test_a_reader_in_the_middle_of_an_answer_keeps_its_rows(store: Store, open_store: OpenStore) -> None:
     store.catalog.db.execute("pragma busy_timeout = 50")
     with open_store() as reader, reader.catalog.reading():
-        reader.catalog.row_count()
+        reader.catalog.images.row_count()
         before = np.array(reader._vectors())
         store.remove(5)
         with pytest.raises(StoreBusy, match="a reader of the store .* is still at an answer"):
@@ -115,7 +115,7 @@ def test_the_index_is_made_anew_without_the_compacted(open_store: OpenStore, tmp
 
 
 def test_a_store_that_was_emptied_is_compacted_and_used_again(store: Store, pictures: Path) -> None:
-    store.remove(*store.catalog.alive_rows())
+    store.remove(*store.catalog.images.alive_rows())
     store.compact()
     assert (store.info().images, store.check(), store.add(pictures).embedded) == (0, [], 10)
 

@@ -98,14 +98,14 @@ def test_any_conditions_give_what_brute_force_gives(
     least: float | None,
     exact: bool,
 ) -> None:
-    in_cluster = {r: mixed.catalog.cluster_of(r)[0] for r in range(120)}  # type: ignore[index]
+    in_cluster = {r: mixed.catalog.memberships.cluster_of(r)[0] for r in range(120)}  # type: ignore[index]
 
     def fits(r: int) -> bool:
         return (
             r % 7 != 0
             and cluster in (None, in_cluster[r])
             and not_cluster != in_cluster[r]
-            and (glob is None or any(path_test(glob)(path) for path in mixed.catalog.paths_of(r)))
+            and (glob is None or any(path_test(glob)(path) for path in mixed.catalog.paths.of(r)))
             and (after is None or ADDED[r % 3] >= moment(after))
         )
 
@@ -363,7 +363,7 @@ def test_altered_copies_of_real_pictures_are_found(
 
 
 def test_outliers_are_the_images_farthest_from_every_centroid(clustered: Store) -> None:
-    blob, _ = clustered.catalog.centroids(1)
+    blob, _ = clustered.catalog.clusterings.centroids(1)
     centroids = np.frombuffer(blob, "<f4").reshape(3, 12)
     distances = np.linalg.norm(rows_of(clustered)[:, None] - centroids, axis=2).min(axis=1)
     expected = np.argsort(-distances).tolist()

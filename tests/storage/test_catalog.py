@@ -15,7 +15,11 @@ from vecstore.results import Clustering
 from vecstore.search.filters import Filter, allowed_rows
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.storage.catalog import catalog as catalog_module
-from vecstore.storage.catalog.catalog import Catalog, KnownPath, NewImage, holds_store
+from vecstore.storage.catalog import schema
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.catalog.connection import holds_store
+from vecstore.storage.catalog.images import NewImage
+from vecstore.storage.catalog.paths import KnownPath
 
 
 @pytest.fixture
@@ -27,9 +31,9 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 def add(catalog: Catalog, row: int, *paths: bytes) -> None:
     with catalog.writing():
-        catalog.insert_image(row, NewImage(bytes([row]) * 32, 4, 3))
+        catalog.images.insert(row, NewImage(bytes([row]) * 32, 4, 3))
         for path in paths:
-            catalog.upsert_path(FileStamp(path, 10, 20), row)
+            catalog.paths.upsert(FileStamp(path, 10, 20), row)
 
 
 def add_as_before(catalog: Catalog, row: int, *paths: bytes) -> None:
@@ -91,7 +95,7 @@ def test_a_file_that_is_no_database_is_damage_and_not_an_empty_place(tmp_path: P
 
 def test_a_store_of_the_first_format_is_upgraded(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "old.sqlite")) as db, db:
-        catalog_module.m001_the_store(db)
+        schema.m001_the_store(db)
         db.execute("insert into store values (1, '2026-01-01T00:00:00Z', 'an embedder')")
         db.execute("pragma user_version = 1")
     catalog = Catalog(tmp_path / "old.sqlite")
@@ -113,7 +117,7 @@ def test_an_upgrade_keeps_what_is_there_and_stamps_the_new_version(
     table = "CREATE TABLE two (id integer primary key);"
     found = dump(catalog.path)
     stamped = f"version {len(catalog_module.MIGRATIONS)}"
-    assert (catalog.known_path(b"/a.png"), table in found, found[-1]) == (KnownPath(0, 10, 20), True, stamped)
+    assert (catalog.paths.known(b"/a.png"), table in found, found[-1]) == (KnownPath(0, 10, 20), True, stamped)
 
 
 def test_a_store_of_the_first_format_keeps_its_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,9 +132,13 @@ def test_a_store_of_the_first_format_keeps_its_clusters(tmp_path: Path, monkeypa
             db.execute("insert into memberships values (?, 0, 1, 0.5)", [number])
     monkeypatch.setattr(catalog_module, "MIGRATIONS", newest)
     old.migrate()
-    runs = [(run.clustering, run.current, run.born, run.previous) for run in old.clusterings()]
+    runs = [(run.clustering, run.current, run.born, run.previous) for run in old.clusterings.all()]
     assert runs == [(1, False, 2, None), (2, True, 2, None)]
-    assert (old.cluster_of(0), old.centroids(2), old.next_cluster()) == ((1, 0.5), (b"", [1, 0]), 2)
+    assert (old.memberships.cluster_of(0), old.clusterings.centroids(2), old.clusterings.next_cluster_id()) == (
+        (1, 0.5),
+        (b"", [1, 0]),
+        2,
+    )
     old.close()
 
 
@@ -183,8 +191,8 @@ def test_a_newer_format_is_refused_with_the_next_step(catalog: Catalog) -> None:
 
 
 def write_and_raise(catalog: Catalog, error: type[BaseException]) -> None:
-    catalog.insert_image(0, NewImage(b"a" * 32, 1, 1))
-    catalog.upsert_path(FileStamp(b"/a", 1, 1), 0)
+    catalog.images.insert(0, NewImage(b"a" * 32, 1, 1))
+    catalog.paths.upsert(FileStamp(b"/a", 1, 1), 0)
     raise error
 
 
@@ -219,15 +227,15 @@ def holds(path: Path, wanted: bytes) -> bool:
     """Ask on a connection of its own, which sees only what is committed."""
     other = Catalog(path)
     try:
-        return other.known_path(wanted) is not None
+        return other.paths.known(wanted) is not None
     finally:
         other.close()
 
 
 def test_what_is_not_committed_is_seen_by_nobody_else(catalog: Catalog) -> None:
     with catalog.writing():
-        catalog.insert_image(0, NewImage(b"a" * 32, 1, 1))
-        catalog.upsert_path(FileStamp(b"/a", 1, 1), 0)
+        catalog.images.insert(0, NewImage(b"a" * 32, 1, 1))
+        catalog.paths.upsert(FileStamp(b"/a", 1, 1), 0)
         assert not holds(catalog.path, b"/a")
 
 
@@ -235,10 +243,10 @@ def test_a_reader_sees_one_moment_whatever_is_committed_meanwhile(catalog: Catal
     add(catalog, 0, b"/a")
     reader = Catalog(catalog.path)
     with reader.reading():
-        first = (reader.row_count(), reader.path_count())
+        first = (reader.images.row_count(), reader.paths.count())
         add(catalog, 1, b"/b", b"/c")
-        then = (reader.row_count(), reader.path_count())
-    after = (reader.row_count(), reader.path_count())
+        then = (reader.images.row_count(), reader.paths.count())
+    after = (reader.images.row_count(), reader.paths.count())
     reader.close()
     assert (first, then, after) == ((1, 1), (1, 1), (2, 3))
 
@@ -280,13 +288,13 @@ def test_the_paths_under_a_root_are_itself_and_what_is_below_it(root: bytes, cat
     for row, path in enumerate(NAMES):
         add(catalog, row, path)
     expected = [path for path in NAMES if path == root or path.startswith(root.rstrip(b"/") + b"/")]
-    assert sorted(catalog.paths_under(root)) == sorted(expected)
+    assert sorted(catalog.paths.under(root)) == sorted(expected)
 
 
 def test_the_paths_under_a_root_include_those_that_failed(catalog: Catalog) -> None:
     for path in (b"/p/broken.png", b"/p0/broken.png"):
-        catalog.record_failure(FileStamp(path, 1, 1), "broken")
-    assert list(catalog.paths_under(b"/p")) == [b"/p/broken.png"]
+        catalog.failures.record(FileStamp(path, 1, 1), "broken")
+    assert list(catalog.paths.under(b"/p")) == [b"/p/broken.png"]
 
 
 # Content and location
@@ -294,47 +302,47 @@ def test_the_paths_under_a_root_include_those_that_failed(catalog: Catalog) -> N
 
 def test_one_content_at_three_places_is_one_image(catalog: Catalog) -> None:
     add(catalog, 0, b"/c", b"/a", b"/b")
-    assert (catalog.image_count(), catalog.path_count(), catalog.first_path(0)) == (1, 3, b"/a")
+    assert (catalog.images.count(), catalog.paths.count(), catalog.paths.first_of(0)) == (1, 3, b"/a")
 
 
 def test_the_same_content_is_never_numbered_twice(catalog: Catalog) -> None:
     add(catalog, 0, b"/a")
     with pytest.raises(sqlite3.IntegrityError), catalog.writing():
-        catalog.insert_image(1, NewImage(bytes(32), 4, 3))
+        catalog.images.insert(1, NewImage(bytes(32), 4, 3))
 
 
 def test_a_path_cannot_lead_to_a_row_that_is_not_there(catalog: Catalog) -> None:
     with pytest.raises(sqlite3.IntegrityError), catalog.writing():
-        catalog.upsert_path(FileStamp(b"/a", 1, 1), 7)
+        catalog.paths.upsert(FileStamp(b"/a", 1, 1), 7)
 
 
 def test_an_image_lives_until_its_last_path_is_forgotten(catalog: Catalog) -> None:
     add(catalog, 0, b"/a", b"/b")
     alive = []
     for path in (b"/a", b"/b"):
-        catalog.forget_path(path)
-        alive.append(catalog.is_alive(0))
+        catalog.paths.forget(path)
+        alive.append(catalog.images.is_alive(0))
     assert alive == [True, False]
 
 
 def test_the_row_of_a_removed_image_is_kept_and_not_given_out_again(catalog: Catalog) -> None:
     add(catalog, 0, b"/a")
     add(catalog, 1, b"/b")
-    catalog.forget_paths_of(1)
-    found = (catalog.row_count(), catalog.alive_rows(), catalog.row_of_content(b"\x01" * 32))
+    catalog.paths.forget_all_of(1)
+    found = (catalog.images.row_count(), catalog.images.alive_rows(), catalog.images.row_of(b"\x01" * 32))
     assert found == (2, [0], 1)
 
 
 def test_a_path_that_gets_another_content_leads_only_to_the_new_one(catalog: Catalog) -> None:
     add(catalog, 0, b"/a")
     add(catalog, 1, b"/a")
-    assert (catalog.known_path(b"/a"), catalog.alive_rows()) == (KnownPath(1, 10, 20), [1])
+    assert (catalog.paths.known(b"/a"), catalog.images.alive_rows()) == (KnownPath(1, 10, 20), [1])
 
 
 def test_placing_an_image_takes_its_path_off_the_failures(catalog: Catalog) -> None:
-    catalog.record_failure(FileStamp(b"/a", 1, 1), "broken")
+    catalog.failures.record(FileStamp(b"/a", 1, 1), "broken")
     add(catalog, 0, b"/a")
-    assert catalog.failures() == []
+    assert catalog.failures.all() == []
 
 
 @pytest.mark.parametrize(
@@ -347,15 +355,15 @@ def test_placing_an_image_takes_its_path_off_the_failures(catalog: Catalog) -> N
     ],
 )
 def test_a_failure_stands_only_for_the_state_it_happened_in(stamp: FileStamp, expected: bool, catalog: Catalog) -> None:
-    catalog.record_failure(FileStamp(b"/a", 1, 2), "broken")
-    assert catalog.has_failed(stamp) is expected
+    catalog.failures.record(FileStamp(b"/a", 1, 2), "broken")
+    assert catalog.failures.has(stamp) is expected
 
 
 def test_an_unknown_cluster_is_refused_with_those_that_there_are(catalog: Catalog) -> None:
     with catalog.writing():
-        catalog.insert_clustering(made_of(3), {}, 0, b"", [4, 0, 2])
+        catalog.clusterings.insert(made_of(3), {}, 0, b"", [4, 0, 2])
     with pytest.raises(NotFound, match="^no cluster 1 in the current clustering; there are 0, 2, 4$"):
-        catalog.require_cluster(1, 1)
+        catalog.clusterings.require_cluster(1, 1)
 
 
 # Which images have no path, kept by the database itself
@@ -385,25 +393,25 @@ def test_removed_images_are_those_without_a_path_whatever_is_written(steps: list
             add(catalog, row)
         for step, row, path in steps:
             if step == "place":
-                catalog.upsert_path(FileStamp(b"/%d" % path, 1, 1), row)
+                catalog.paths.upsert(FileStamp(b"/%d" % path, 1, 1), row)
             elif step == "forget_path":
-                catalog.forget_path(b"/%d" % path)
+                catalog.paths.forget(b"/%d" % path)
             else:
-                catalog.forget_paths_of(row)
-            assert catalog.removed_rows() == without_a_path(catalog)
-            assert catalog.image_count() == 6 - len(without_a_path(catalog)) == len(catalog.alive_rows())
+                catalog.paths.forget_all_of(row)
+            assert catalog.images.removed_rows() == without_a_path(catalog)
+            assert catalog.images.count() == 6 - len(without_a_path(catalog)) == len(catalog.images.alive_rows())
         catalog.close()
 
 
 def test_an_upgrade_knows_the_images_that_were_removed_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     newer = catalog_module.MIGRATIONS
-    monkeypatch.setattr(catalog_module, "MIGRATIONS", newer[: newer.index(catalog_module.m003_removed_images)])
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", newer[: newer.index(schema.m003_removed_images)])
     catalog = Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
     add_as_before(catalog, 0, b"/a.png")
     add_as_before(catalog, 1)
     monkeypatch.setattr(catalog_module, "MIGRATIONS", newer)
     catalog.migrate()
-    assert (catalog.removed_rows(), catalog.image_count()) == ([1], 1)
+    assert (catalog.images.removed_rows(), catalog.images.count()) == ([1], 1)
     catalog.close()
 
 
@@ -420,8 +428,13 @@ def test_a_query_without_conditions_looks_at_no_image_but_those_it_names(catalog
     add(catalog, 0, b"/a.png")
 
     def ask() -> None:
-        allowed_rows(catalog, catalog.row_count(), Filter(), lambda: 0)
-        catalog.is_alive(0), catalog.first_path(0), catalog.cluster_of(0), catalog.known_path(b"/a.png")
+        allowed_rows(catalog, catalog.images.row_count(), Filter(), lambda: 0)
+        (
+            catalog.images.is_alive(0),
+            catalog.paths.first_of(0),
+            catalog.memberships.cluster_of(0),
+            catalog.paths.known(b"/a.png"),
+        )
 
     found = plans(catalog, ask)
     # The removed and the quarantined images are all read. A greatest row or least path is one look-up, which SQLite

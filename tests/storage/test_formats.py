@@ -14,7 +14,8 @@ import pytest
 from tests.fixtures.make_store import ask
 from vecstore.errors import StoreDamaged, VecstoreError
 from vecstore.storage.catalog import catalog as catalog_module
-from vecstore.storage.catalog.catalog import MIGRATIONS
+from vecstore.storage.catalog.checksums import Checksums
+from vecstore.storage.catalog.schema import MIGRATIONS
 from vecstore.store import Store
 
 FORMATS = sorted(Path(__file__).parents[1].glob("fixtures/format-*.zip"))
@@ -63,7 +64,7 @@ def test_an_older_store_grows_without_embedding_anything_again(unpacked: Path) -
 
 def test_a_checksum_says_that_it_is_younger_than_its_vector(unpacked: Path) -> None:
     with Store.open(unpacked / "store") as store:
-        assert store.catalog.checksums_from() == store.catalog.row_count() == 12
+        assert store.catalog.checksums.known_from() == store.catalog.images.row_count() == 12
 
 
 def test_a_later_upgrade_takes_no_checksum_anew(unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +84,7 @@ def test_an_upgrade_that_fails_in_the_middle_leaves_the_store_as_it_was(
 
     shutil.copytree(unpacked / "store", unpacked / "before")
     with monkeypatch.context() as patch:
-        patch.setattr(catalog_module.Catalog, "set_checksums", fail)
+        patch.setattr(Checksums, "record", fail)
         with pytest.raises(VecstoreError, match=r"has to be brought up to date once.*disk"):
             Store.open(unpacked / "store")
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import TinyEmbedder, paint
 from vecstore.errors import NotFound
-from vecstore.storage.catalog.catalog import OPERATIONS_KEPT
+from vecstore.storage.catalog.undo import OPERATIONS_KEPT
 from vecstore.store import Store
 
 OpenStore = Callable[..., Store]
@@ -25,9 +25,9 @@ def store(open_store: OpenStore, pictures: Path) -> Store:
 
 def state(store: Store) -> tuple[object, ...]:
     """All that an operation can change: which path leads where, which clustering answers, and the names."""
-    current = store.catalog.current_clustering()
+    current = store.catalog.clusterings.current()
     names = [(c.cluster, c.name) for c in store.clusters()] if current and store.info().images else []
-    return sorted(store.catalog.all_paths()), current, names
+    return sorted(store.catalog.paths.all()), current, names
 
 
 def test_an_add_is_undone_and_adding_again_embeds_nothing(store: Store, pictures: Path) -> None:
@@ -78,7 +78,7 @@ def test_any_sequence_can_be_gone_back_and_forth(store: Store, pictures: Path) -
     random = np.random.default_rng(0)
     states = [state(store)]
     for number in range(25):
-        alive = store.catalog.alive_rows()
+        alive = store.catalog.images.alive_rows()
         match int(random.integers(5)):
             case 0:
                 paint(pictures / f"{random.integers(12)}.png", 100 + number)

@@ -113,7 +113,7 @@ def test_removed_images_are_not_on_it_and_come_back_where_they_were(
 
 def test_an_image_that_is_removed_while_a_map_is_made_is_left_out(grow: Callable[[int], Store]) -> None:
     with grow(12) as store:
-        rows = np.array(store.catalog.alive_rows())
+        rows = np.array(store.catalog.images.alive_rows())
         layout = map_layout.fit_map(store._vectors(), rows, len(rows), 0)
         store.remove(3)
         assert 3 not in places(map_layout.described(store.catalog, layout, rows))

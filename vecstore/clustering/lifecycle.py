@@ -23,7 +23,9 @@ from vecstore.clustering.matching import Match, match
 from vecstore.clustering.row_blocks import Blocks, LocalBlocks
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Cluster, Clustering
-from vecstore.storage.catalog.catalog import Catalog, ClusterSize, now
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.catalog.clusterings import ClusterSize
+from vecstore.storage.catalog.connection import now
 from vecstore.storage.checksums import require_rows
 from vecstore.storage.vector_file import Float16, Float32
 
@@ -109,13 +111,13 @@ class _Partition:
 
 def current(catalog: Catalog, dim: int, device: Device) -> CurrentClusters | None:
     """Return what assigns to the current clustering, None before the first."""
-    clustering = catalog.current_clustering()
+    clustering = catalog.clusterings.current()
     return None if clustering is None else clusters_of(catalog, clustering, dim, device)
 
 
 def clusters_of(catalog: Catalog, clustering: int, dim: int, device: Device) -> CurrentClusters:
     """Return what assigns to a clustering. Raises StoreDamaged if its centroids are damaged."""
-    blob, ids = catalog.centroids(clustering)
+    blob, ids = catalog.clusterings.centroids(clustering)
     return CurrentClusters(clustering, ids, np.frombuffer(blob, "<f4").reshape(-1, dim).astype(np.float32), device)
 
 
@@ -165,7 +167,7 @@ def run(
         made = _spliced(catalog, before, request.within, made)
     found = _matched(catalog, before, made)
     report = Clustering(
-        clustering=catalog.next_clustering(),
+        clustering=catalog.clusterings.next_id(),
         k=len(made.centroids),
         rows=len(made.rows),
         objective=made.objective,
@@ -186,11 +188,11 @@ def run(
     with catalog.writing():
         blob = made.centroids.astype("<f4").tobytes()
         asked = {**recorded, "k_reason": request.k_reason}
-        catalog.insert_clustering(report, asked, catalog.row_count(), blob, found.ids)
+        catalog.clusterings.insert(report, asked, catalog.images.row_count(), blob, found.ids)
         ids = np.array(found.ids)[made.labels].tolist()
         memberships = zip(made.rows.tolist(), ids, made.distances.tolist(), strict=True)
-        catalog.insert_memberships(report.clustering, memberships)
-        catalog.make_current(report.clustering)
+        catalog.memberships.insert(report.clustering, memberships)
+        catalog.clusterings.make_current(report.clustering)
     checkpoint.remove()
     return replace(report, seconds=time.monotonic() - started)
 
@@ -217,13 +219,13 @@ def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Reques
 
 def searchable_rows(catalog: Catalog, within: int | None = None) -> Int64:
     """Return the living images, or those of one cluster, ascending. Raises NotFound, and BadInput if there are none."""
-    alive = catalog.searchable_rows()
+    alive = catalog.images.searchable_rows()
     if within is not None:
-        clustering = catalog.current_clustering()
+        clustering = catalog.clusterings.current()
         if clustering is None:
             raise NotFound("there are no clusters yet to split one of; make some with `vecstore cluster -k N`")
-        catalog.require_cluster(clustering, within)
-        alive = sorted({*alive}.intersection(catalog.member_rows(clustering, within)))
+        catalog.clusterings.require_cluster(clustering, within)
+        alive = sorted({*alive}.intersection(catalog.memberships.member_rows(clustering, within)))
     if not alive:
         raise BadInput(f"{_holder(within)} has no images to cluster; `vecstore add` some first")
     return np.array(alive, np.int64)
@@ -278,7 +280,7 @@ def _assigned(blocks: Blocks, rows: Int64, centroids: Float32) -> _Partition:
 def memberships(catalog: Catalog, clustering: int) -> tuple[Int64, Int64, NDArray[np.float32]]:
     """Return rows, ascending, cluster ids and distances of the living images that a clustering has a label for."""
     fields = np.dtype([("row", np.int64), ("cluster", np.int64), ("distance", np.float32)])
-    found = np.fromiter(catalog.memberships(clustering), fields)
+    found = np.fromiter(catalog.memberships.all(clustering), fields)
     return found["row"].copy(), found["cluster"].copy(), found["distance"].copy()
 
 
@@ -300,7 +302,7 @@ def _spliced(catalog: Catalog, before: CurrentClusters, within: int, parts: _Par
 
 
 def _matched(catalog: Catalog, before: CurrentClusters | None, made: _Partition) -> Match:
-    k, next_id = len(made.centroids), catalog.next_cluster()
+    k, next_id = len(made.centroids), catalog.clusterings.next_cluster_id()
     if before is None:
         nothing = np.empty(0, np.int64)
         return replace(match(nothing, nothing, k, next_id), born=len(np.unique(made.labels)))
@@ -316,23 +318,23 @@ def use(catalog: Catalog, vectors: Float16, clustering: int, device: Device) -> 
     Raises NotFound if there is no such clustering.
     """
     with catalog.writing():
-        known = [run.clustering for run in catalog.clusterings()]
+        known = [run.clustering for run in catalog.clusterings.all()]
         if clustering not in known:
             there = ", ".join(map(str, known)) or "none; make one with `vecstore cluster -k N`"
             raise NotFound(f"no clustering {clustering}; there are {there}")
         n_assigned = assign_missing(catalog, vectors, clustering, device)
-        catalog.make_current(clustering)
-        return next(run for run in catalog.clusterings() if run.current), n_assigned
+        catalog.clusterings.make_current(clustering)
+        return next(run for run in catalog.clusterings.all() if run.current), n_assigned
 
 
 def assign_missing(catalog: Catalog, vectors: Float16, clustering: int, device: Device) -> int:
     """Give the living images that a clustering has no cluster for their nearest one; return how many there were."""
     clusters = clusters_of(catalog, clustering, vectors.shape[1], device)
-    missing = catalog.rows_without_cluster(clustering)
+    missing = catalog.memberships.rows_without_cluster(clustering)
     if missing:
         made = _assigned(LocalBlocks(vectors, device), np.array(missing, np.int64), clusters.centroids)
         ids = np.array(clusters.ids)[made.labels].tolist()
-        catalog.insert_memberships(clustering, zip(missing, ids, made.distances.tolist(), strict=True))
+        catalog.memberships.insert(clustering, zip(missing, ids, made.distances.tolist(), strict=True))
     return len(missing)
 
 
@@ -341,38 +343,38 @@ def take_over(catalog: Catalog, exported: "ExportedClusters", rows: Iterable["Ex
     with catalog.writing():
         horizon, memberships = 0, {}
         for row in rows:
-            own = catalog.row_of_content(row.sha256)
+            own = catalog.images.row_of(row.sha256)
             if own is not None and row.cluster is not None and row.cluster in exported.ids:
                 memberships[own] = (own, row.cluster, float(row.distance or 0.0))
             if own is not None and row.id < exported.horizon:
                 horizon = max(horizon, own + 1)
-        run = replace(exported.run, clustering=catalog.next_clustering(), previous=None, current=True)
-        catalog.insert_clustering(run, {"k_reason": run.k_reason}, horizon, exported.centroids, exported.ids)
-        catalog.insert_memberships(run.clustering, memberships.values())
+        run = replace(exported.run, clustering=catalog.clusterings.next_id(), previous=None, current=True)
+        catalog.clusterings.insert(run, {"k_reason": run.k_reason}, horizon, exported.centroids, exported.ids)
+        catalog.memberships.insert(run.clustering, memberships.values())
         for cluster, name in exported.names.items():
-            catalog.name_cluster(cluster, name)
-        catalog.make_current(run.clustering)
+            catalog.clusterings.name_cluster(cluster, name)
+        catalog.clusterings.make_current(run.clustering)
 
 
 def give_name(catalog: Catalog, clustering: int, cluster: int, name: str) -> None:
     """Name a cluster of a clustering, "" for none. Raises what `Store.name_cluster` does."""
-    catalog.require_cluster(clustering, cluster)
+    catalog.clusterings.require_cluster(clustering, cluster)
     name = name.strip()
     if not name.isprintable():
         raise BadInput(f"{name!r} is no name for a cluster: it has control characters or line breaks; leave them out")
-    holder = catalog.cluster_named(name, clustering)
+    holder = catalog.clusterings.cluster_named(name, clustering)
     if holder not in (None, cluster):
         raise BadInput(f"cluster {holder} is called {name!r} already; choose another name")
-    catalog.name_cluster(cluster, name or None)
+    catalog.clusterings.name_cluster(cluster, name or None)
 
 
 def describe(catalog: Catalog, clusters: CurrentClusters) -> list[Cluster]:
     """Return the current clustering's clusters, largest first; those whose last image was removed are left out."""
-    sizes = [found for found in catalog.cluster_sizes(clusters.clustering) if found.size]
+    sizes = [found for found in catalog.clusterings.cluster_sizes(clusters.clustering) if found.size]
     centroids = clusters.centroids[[clusters.ids.index(found.cluster) for found in sizes]]
     described = []
     for number, found in enumerate(sizes):
-        row, path, _ = catalog.members(clusters.clustering, found.cluster, limit=1)[0]
+        row, path, _ = catalog.memberships.members(clusters.clustering, found.cluster, limit=1)[0]
         away = np.linalg.norm(centroids - centroids[number], axis=1)
         away[number] = np.inf
         nearest = int(np.argmin(away)) if len(sizes) > 1 else None

@@ -34,13 +34,17 @@ class FittedClustering(Clustering):
         """The centroids, (k, dim) float32."""
         with closing(Catalog(self._catalog)) as catalog:
             dim = EmbedderSpec.from_json(catalog.embedder()).dim
-            return np.frombuffer(catalog.centroids(self.clustering)[0], "<f4").reshape(-1, dim).astype(np.float32)
+            return (
+                np.frombuffer(catalog.clusterings.centroids(self.clustering)[0], "<f4")
+                .reshape(-1, dim)
+                .astype(np.float32)
+            )
 
     @cached_property
     def cluster_ids_(self) -> NDArray[np.int64]:
         """The cluster's id of each centroid, (k,) int64: `cluster_ids_[labels_]` are the images' clusters."""
         with closing(Catalog(self._catalog)) as catalog:
-            return np.array(catalog.centroids(self.clustering)[1], np.int64)
+            return np.array(catalog.clusterings.centroids(self.clustering)[1], np.int64)
 
     @property
     def rows_(self) -> NDArray[np.int64]:
@@ -62,6 +66,6 @@ class FittedClustering(Clustering):
     @cached_property
     def _labelled(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         with closing(Catalog(self._catalog)) as catalog, catalog.reading():
-            found = [(row, cluster) for row, cluster, _ in catalog.memberships(self.clustering)]
+            found = [(row, cluster) for row, cluster, _ in catalog.memberships.all(self.clustering)]
         rows, clusters = np.array(found, np.int64).reshape(-1, 2).T
         return rows.copy(), clusters.copy()

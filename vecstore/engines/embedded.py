@@ -74,7 +74,7 @@ class EmbeddedEngine:
             yield block, np.asarray(vectors[block], np.float32)
 
     def count(self) -> int:
-        return self._catalog.found_count()
+        return self._catalog.images.found_count()
 
     def searcher(self, vectors: Float16, *, exact: bool = False, many: bool = False) -> "Index":
         path = None if exact else self._path
@@ -86,7 +86,7 @@ class EmbeddedEngine:
         index_lifecycle.bring_up_to_date(self._path, self._read(), settings, self._device, rebuild=rebuild)
 
     def keep_up(self) -> None:
-        n_rows, settings = self._catalog.row_count(), self._settings()
+        n_rows, settings = self._catalog.images.row_count(), self._settings()
         if n_rows and index_lifecycle.is_due(self._path, n_rows, self._vectors.dim, settings):
             self.build_index(settings)
 
@@ -114,7 +114,7 @@ class EmbeddedEngine:
         return IndexSettings.from_json(self._catalog.index_settings())
 
     def _read(self) -> Float16:
-        return self._vectors.read(self._catalog.row_count())
+        return self._vectors.read(self._catalog.images.row_count())
 
     def _living(self) -> Int64:
-        return np.asarray(self._catalog.searchable_rows(), np.int64)
+        return np.asarray(self._catalog.images.searchable_rows(), np.int64)

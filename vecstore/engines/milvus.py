@@ -105,10 +105,11 @@ class MilvusEngine:
 
     def _require_ours(self, found: dict[str, Any]) -> None:
         owner = found.get("properties", {}).get(STORE)
-        if owner != self._catalog.uid():
+        uid = self._catalog.engine.uid()
+        if owner != uid:
             raise StoreDamaged(
                 f"{self.name} belongs to {_owner(found)}, and its companion {self._catalog.path.parent} to store "
-                f"{self._catalog.uid()[:12]}; name the folder that goes with it by ?companion=DIR, or another store"
+                f"{uid[:12]}; name the folder that goes with it by ?companion=DIR, or another store"
             )
 
     def _make(self) -> None:
@@ -117,7 +118,7 @@ class MilvusEngine:
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field(ROW, DataType.INT64, is_primary=True)
         schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=self._vectors.dim)
-        properties = {STORE: self._catalog.uid(), EMBEDDER: self._catalog.embedder()}
+        properties = {STORE: self._catalog.engine.uid(), EMBEDDER: self._catalog.embedder()}
 
         def make(client: "MilvusClient", seconds: float) -> None:
             if client.has_collection(self._collection, timeout=seconds):  # an attempt whose answer was lost
@@ -165,14 +166,14 @@ class MilvusEngine:
 
     def flush_pending(self, on_sent: Callable[[int], None] | None = None) -> None:
         n_told = 0
-        while pending := self._catalog.pending_rows(SETTLE_ROWS):
-            n_rows = self._catalog.row_count()
-            removed = np.isin(pending, self._catalog.hidden_rows())
+        while pending := self._catalog.engine.pending_rows(SETTLE_ROWS):
+            n_rows = self._catalog.images.row_count()
+            removed = np.isin(pending, self._catalog.images.hidden_rows())
             rows = np.asarray(pending, np.int64)
             self.upsert(rows[~removed], self._vectors.read(n_rows)[rows[~removed]])
             if removed.any():
                 self.delete(rows[removed])
-            self._catalog.clear_pending(pending)
+            self._catalog.engine.clear_pending(pending)
             self._has_told = True
             n_told += len(pending)
             if on_sent is not None:
@@ -192,19 +193,19 @@ class MilvusEngine:
 
     def _reconcile(self) -> None:
         """Tell Milvus again what it has lost, or has too much, where its number of rows is not the catalog's."""
-        if self.count() == self._catalog.found_count():
+        if self.count() == self._catalog.images.found_count():
             return
         kept = np.concatenate([rows for rows, _ in self._blocks([ROW])] or [np.empty(0, np.int64)])
-        differing = np.setxor1d(kept, np.asarray(self._catalog.searchable_rows(), np.int64))
+        differing = np.setxor1d(kept, np.asarray(self._catalog.images.searchable_rows(), np.int64))
         log.warning("%s differs from its companion in %d images; telling it of them again", self.name, len(differing))
-        self._catalog.mark_pending(differing[differing < self._catalog.row_count()].tolist())
-        foreign = differing[differing >= self._catalog.row_count()]
+        self._catalog.engine.mark_pending(differing[differing < self._catalog.images.row_count()].tolist())
+        foreign = differing[differing >= self._catalog.images.row_count()]
         if len(foreign):
             self.delete(foreign)
         self.flush_pending()
 
     def _has_been_told(self) -> bool:
-        return self._catalog.pending_count() < self._catalog.found_count()
+        return self._catalog.engine.pending_count() < self._catalog.images.found_count()
 
     # Being asked
 
@@ -237,8 +238,8 @@ class MilvusEngine:
         if exact or not self._has_been_told():
             return ExactIndex(vectors)
         self.open()
-        pending = np.asarray(self._catalog.pending_rows(-1), np.int64)
-        moment = Moment(vectors, pending, np.asarray(self._catalog.hidden_rows(), np.int64))
+        pending = np.asarray(self._catalog.engine.pending_rows(-1), np.int64)
+        moment = Moment(vectors, pending, np.asarray(self._catalog.images.hidden_rows(), np.int64))
         return MilvusIndex(self.ask, moment, self._state())
 
     def ask(
@@ -280,11 +281,11 @@ class MilvusEngine:
 
     def _blocks(self, fields: list[str], block_rows: int = MOST_ROWS) -> Iterator[tuple[Int64, list[dict[str, Any]]]]:
         # Rows are dense, so a range of them is a page, in an order that no iterator of Milvus 2.3 promises.
-        for start in range(0, self._catalog.row_count(), block_rows):
+        for start in range(0, self._catalog.images.row_count(), block_rows):
             entities = self._query(f"{ROW} >= {start} and {ROW} < {start + block_rows}", fields)
             if entities:
                 yield np.array(sorted(entity[ROW] for entity in entities), np.int64), entities
-        beyond = self._query(f"{ROW} >= {self._catalog.row_count()}", fields) if fields == [ROW] else []
+        beyond = self._query(f"{ROW} >= {self._catalog.images.row_count()}", fields) if fields == [ROW] else []
         if beyond:
             yield np.array(sorted(entity[ROW] for entity in beyond), np.int64), beyond
 
@@ -293,20 +294,20 @@ class MilvusEngine:
     def build_index(self, settings: IndexSettings, rebuild: bool = False) -> None:
         if rebuild:
             self.drop()
-            self._catalog.mark_pending(self._catalog.searchable_rows())
-            self._catalog.set_engine_index(None)
+            self._catalog.engine.mark_pending(self._catalog.images.searchable_rows())
+            self._catalog.engine.set_index_state(None)
         self.flush_pending()
         self.open()
         self._reconcile()
         kind = self._kind_for(settings)
         state = IndexState(kind)
         if kind != self._state().kind:
-            log.info("indexing %d images in %s (%s) ...", self._catalog.found_count(), self.name, kind)
+            log.info("indexing %d images in %s (%s) ...", self._catalog.images.found_count(), self.name, kind)
             self.flush()
             self._connection.call(lambda client, seconds: self._exchange_index(client, state, seconds), LONG_SECONDS)
         if kind != EXACT:
             state = self._tuned(kind, settings.target_recall)
-        self._catalog.set_engine_index(json.dumps(asdict(state)))
+        self._catalog.engine.set_index_state(json.dumps(asdict(state)))
 
     def keep_up(self) -> None:
         settings = IndexSettings.from_json(self._catalog.index_settings())
@@ -314,7 +315,7 @@ class MilvusEngine:
             self.build_index(settings)
 
     def _state(self) -> IndexState:
-        return IndexState.from_json(self._catalog.engine_index())
+        return IndexState.from_json(self._catalog.engine.index_state())
 
     def _kind_for(self, settings: IndexSettings) -> str:
         if settings.kind not in self.capabilities.index_kinds:
@@ -323,7 +324,7 @@ class MilvusEngine:
         if settings.kind != AUTO:
             return settings.kind
         # Where the embedded store would compress. A byte a number, as candidates are put in order by the stored rows.
-        n_rows = self._catalog.row_count()
+        n_rows = self._catalog.images.row_count()
         is_small = IndexSettings().kind_for(n_rows, self._vectors.dim) == EXACT
         return EXACT if is_small or IVF_SQ8 not in self.capabilities.index_kinds else IVF_SQ8
 
@@ -349,8 +350,8 @@ class MilvusEngine:
         """Return the index with the least effort that finds the target's part of ten neighbours of some stored rows."""
         from indexes.ann import ExactIndex
 
-        vectors = self._vectors.read(self._catalog.row_count())
-        living = np.asarray(self._catalog.searchable_rows(), np.int64)
+        vectors = self._vectors.read(self._catalog.images.row_count())
+        living = np.asarray(self._catalog.images.searchable_rows(), np.int64)
         rows = living[:: max(len(living) // RECALL_QUERIES, 1)][:RECALL_QUERIES]
         queries = np.asarray(vectors[rows], np.float32)
         allowed = np.zeros(len(vectors), np.bool_)
@@ -372,7 +373,7 @@ class MilvusEngine:
         from vecstore.engines.milvus_search import MilvusIndex, Moment
 
         none = np.empty(0, np.int64)
-        removed = np.asarray(self._catalog.hidden_rows(), np.int64)
+        removed = np.asarray(self._catalog.images.hidden_rows(), np.int64)
         return MilvusIndex(self.ask, Moment(vectors, none, removed), state).search(queries, k).scores
 
     def drop(self) -> None:

@@ -20,11 +20,13 @@ def require_equal(
     The engine has been told of everything. next_step: what to do where they differ. Raises StoreDamaged, and NotFound
     for a row that the engine lacks.
     """
-    if engine.count() != catalog.found_count():
-        raise StoreDamaged(f"{engine.name} has {engine.count()} of the {catalog.found_count()} images; {next_step}")
-    rows = np.asarray(catalog.searchable_rows(), np.int64)
+    if engine.count() != catalog.images.found_count():
+        raise StoreDamaged(
+            f"{engine.name} has {engine.count()} of the {catalog.images.found_count()} images; {next_step}"
+        )
+    rows = np.asarray(catalog.images.searchable_rows(), np.int64)
     rows = rows if all_rows else rows[:: max(len(rows) // SAMPLE_ROWS, 1)]
-    stored = vectors.read(catalog.row_count())
+    stored = vectors.read(catalog.images.row_count())
     for start in range(0, len(rows), ROWS_AT_ONCE):
         block: Int64 = rows[start : start + ROWS_AT_ONCE]
         if not np.array_equal(engine.get(block), np.asarray(stored[block], np.float32)):

@@ -24,7 +24,8 @@ from vecstore.results import AddReport
 from vecstore.sources import archives, decoding
 from vecstore.sources.archives import Member
 from vecstore.sources.file_stamp import FileStamp
-from vecstore.storage.catalog.catalog import Catalog, NewImage
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.catalog.images import NewImage
 from vecstore.storage.vector_file import Float16, Float32, VectorFile, checksum, quantize_unit_rows
 
 log = logging.getLogger(__name__)
@@ -174,11 +175,11 @@ class Ingest:
 
     def run_elsewhere(self, files: Iterable[FileStamp], embedded: Embedded) -> AddReport:
         """Bring every file's present state into the store, as `run` does, read and embedded by `embedded`."""
-        return self.take(embedded(self._changed(files), self.catalog.contents()))
+        return self.take(embedded(self._changed(files), self.catalog.images.contents()))
 
     def _without_known_vector(self, picture: Picture) -> Picture:
         sha256 = picture.sha256
-        if sha256 is None or (sha256 not in self._under_way and self.catalog.row_of_content(sha256) is None):
+        if sha256 is None or (sha256 not in self._under_way and self.catalog.images.row_of(sha256) is None):
             self._under_way.update([sha256] if sha256 else [])
             return picture
         return replace(picture, vector=None)
@@ -200,14 +201,14 @@ class Ingest:
     def _changed(self, files: Iterable[FileStamp]) -> Iterator[FileStamp | Picture]:
         """Pass on the files whose state is not the one on record, members of archives read; count the others."""
         for file in files:
-            known = self.catalog.known_path(file.path)
+            known = self.catalog.paths.known(file.path)
             if known is not None and known.is_as_in(file):
                 self.counts.known += 1
                 if self.counts.known % 1_000 == 0:
                     self._report_progress()
                 if known.has_failed:  # it could not be read for a while, and is what it was before
-                    self.catalog.forget_failure(file.path)
-            elif not self.retry and self.catalog.has_failed(file):
+                    self.catalog.failures.forget(file.path)
+            elif not self.retry and self.catalog.failures.has(file):
                 self.counts.failed += 1
             else:
                 yield read(file) if isinstance(file, Member) else file
@@ -216,7 +217,7 @@ class Ingest:
         """Mark the pictures whose content is to be embedded, and let the others' bytes go."""
         for picture in pictures:
             sha256 = picture.sha256
-            if sha256 is None or sha256 in self._under_way or self.catalog.row_of_content(sha256) is not None:
+            if sha256 is None or sha256 in self._under_way or self.catalog.images.row_of(sha256) is not None:
                 yield replace(picture, data=b"")
                 continue
             self._under_way.add(sha256)
@@ -257,9 +258,9 @@ class Ingest:
         """
         ready = self._ready
         contents = {p.sha256 for p in ready if p.sha256 is not None}
-        rows = {sha256: row for sha256 in contents if (row := self.catalog.row_of_content(sha256)) is not None}
+        rows = {sha256: row for sha256 in contents if (row := self.catalog.images.row_of(sha256)) is not None}
         new = [p for p in ready if p.vector is not None and p.sha256 not in rows]
-        first_row = self.catalog.row_count()
+        first_row = self.catalog.images.row_count()
         stored = (
             quantize_unit_rows(np.stack([np.asarray(p.vector) for p in new])) if new else np.empty((0, 0), np.float16)
         )
@@ -270,10 +271,10 @@ class Ingest:
             for row, (picture, vector) in enumerate(zip(new, stored, strict=True), start=first_row):
                 sha256 = _sha256(picture)
                 image = NewImage(sha256, picture.width, picture.height, checksum(vector, sha256))
-                self.catalog.insert_image(row, image)
+                self.catalog.images.insert(row, image)
             counts.embedded += len(new)
             # Before any path is placed: a picture that moves within this commit has not left in between.
-            alive = {row for row in rows.values() if self.catalog.is_alive(row)}
+            alive = {row for row in rows.values() if self.catalog.images.is_alive(row)}
             rows.update((_sha256(picture), row) for row, picture in enumerate(new, start=first_row))
             placed = {row for picture in ready if (row := self._record(picture, rows, alive, counts)) is not None}
             if self.clusters is not None:
@@ -293,16 +294,16 @@ class Ingest:
         if reason is not None or sha256 is None:
             if sha256 is not None:
                 # What the path used to hold is no longer there. (A file that could not even be read may still hold it.)
-                self.catalog.forget_path(path)
+                self.catalog.paths.forget(path)
                 self._unreadable[sha256] = str(reason)
-            self.catalog.record_failure(picture.stamp, str(reason))
+            self.catalog.failures.record(picture.stamp, str(reason))
             counts.failed += 1
             return None
         row = rows.get(sha256)
         if row is None:
             raise StoreDamaged(f"the content of {os.fsdecode(path)!r} has lost its row during this run; run it again")
-        before = self.catalog.known_path(path)
-        self.catalog.upsert_path(picture.stamp, row)
+        before = self.catalog.paths.known(path)
+        self.catalog.paths.upsert(picture.stamp, row)
         if before is not None and before.row != row:
             counts.updated += 1
         elif row in alive:
@@ -316,12 +317,12 @@ class Ingest:
 
     def _assign(self, clusters: CurrentClusters, rows: set[int]) -> None:
         """Give the rows their nearest cluster, from the vectors as they are stored."""
-        unassigned = [row for row in sorted(rows) if self.catalog.cluster_of(row) is None]
+        unassigned = [row for row in sorted(rows) if self.catalog.memberships.cluster_of(row) is None]
         if unassigned:
-            stored = self.vectors.read(self.catalog.row_count())[unassigned].astype(np.float32)
+            stored = self.vectors.read(self.catalog.images.row_count())[unassigned].astype(np.float32)
             assigned = clusters.assign(stored)
             memberships = ((row, *assignment) for row, assignment in zip(unassigned, assigned, strict=True))
-            self.catalog.insert_memberships(clusters.clustering, memberships)
+            self.catalog.memberships.insert(clusters.clustering, memberships)
 
     def _report_progress(self) -> None:
         if self.progress:

@@ -59,10 +59,10 @@ def _copy(live: Catalog, partial: Path, with_index: bool) -> tuple[int, int]:
             left_over.unlink()
     # The open transaction keeps a compaction from emptying rows that this moment still has.
     with live.reading():
-        count = live.row_count()
+        count = live.images.row_count()
         live.copy_to(partial / CATALOG, shared=network_file_system(partial) is not None)
         row_bytes = VectorFile(source / VECTORS, recorded_embedder(live).dim).row_bytes
-        gaps = [(first * row_bytes, beyond * row_bytes) for first, beyond in runs(live.vacant_rows())]
+        gaps = [(first * row_bytes, beyond * row_bytes) for first, beyond in runs(live.images.vacant_rows())]
         if count:
             copy_with_holes(source / VECTORS, partial / VECTORS, count * row_bytes, gaps)
     if with_index and (source / INDEX).exists():
@@ -77,8 +77,8 @@ def _copy(live: Catalog, partial: Path, with_index: bool) -> tuple[int, int]:
 
 def _detach(catalog: Catalog) -> None:
     """Let a copy be searched here: two stores that tell one collection of their own rows would spoil each other's."""
-    if catalog.engine() is not None:
-        catalog.move_to_engine(None)
+    if catalog.engine.uri() is not None:
+        catalog.engine.move_to(None)
         settings = IndexSettings.from_json(catalog.index_settings())
         if settings.kind in KINDS_ELSEWHERE:
             catalog.set_index_settings(replace(settings, kind=AUTO).to_json())
@@ -89,10 +89,10 @@ def _require_whole(catalog: Catalog, folder: Path) -> tuple[int, int]:
     from indexes.compressed import verify
     from indexes.index_metadata import InvalidIndex
 
-    for problem in catalog.problems():
+    for problem in catalog.integrity.problems():
         raise StoreDamaged(f"the catalog is damaged ({problem}), so no backup was made; `vecstore check` says more")
     vectors = VectorFile(folder / VECTORS, recorded_embedder(catalog).dim)
-    known = {*catalog.quarantined_rows()}
+    known = {*catalog.checksums.quarantined_rows()}
     for damaged in damaged_rows(catalog, vectors):
         if damaged.row not in known:
             raise StoreDamaged(
@@ -102,7 +102,7 @@ def _require_whole(catalog: Catalog, folder: Path) -> tuple[int, int]:
     index = folder / INDEX
     try:
         if index.exists():
-            verify(index, vectors.read(catalog.row_count()))
+            verify(index, vectors.read(catalog.images.row_count()))
     except (InvalidIndex, OSError):  # it is of more rows by now: one that is replaced while the store grows
         index.unlink()
-    return catalog.image_count(), catalog.row_count() - len(catalog.vacant_rows())
+    return catalog.images.count(), catalog.images.row_count() - len(catalog.images.vacant_rows())

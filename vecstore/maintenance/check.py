@@ -62,7 +62,7 @@ def check(parts: Parts, files: bool = False) -> list[Finding]:
             found += [*_of_vectors(parts, damaged), *_of_clusterings(parts, damaged)]
             for look in (_of_index, _of_checkpoint, *([_of_files] if files else [])):
                 found += look(parts)
-            if {row.row for row in damaged} <= {*parts.catalog.quarantined_rows()}:
+            if {row.row for row in damaged} <= {*parts.catalog.checksums.quarantined_rows()}:
                 found += _of_engine(parts)
     except StoreDamaged as error:  # met on the way, where SQLite's own check did not look
         found.append(Finding("catalog", parts.catalog.path.name, str(error), False))
@@ -76,7 +76,7 @@ def repair(parts: Parts, files: bool = False) -> list[Finding]:
     problem = ""
     if any(finding.repairable for finding in before):
         _mend_catalog(parts)
-        if parts.catalog.row_count():
+        if parts.catalog.images.row_count():
             problem = _mend_vectors(parts)
             _mend_clusterings(parts)
             _mend_index(parts)
@@ -95,18 +95,18 @@ def repair(parts: Parts, files: bool = False) -> list[Finding]:
 
 def _of_catalog(parts: Parts) -> Iterator[Finding]:
     catalog, name = parts.catalog, parts.catalog.path.name
-    for problem in catalog.problems():
+    for problem in catalog.integrity.problems():
         if any(text in problem for text in OF_INDEXES):
             yield Finding("catalog", f"{name}: {problem}", "an index of SQLite's disagrees with its table", True)
         else:
             yield Finding("catalog", f"{name}: {problem}", "restore the store from a backup", False)
             return
-    violations = catalog.violations(parts.vectors.dim)
+    violations = catalog.integrity.violations(parts.vectors.dim)
     for violation in violations:
         yield Finding("catalog", f"{name}: {violation}", "restore the store from a backup", False)
     if not violations and not _has_settings(catalog):
         yield Finding("catalog", f"{name}: index settings", "they cannot be read; a repair takes the usual ones", True)
-    if catalog.removed_disagrees():
+    if catalog.integrity.removed_disagrees():
         yield Finding(
             "catalog", f"{name}: removed", "the list of removed images is not that of those without a path", True
         )
@@ -123,12 +123,12 @@ def _has_settings(catalog: Catalog) -> bool:
 def _mend_catalog(parts: Parts) -> None:
     catalog = parts.catalog
     with catalog.writing():
-        if any(text in problem for problem in catalog.problems() for text in OF_INDEXES):
-            catalog.rebuild_indexes()
+        if any(text in problem for problem in catalog.integrity.problems() for text in OF_INDEXES):
+            catalog.integrity.rebuild_indexes()
         if not _has_settings(catalog):
             catalog.set_index_settings(IndexSettings().to_json())
-        if catalog.removed_disagrees():
-            catalog.list_removed_anew()
+        if catalog.integrity.removed_disagrees():
+            catalog.integrity.rebuild_removed()
 
 
 # Vectors
@@ -136,16 +136,16 @@ def _mend_catalog(parts: Parts) -> None:
 
 def _of_vectors(parts: Parts, damaged: list[DamagedRow]) -> Iterator[Finding]:
     catalog = parts.catalog
-    quarantined = {*catalog.quarantined_rows()}
+    quarantined = {*catalog.checksums.quarantined_rows()}
     for found in damaged:
         if found.row not in quarantined:
             yield Finding("vector", f"@{found.row}", f"its vector is damaged: {found.reason}", True)
-    for row in sorted(quarantined.difference(catalog.removed_rows())):
+    for row in sorted(quarantined.difference(catalog.images.removed_rows())):
         yield _of_quarantined(catalog, row)
 
 
 def _of_quarantined(catalog: Catalog, row: int) -> Finding:
-    paths = " or ".join(shown(path) for path in catalog.paths_of(row))
+    paths = " or ".join(shown(path) for path in catalog.paths.of(row))
     what = "its vector is damaged, and it is not found until that is made anew: "
     if _content(catalog, row) is not None:
         return Finding("quarantined", f"@{row}", f"{what}embed it again from {paths}", True)
@@ -156,8 +156,8 @@ def _of_quarantined(catalog: Catalog, row: int) -> Finding:
 
 def _content(catalog: Catalog, row: int) -> bytes | None:
     """Return the bytes of the image of a row from one of its files that still has them."""
-    sha256, _ = catalog.checksum_of(row)
-    for path in catalog.paths_of(row):
+    sha256, _ = catalog.checksums.of(row)
+    for path in catalog.paths.of(row):
         try:
             content = archives.read_path(path)
         except (OSError, decoding.Unreadable):
@@ -170,14 +170,14 @@ def _content(catalog: Catalog, row: int) -> bytes | None:
 def _mend_vectors(parts: Parts) -> str:
     """Take damaged rows out of every answer, then embed those again whose file is there; return what prevented it."""
     catalog, file = parts.catalog, parts.vectors
-    count = catalog.row_count()
+    count = catalog.images.row_count()
     damaged = [found.row for found in damaged_rows(catalog, file)]
     with catalog.writing():
-        catalog.quarantine(damaged)
-        catalog.purge_removed(quarantined_only=True)
+        catalog.checksums.quarantine(damaged)
+        catalog.images.purge_removed(quarantined_only=True)
     file.truncate_uncommitted(min(count, file.rows_there()))  # what an interrupted add has left
     file.rewrite_rows({}, count)
-    for row in catalog.quarantined_rows():
+    for row in catalog.checksums.quarantined_rows():
         content = _content(catalog, row)
         if content is None:
             continue
@@ -192,8 +192,8 @@ def _mend_vectors(parts: Parts) -> str:
         vector = quantize_unit_rows(embedder.embed([embedder.prepare(image)]))[0]
         file.rewrite_rows({row: vector}, count)
         with catalog.writing():
-            catalog.set_checksums([(row, checksum(vector, catalog.checksum_of(row)[0]))])
-            catalog.release([row])
+            catalog.checksums.record([(row, checksum(vector, catalog.checksums.of(row)[0]))])
+            catalog.checksums.release([row])
     return ""
 
 
@@ -202,19 +202,19 @@ def _mend_vectors(parts: Parts) -> str:
 
 def _of_clusterings(parts: Parts, damaged: list[DamagedRow]) -> Iterator[Finding]:
     catalog = parts.catalog
-    now = catalog.current_clustering()
-    for number in catalog.clusterings_in_use():
+    now = catalog.clusterings.current()
+    for number in catalog.clusterings.usable():
         if not _is_sound(catalog, number):
             what = "its centroids are damaged: it stays on record, and cannot be gone back to"
             yield Finding("clustering", f"clustering {number}", what, True)
             continue
-        strangers = catalog.rows_of_unknown_clusters(number)
+        strangers = catalog.memberships.rows_of_unknown_clusters(number)
         if strangers:
             where = f"clustering {number}: {len(strangers)} images"
             yield Finding("membership", where, "they are in clusters that it does not have", True)
     if now is None or not _is_sound(catalog, now):
         return
-    missing = catalog.rows_without_cluster(now)
+    missing = catalog.memberships.rows_without_cluster(now)
     if missing:
         yield Finding("membership", f"clustering {now}: {len(missing)} images", "they have no cluster", True)
     wrong = _misplaced(parts, now, damaged)
@@ -226,7 +226,7 @@ def _of_clusterings(parts: Parts, damaged: list[DamagedRow]) -> Iterator[Finding
 
 def _is_sound(catalog: Catalog, number: int) -> bool:
     try:
-        catalog.centroids(number)
+        catalog.clusterings.centroids(number)
     except StoreDamaged:
         return False
     return True
@@ -241,7 +241,7 @@ def _misplaced(parts: Parts, number: int, damaged: list[DamagedRow]) -> NDArray[
     rows, ids, distances = rows[usable], ids[usable], distances[usable]
     order = np.argsort(clusters.ids)
     position = order[np.searchsorted(clusters.ids, ids, sorter=order)]
-    vectors = np.asarray(parts.vectors.read(min(parts.catalog.row_count(), parts.vectors.rows_there())))
+    vectors = np.asarray(parts.vectors.read(min(parts.catalog.images.row_count(), parts.vectors.rows_there())))
     wrong = []
     for start in range(0, len(rows), BLOCK_ROWS):
         part = slice(start, start + BLOCK_ROWS)
@@ -254,20 +254,20 @@ def _mend_clusterings(parts: Parts) -> None:
     catalog = parts.catalog
     with catalog.writing():
         sound = []
-        for number in catalog.clusterings_in_use():
+        for number in catalog.clusterings.usable():
             if _is_sound(catalog, number):
                 sound.append(number)
             else:
-                catalog.give_up_centroids(number)
-        now = catalog.current_clustering()
+                catalog.clusterings.give_up_centroids(number)
+        now = catalog.clusterings.current()
         if now is not None and now not in sound:
             now = sound[-1] if sound else None
-            catalog.make_current(now)
+            catalog.clusterings.make_current(now)
         for number in sound:
-            catalog.forget_memberships(number, catalog.rows_of_unknown_clusters(number))
+            catalog.memberships.forget(number, catalog.memberships.rows_of_unknown_clusters(number))
         if now is not None:
             damaged = list(damaged_rows(catalog, parts.vectors))
-            catalog.forget_memberships(now, _misplaced(parts, now, damaged).tolist())
+            catalog.memberships.forget(now, _misplaced(parts, now, damaged).tolist())
             lifecycle.assign_missing(catalog, _vectors(parts), now, parts.device)
 
 
@@ -280,7 +280,7 @@ def _of_index(parts: Parts) -> Iterator[Finding]:
 
     if not parts.index.exists():
         return
-    if parts.vectors.rows_there() < parts.catalog.row_count():
+    if parts.vectors.rows_there() < parts.catalog.images.row_count():
         return  # told already, and nothing to compare it with
     try:
         verify(parts.index, _vectors(parts))
@@ -301,7 +301,7 @@ def _mend_index(parts: Parts) -> None:
 
 def _of_engine(parts: Parts) -> Iterator[Finding]:
     """Look at what an engine elsewhere has. It lags behind by what it was not told yet; that is no damage."""
-    if not parts.engine.capabilities.keeps_vectors or parts.catalog.pending_rows(1):
+    if not parts.engine.capabilities.keeps_vectors or parts.catalog.engine.pending_rows(1):
         return
     try:
         require_equal(parts.engine, parts.catalog, parts.vectors, "`vecstore index --rebuild` makes it anew")
@@ -318,14 +318,14 @@ def _of_checkpoint(parts: Parts) -> Iterator[Finding]:
 
 
 def _vectors(parts: Parts) -> Float16:
-    return parts.vectors.read(parts.catalog.row_count())
+    return parts.vectors.read(parts.catalog.images.row_count())
 
 
 # Pictures
 
 
 def _of_files(parts: Parts) -> Iterator[Finding]:
-    for row, known in parts.catalog.path_states():
+    for row, known in parts.catalog.paths.states():
         what = _changed(parts.catalog, row, known)
         if what is not None:
             yield Finding("file", shown(known.path), what, False)
@@ -348,6 +348,6 @@ def _changed(catalog: Catalog, row: int, known: FileStamp) -> str | None:
         content = decoding.read(file)
     except decoding.Unreadable as error:
         return f"it cannot be read: {error}"
-    if content.sha256 != catalog.checksum_of(row)[0]:
+    if content.sha256 != catalog.checksums.of(row)[0]:
         return "it has another content, but the same size and time: damaged, or changed unnoticed; restore or touch it"
     return None

@@ -17,13 +17,15 @@ log = logging.getLogger(__name__)
 
 def compact(catalog: Catalog, file: VectorFile, engine: Engine, keep_clusterings: int | None) -> int:
     """Empty the rows of removed images, and make catalog and index smaller; return how many rows. The lock is held."""
-    if not engine.capabilities.keeps_vectors and not {*catalog.removed_rows()} <= {*catalog.vacant_rows()}:
+    if not engine.capabilities.keeps_vectors and not {*catalog.images.removed_rows()} <= {
+        *catalog.images.vacant_rows()
+    }:
         engine.drop()  # or a kill would leave an index of rows that are no more
     with catalog.writing():
-        vacated = catalog.purge_removed()
+        vacated = catalog.images.purge_removed()
         if keep_clusterings is not None:
-            catalog.forget_labels(keep_clusterings)
-    vacant = catalog.vacant_rows()
+            catalog.memberships.forget_labels(keep_clusterings)
+    vacant = catalog.images.vacant_rows()
     if vacant:
         if not catalog.checkpoint_wal():
             raise StoreBusy(
@@ -34,6 +36,6 @@ def compact(catalog: Catalog, file: VectorFile, engine: Engine, keep_clusterings
         log.info("gave the room of %d rows back", len(vacant))
     catalog.vacuum()
     catalog.checkpoint_wal()  # what the vacuum wrote is in the log until then
-    if catalog.image_count():
+    if catalog.images.count():
         engine.keep_up()
     return vacated

@@ -43,10 +43,10 @@ def export(catalog: Catalog, spec: EmbedderSpec, vectors: Float16, file: Path, p
     for target in filter(None, (file, listed)):
         if os.path.lexists(target):
             raise BadInput(f"{target} is there already, and nothing is overwritten; name another file")
-    if not catalog.image_count():
+    if not catalog.images.count():
         raise NotFound("the store has no images to export")
     guard = ChecksumVerifier(catalog, vectors)
-    found = catalog.exported()
+    found = catalog.paths.exported()
     if is_parquet:
         images, rows = _write_parquet(catalog, spec, vectors, found, guard, file)
     else:
@@ -131,7 +131,7 @@ def _blocks(found: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]
 def _are_text(catalog: Catalog) -> bool:
     """Say whether every path is UTF-8, which a string of Parquet has to be."""
     try:
-        for _, path in catalog.all_paths():
+        for _, path in catalog.paths.all():
             path.decode()
     except UnicodeDecodeError:
         return False
@@ -140,16 +140,16 @@ def _are_text(catalog: Catalog) -> bool:
 
 def _clustering(catalog: Catalog) -> dict[bytes, str]:
     """Return the metadata that tell of the current clustering, if there is one."""
-    number = catalog.current_clustering()
+    number = catalog.clusterings.current()
     if number is None:
         return {}
-    run = next(run for run in catalog.clusterings() if run.clustering == number)
-    centroids, ids = catalog.centroids(number)
+    run = next(run for run in catalog.clusterings.all() if run.clustering == number)
+    centroids, ids = catalog.clusterings.centroids(number)
     known = {
         "run": asdict(run),
-        "horizon": catalog.horizon(number),
+        "horizon": catalog.clusterings.horizon(number),
         "ids": ids,
-        "names": {cluster: name for cluster, name in catalog.cluster_names(number) if name is not None},
+        "names": {cluster: name for cluster, name in catalog.clusterings.cluster_names(number) if name is not None},
         "centroids": base64.b64encode(centroids).decode(),
     }
     return {CLUSTERING: json.dumps(known)}

@@ -26,7 +26,8 @@ from vecstore.errors import BadInput, StoreDamaged
 from vecstore.ingest.pipeline import Progress
 from vecstore.results import MigrateReport
 from vecstore.sources.paths import network_file_system
-from vecstore.storage.catalog.catalog import Catalog, holds_store
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.catalog.connection import holds_store
 from vecstore.storage.checksums import recorded_embedder
 from vecstore.storage.layout import CATALOG, VECTORS
 from vecstore.storage.vector_file import VectorFile, make_directory, sync_directory
@@ -62,18 +63,20 @@ def migrate(
     _make_way(state, to)
     if not holds_store(to.folder / CATALOG):
         require_room(to.address)
-    _copy_rows(vectors, source.row_count(), VectorFile(to.folder / VECTORS, vectors.dim))
+    _copy_rows(vectors, source.images.row_count(), VectorFile(to.folder / VECTORS, vectors.dim))
     if not holds_store(to.folder / CATALOG):
-        _install(to, json.dumps({"from": source.uid(), "state": state}))
+        _install(to, json.dumps({"from": source.engine.uid(), "state": state}))
     (to.folder / PARTIAL).unlink(missing_ok=True)
     catalog, copy = Catalog(to.folder / CATALOG), VectorFile(to.folder / VECTORS, vectors.dim)
     engine = engine_for(to.folder, to.address, catalog, copy, to.device)
     with closing(catalog), closing(engine):
-        _require_equal_rows(vectors, copy, source.row_count())
+        _require_equal_rows(vectors, copy, source.images.row_count())
         _tell(engine, catalog, on_progress)
         compared = require_equal(engine, catalog, copy, "run this again", all_rows=compare_all)
-        catalog.set_migrating(None)
-        return MigrateReport(to.shown, catalog.image_count(), catalog.row_count(), compared, time.monotonic() - started)
+        catalog.engine.set_migrating(None)
+        return MigrateReport(
+            to.shown, catalog.images.count(), catalog.images.row_count(), compared, time.monotonic() - started
+        )
 
 
 def _copy_of(source: Catalog, folder: Path) -> str:
@@ -93,8 +96,8 @@ def _require_fit(source: Catalog, to: Destination) -> None:
             raise BadInput(f"{to.folder} holds other things, {strange[0]!r} for one; name an empty or new destination")
         return
     with closing(Catalog(to.folder / CATALOG)) as catalog:
-        begun = json.loads((not catalog.is_older() and catalog.migrating()) or "null")
-        if begun is None or begun["from"] != source.uid() or catalog.engine() != _engine_of(to):
+        begun = json.loads((not catalog.is_older() and catalog.engine.migrating()) or "null")
+        if begun is None or begun["from"] != source.engine.uid() or catalog.engine.uri() != _engine_of(to):
             raise BadInput(f"{to.shown} holds a store already; name another destination")
 
 
@@ -103,7 +106,7 @@ def _make_way(state: str, to: Destination) -> None:
     if not holds_store(to.folder / CATALOG):
         return
     with closing(Catalog(to.folder / CATALOG)) as catalog:
-        if json.loads(catalog.migrating() or "{}").get("state") == state:
+        if json.loads(catalog.engine.migrating() or "{}").get("state") == state:
             return
         # The source went on. Rows that were copied stay, as most are the same for ever; all are compared at the end.
         dim = recorded_embedder(catalog).dim
@@ -126,8 +129,8 @@ def _copy_rows(source: VectorFile, n_rows: int, to: VectorFile) -> None:
 
 def _install(to: Destination, migrating: str) -> None:
     catalog = Catalog(to.folder / PARTIAL)
-    catalog.set_migrating(migrating)
-    catalog.move_to_engine(_engine_of(to))
+    catalog.engine.set_migrating(migrating)
+    catalog.engine.move_to(_engine_of(to))
     catalog.close()
     with open(to.folder / PARTIAL, "rb") as file:
         os.fsync(file.fileno())
@@ -158,7 +161,7 @@ def _tell(engine: Engine, catalog: Catalog, on_progress: Callable[[Progress], No
     if settings.kind not in engine.capabilities.index_kinds:
         settings = replace(settings, kind=AUTO)
         catalog.set_index_settings(settings.to_json())
-    before, total = catalog.found_count() - catalog.pending_count(), catalog.found_count()
+    before, total = catalog.images.found_count() - catalog.engine.pending_count(), catalog.images.found_count()
     engine.flush_pending(lambda n_told: on_progress(Progress(before + n_told, total, 0)))
     engine.build_index(settings)
     engine.flush()

@@ -24,7 +24,9 @@ def find(catalog: Catalog, vectors: Float16 | None, min_score: float) -> Iterato
     vectors: (rows, dim) float16, may be mapped; None to find equal images alone.
     """
     others = _near(catalog, vectors, min_score) if vectors is not None else {}
-    keepers = sorted({*others, *catalog.rows_with_copies()} - {row for near in others.values() for row, _ in near})
+    keepers = sorted(
+        {*others, *catalog.paths.rows_with_copies()} - {row for near in others.values() for row, _ in near}
+    )
     guard = ChecksumVerifier(catalog, vectors) if vectors is not None else None
     return _groups(catalog, keepers, others, guard)
 
@@ -33,8 +35,8 @@ def _near(catalog: Catalog, vectors: Float16, min_score: float) -> dict[int, lis
     """Return, for every keeper that others are near to, these as (row, score), nearest first."""
     from indexes.near_duplicates import find_representatives
 
-    counted = np.asarray(np.fromiter(catalog.pixel_counts(), np.dtype((np.int64, 2))), np.int64)
-    counted = np.delete(counted, catalog.hidden_rows(), axis=0)
+    counted = np.asarray(np.fromiter(catalog.images.pixel_counts(), np.dtype((np.int64, 2))), np.int64)
+    counted = np.delete(counted, catalog.images.hidden_rows(), axis=0)
     rows = counted[np.lexsort((counted[:, 0], -counted[:, 1])), 0]
     kept = find_representatives(vectors, rows, min_score)
     others: dict[int, list[tuple[int, float]]] = {}
@@ -51,7 +53,7 @@ def _groups(
     for keeper in keepers:
         with catalog.reading():
             members = [(keeper, 1.0), *others.get(keeper, [])]
-            seen = [(row, path, score) for row, score in members for path in catalog.paths_of(row)]
+            seen = [(row, path, score) for row, score in members for path in catalog.paths.of(row)]
             if guard is not None:
                 guard.require(row for row, _, _ in seen)
         if len(seen) > 1:  # the images of a group may have been removed meanwhile

@@ -44,20 +44,20 @@ def allowed_rows(
     clustering: gives the current clustering, where a condition needs it. Raises NotFound for a cluster that is not
     there, BadInput for a pattern or a moment that is none.
     """
-    hidden = catalog.hidden_rows()
+    hidden = catalog.images.hidden_rows()
     if not hidden and conditions == Filter():
         return None
     allowed = np.ones(n_rows, np.bool_)
     allowed[hidden] = False
     for wanted, is_in in ((conditions.cluster, True), (conditions.not_cluster, False)):
         if wanted is not None:
-            catalog.require_cluster(clustering(), wanted)
-            allowed &= _mask(n_rows, catalog.member_rows(clustering(), wanted)) == is_in
+            catalog.clusterings.require_cluster(clustering(), wanted)
+            allowed &= _mask(n_rows, catalog.memberships.member_rows(clustering(), wanted)) == is_in
     if conditions.path is not None:
         fits = path_test(conditions.path)
-        allowed &= _mask(n_rows, [row for row, path in catalog.all_paths() if fits(path)])
+        allowed &= _mask(n_rows, [row for row, path in catalog.paths.all() if fits(path)])
     if conditions.added_after is not None:
-        allowed &= _mask(n_rows, catalog.rows_added_since(moment(conditions.added_after)))
+        allowed &= _mask(n_rows, catalog.images.added_since(moment(conditions.added_after)))
     return allowed
 
 

@@ -26,7 +26,7 @@ from vecstore.sources.paths import AnyPath, absolute, is_archive_name, on_disk, 
 from vecstore.storage.catalog.catalog import Catalog
 
 # Told of each archive that was looked through: its stamp, what was asked of it, how many paths came of it, whether it
-# failed. As `Catalog.record_archive` is.
+# failed. As `Catalog.archives.record` is.
 RecordArchive: TypeAlias = Callable[[FileStamp, str, int, bool], None]
 
 # The size of a folder that cannot be listed. Reading it fails with the reason, which is then on record.
@@ -98,7 +98,7 @@ def without_members(paths: Iterable[bytes], catalog: Catalog | None = None) -> l
         members = set(group)
         if file not in members:
             archive = _stamp(file)
-            members.difference_update(catalog.archive_members(archive) if catalog else ())
+            members.difference_update(catalog.archives.members(archive) if catalog else ())
             try:
                 members.difference_update(archives.names(archive) if members else ())
             except Unreadable:
@@ -228,9 +228,9 @@ class _Scan:
         is_whole = archive.path + b"!" in inside
         asked = "" if self.patterns == ALL_FILES else repr((self.patterns, relative))
         if self.catalog is not None and is_whole:
-            on_record = self.catalog.archive_members(archive)
+            on_record = self.catalog.archives.members(archive)
             known = [path for path in on_record if path == archive.path or self._takes(path, relative, inside)]
-            if len(known) == self.catalog.archive_count(archive, asked):
+            if len(known) == self.catalog.archives.count_of(archive, asked):
                 yield from (Member(path, archive.size, archive.mtime_ns) for path in known)
                 return
         n_found, failed, met = 0, False, {archive.path + b"!"}

@@ -45,7 +45,7 @@ class ChecksumVerifier:
         """Raise StoreDamaged unless the vectors of these rows are those that were committed."""
         for row in rows:
             if not self._is_checked[row]:
-                sha256, recorded = self._catalog.checksum_of(row)
+                sha256, recorded = self._catalog.checksums.of(row)
                 if recorded != checksum(self._vectors[row], sha256):
                     raise StoreDamaged(f"the vector of @{row} is damaged; {NEXT_STEP}")
                 self._is_checked[row] = True
@@ -64,11 +64,11 @@ def damaged_rows(catalog: Catalog, file: VectorFile, rows: range | None = None) 
 
     file: may be shorter than the catalog counts; what is missing is damaged. rows: of these alone.
     """
-    rows = range(catalog.row_count()) if rows is None else rows
+    rows = range(catalog.images.row_count()) if rows is None else rows
     there = min(file.rows_there(), rows.stop)
     vectors = np.asarray(file.read(there))
     for start in range(rows.start, rows.stop, BLOCK_ROWS):
-        for row, sha256, recorded in catalog.checksums(start, min(start + BLOCK_ROWS, rows.stop)):
+        for row, sha256, recorded in catalog.checksums.of_rows(start, min(start + BLOCK_ROWS, rows.stop)):
             reason = "it is missing" if row >= there else _what_is_wrong(vectors[row], sha256, recorded)
             if reason is not None:
                 yield DamagedRow(row, reason)
@@ -80,7 +80,7 @@ def require_rows(catalog: Catalog, vectors: Float16, rows: NDArray[np.int64]) ->
     wanted[rows] = True
     plain = np.asarray(vectors)
     for start in range(0, len(vectors), BLOCK_ROWS):
-        for row, sha256, recorded in catalog.checksums(start, start + BLOCK_ROWS):
+        for row, sha256, recorded in catalog.checksums.of_rows(start, start + BLOCK_ROWS):
             if wanted[row] and recorded != checksum(plain[row], sha256):
                 raise StoreDamaged(f"the vector of @{row} is damaged; {NEXT_STEP}")
         release_pages(vectors)
@@ -88,11 +88,11 @@ def require_rows(catalog: Catalog, vectors: Float16, rows: NDArray[np.int64]) ->
 
 def record_missing(catalog: Catalog, file: VectorFile) -> None:
     """Give the rows of an older store their checksums, from the vectors that are there."""
-    count = catalog.row_count()
+    count = catalog.images.row_count()
     vectors = np.asarray(file.read(min(file.rows_there(), count)))
     for start in range(0, len(vectors), BLOCK_ROWS):
-        block = catalog.checksums(start, min(start + BLOCK_ROWS, len(vectors)))
-        catalog.set_checksums((row, checksum(vectors[row], sha256)) for row, sha256, _ in block)
+        block = catalog.checksums.of_rows(start, min(start + BLOCK_ROWS, len(vectors)))
+        catalog.checksums.record((row, checksum(vectors[row], sha256)) for row, sha256, _ in block)
 
 
 def _what_is_wrong(vector: Float16, sha256: bytes, recorded: int | None) -> str | None:

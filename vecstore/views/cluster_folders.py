@@ -70,8 +70,8 @@ def folder_name(cluster: Cluster) -> str:
 
 def _source(catalog: Catalog, row: int) -> bytes | None:
     """Return a path at which the image still is as the catalog knows it, None if there is none."""
-    for path in catalog.paths_of(row):
-        known = catalog.known_path(path)
+    for path in catalog.paths.of(row):
+        known = catalog.paths.known(path)
         try:
             state = os.stat(on_disk(path))
         except OSError:

@@ -113,11 +113,11 @@ def described(catalog: Catalog, layout: Layout, rows: Int64) -> StoreMap:
     on_map = on_map[np.argsort(layout.rows[on_map])]
     points = []
     for row, (x, y) in zip(layout.rows[on_map].tolist(), layout.positions[on_map].tolist(), strict=True):
-        path = catalog.first_path(row)
+        path = catalog.paths.first_of(row)
         if path is not None:
-            cluster = catalog.cluster_of(row)
+            cluster = catalog.memberships.cluster_of(row)
             points.append(MapPoint(row, x, y, cluster[0] if cluster else None, os.fsdecode(path)))
-    images = catalog.image_count()
+    images = catalog.images.count()
     return StoreMap(tuple(points), images, len(points) < images)
 
 

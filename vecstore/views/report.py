@@ -165,7 +165,7 @@ def _elbow(store: "Store") -> dict[str, Any]:
 
 
 def _duplicates(store: "Store", shots: Shots) -> dict[str, Any]:
-    n_images = store.catalog.image_count()
+    n_images = store.catalog.images.count()
     exact = n_images > MOST_TO_COMPARE
     groups: dict[int, list[Duplicate]] = {}
     n_groups = n_spare = 0
@@ -208,17 +208,19 @@ def _since(store: "Store", shots: Shots, clusters: Sequence[Cluster], asked: str
 def _compared(
     catalog: "Catalog", shots: Shots, clusters: Sequence[Cluster], asked: str, start: str, before: Clustering | None
 ) -> Since:
-    new = [row for row in catalog.rows_added_since(start) if catalog.is_alive(row)]
+    new = [row for row in catalog.images.added_since(start) if catalog.images.is_alive(row)]
     new_shots = [shots.of(row, _path(catalog, row)) for row in new[-NEW:]]
-    current = catalog.current_clustering()
+    current = catalog.clusterings.current()
     if before is None or current is None or not clusters:
         return Since(asked, len(new), new_shots, before, 0, [], [], [], [])
-    then = {row: cluster for row, cluster, _ in catalog.memberships(before.clustering)}
+    then = {row: cluster for row, cluster, _ in catalog.memberships.all(before.clustering)}
     for row in new:  # they got a cluster when they were added; that they have another now is no move of what was there
         then.pop(row, None)
-    pairs = ((row, then[row], cluster) for row, cluster, _ in catalog.memberships(current) if row in then)
+    pairs = ((row, then[row], cluster) for row, cluster, _ in catalog.memberships.all(current) if row in then)
     moved = [(row, one, other) for row, one, other in pairs if one != other]
-    sizes_then = {found.cluster: (found.name, found.size) for found in catalog.cluster_sizes(before.clustering)}
+    sizes_then = {
+        found.cluster: (found.name, found.size) for found in catalog.clusterings.cluster_sizes(before.clustering)
+    }
     ids = {cluster.cluster for cluster in clusters}
     gone = [(label or f"Cluster {number}", size) for number, (label, size) in sizes_then.items() if number not in ids]
     return Since(
@@ -235,7 +237,7 @@ def _compared(
 
 
 def _path(catalog: "Catalog", row: int) -> str:
-    return os.fsdecode(catalog.first_path(row) or b"")
+    return os.fsdecode(catalog.paths.first_of(row) or b"")
 
 
 def _rendered(values: dict[str, Any]) -> str:

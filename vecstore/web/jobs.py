@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vecstore.errors import BadInput, NotFound
-from vecstore.storage.catalog.catalog import now
+from vecstore.storage.catalog.connection import now
 from vecstore.web.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,188 @@
+"""The clusterings: runs of k-means, their centroids, and the clusters with their ids and names."""
+
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from vecstore.errors import NotFound, StoreDamaged
+from vecstore.results import Clustering
+from vecstore.storage.catalog.connection import Database, Queries
+from vecstore.storage.catalog.sql import ALIVE, CURRENT
+from vecstore.storage.catalog.undo import Operations
+
+
+@dataclass(frozen=True)
+class ClusterSize:
+    """What the living members of one cluster come to. size: how many. squared: their mean squared distance.
+
+    then, since: the mean distance of those that were clustered, and of those added since; None where there are none.
+    """
+
+    cluster: int
+    name: str | None
+    size: int
+    squared: float | None
+    then: float | None
+    since: float | None
+
+
+class Clusterings(Queries):
+    """The clusterings that were made, and which one is current."""
+
+    def __init__(self, database: Database, operations: Operations) -> None:
+        super().__init__(database)
+        self._operations = operations
+
+    def insert(
+        self, run: Clustering, options: dict[str, Any], horizon: int, centroids: bytes, cluster_ids: list[int]
+    ) -> None:
+        """Record a k-means run; cluster_ids[i] is the id of the cluster whose centroid is at position i."""
+        self.db.execute(
+            """
+            insert into clusterings
+            values (
+                :id, :created, :k, :rows, :objective, :seconds, :device, :restarts, :trained_on,
+                :options, :horizon, :centroids, :previous, :kept, :split, :merged, :born, :gone, :moved, :checksum
+            )""",
+            {
+                "id": run.clustering,
+                "created": run.created,
+                "k": run.k,
+                "rows": run.rows,
+                "objective": run.objective,
+                "seconds": run.seconds,
+                "device": run.device,
+                "restarts": run.restarts,
+                "trained_on": run.trained_on,
+                "options": json.dumps(options),
+                "horizon": horizon,
+                "centroids": centroids,
+                "previous": run.previous,
+                "kept": run.kept,
+                "split": run.split,
+                "merged": run.merged,
+                "born": run.born,
+                "gone": run.gone,
+                "moved": run.moved,
+                "checksum": zlib.crc32(centroids),
+            },
+        )
+        identities = ((cluster, run.clustering) for cluster in cluster_ids)
+        self.db.executemany("insert or ignore into identities (cluster, born) values (?, ?)", identities)
+        clusters = ((run.clustering, cluster, position) for position, cluster in enumerate(cluster_ids))
+        self.db.executemany("insert into clusters values (?, ?, ?)", clusters)
+
+    def next_id(self) -> int:
+        return int(self._value("select coalesce(max(id), 0) + 1 from clusterings"))
+
+    def next_cluster_id(self) -> int:
+        """Return the first cluster id that was never given."""
+        return int(self._value("select coalesce(max(cluster), -1) + 1 from identities"))
+
+    def current(self) -> int | None:
+        found = self._value(f"select {CURRENT}")
+        return None if found is None else int(found)
+
+    def make_current(self, clustering: int | None) -> None:
+        """Let this clustering answer from now on; None: none does."""
+        self._operations.begin()
+        self.db.execute("update store set clustering = :id", {"id": clustering})
+
+    def all(self) -> list[Clustering]:
+        """Return all k-means runs, the first first."""
+        fields = (
+            *("k", "rows", "objective", "seconds", "device", "restarts", "trained_on", "previous"),
+            *("kept", "split", "merged", "born", "gone", "moved", "created"),
+        )
+        query = f"select id, id is {CURRENT}, options, {', '.join(fields)} from clusterings order by id"
+        return [
+            Clustering(
+                clustering=number,
+                current=bool(now),
+                k_reason=json.loads(asked).get("k_reason"),
+                **dict(zip(fields, values, strict=True)),
+            )
+            for number, now, asked, *values in self.db.execute(query).fetchall()
+        ]
+
+    def centroids(self, clustering: int) -> tuple[bytes, list[int]]:
+        """Return the centroids' bytes, and the cluster id of each position. Raises StoreDamaged by their checksum."""
+        if self._value("select checksum from clusterings where id = :id", id=clustering) != zlib.crc32(
+            centroids := bytes(self._value("select centroids from clusterings where id = :id", id=clustering))
+        ):
+            raise StoreDamaged(
+                f"the centroids of clustering {clustering} are damaged; run `vecstore check --repair`, which goes back "
+                "to one whose are not"
+            )
+        query = "select cluster from clusters where clustering = :id order by position"
+        return centroids, [cluster for (cluster,) in self.db.execute(query, {"id": clustering})]
+
+    def give_up_centroids(self, clustering: int) -> None:
+        """Record that a clustering cannot be gone back to, because its centroids are damaged."""
+        self.db.execute("update clusterings set checksum = null where id = :id", {"id": clustering})
+
+    def usable(self) -> list[int]:
+        """Return the clusterings that can be gone back to, if their centroids are not damaged, the first first."""
+        query = "select id from clusterings where checksum is not null order by id"
+        return [number for (number,) in self.db.execute(query)]
+
+    def cluster_count(self) -> int | None:
+        found = self._value(f"select k from clusterings where id = {CURRENT}")
+        return None if found is None else int(found)
+
+    def name_cluster(self, cluster: int, name: str | None) -> None:
+        """Give a cluster its name, in all clusterings that have it; None takes it away."""
+        values = {"name": name, "id": cluster, "operation": self._operations.begin()}
+        self.db.execute(
+            """
+            update operations set cluster = :id, name = (select name from identities where cluster = :id)
+            where  id = :operation""",
+            values,
+        )
+        self.db.execute("update identities set name = :name where cluster = :id", values)
+
+    def cluster_named(self, name: str, clustering: int) -> int | None:
+        """Return the cluster of a clustering that has this name."""
+        query = """
+            select cluster from clusters join identities using (cluster)
+            where  name = :name and clustering = :clustering"""
+        found = self._value(query, name=name, clustering=clustering)
+        return None if found is None else int(found)
+
+    def cluster_sizes(self, clustering: int) -> list[ClusterSize]:
+        """Return what the living members of each cluster come to, the largest cluster first."""
+        query = f"""
+            select   clusters.cluster, identities.name, count(memberships.row),
+                     avg(distance * distance),
+                     avg(case when memberships.row < horizon then distance end),
+                     avg(case when memberships.row >= horizon then distance end)
+            from     clusters
+            join     identities using (cluster)
+            join     clusterings on clusterings.id = clusters.clustering
+            left     join memberships on  memberships.clustering = clusters.clustering
+                                      and memberships.cluster = clusters.cluster
+                                      and {ALIVE.format(row="memberships.row")}
+            where    clusters.clustering = :clustering
+            group by clusters.cluster
+            order by count(memberships.row) desc, clusters.cluster"""
+        return [ClusterSize(*found) for found in self.db.execute(query, {"clustering": clustering})]
+
+    def require_cluster(self, clustering: int, cluster: int) -> None:
+        """Raise NotFound, with the ids that there are, unless the clustering has the cluster."""
+        values = {"clustering": clustering, "cluster": cluster}
+        query = "select exists (select 1 from clusters where clustering = :clustering and cluster = :cluster)"
+        # An id from outside can be more than SQLite's integers hold.
+        if not (0 <= cluster < 1 << 63 and self._value(query, **values)):
+            ids = [size.cluster for size in self.cluster_sizes(clustering)]
+            shown = ", ".join(str(c) for c in sorted(ids)[:20]) + (", ..." if len(ids) > 20 else "")
+            raise NotFound(f"no cluster {cluster} in the current clustering; there are {shown}")
+
+    def horizon(self, clustering: int) -> int:
+        """Return the first row that was added after a clustering was run."""
+        return int(self._value("select horizon from clusterings where id = :id", id=clustering))
+
+    def cluster_names(self, clustering: int) -> list[tuple[int, str | None]]:
+        """Return (cluster, name) of the clusters of a clustering."""
+        query = "select cluster, name from clusters join identities using (cluster) where clustering = :id"
+        return self.db.execute(query, {"id": clustering}).fetchall()

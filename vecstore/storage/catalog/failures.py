@@ -1,0 +1,34 @@
+"""The failures: files that could not be added, the state that they were in, and the reason."""
+
+import os
+
+from vecstore.results import Failure
+from vecstore.sources.file_stamp import FileStamp
+from vecstore.storage.catalog.connection import Queries, now
+
+
+class Failures(Queries):
+    """The files that could not be added."""
+
+    def record(self, stamp: FileStamp, reason: str) -> None:
+        values = {"path": stamp.path, "size": stamp.size, "mtime_ns": stamp.mtime_ns, "reason": reason, "now": now()}
+        self.db.execute("insert or replace into failures values (:path, :size, :mtime_ns, :reason, :now)", values)
+
+    def has(self, stamp: FileStamp) -> bool:
+        """Say whether the file failed in exactly this state, so that another try would end the same."""
+        query = "select exists (select 1 from failures where path = :path and size = :size and mtime_ns = :mtime_ns)"
+        return bool(self._value(query, path=stamp.path, size=stamp.size, mtime_ns=stamp.mtime_ns))
+
+    def forget(self, path: bytes) -> None:
+        self.db.execute("delete from failures where path = :path", {"path": path})
+
+    def of_size(self, size: int) -> list[bytes]:
+        """Return the paths of the failures that are recorded with this size."""
+        return [bytes(path) for (path,) in self.db.execute("select path from failures where size = :s", {"s": size})]
+
+    def all(self) -> list[Failure]:
+        rows = self.db.execute("select path, reason from failures order by path")
+        return [Failure(os.fsdecode(path), reason) for path, reason in rows]
+
+    def count(self) -> int:
+        return int(self._value("select count(*) from failures"))

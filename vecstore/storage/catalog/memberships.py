@@ -1,0 +1,115 @@
+"""The memberships: which image is in which cluster of a clustering, and how far from its centroid."""
+
+from collections.abc import Iterable, Iterator
+
+from vecstore.storage.catalog.connection import Queries
+from vecstore.storage.catalog.sql import ALIVE, CURRENT, FIRST_PATH
+
+
+class Memberships(Queries):
+    """Which image is in which cluster."""
+
+    def insert(self, clustering: int, memberships: Iterable[tuple[int, int, float]]) -> None:
+        """Record (row, cluster, distance) of a clustering."""
+        values = ((clustering, row, cluster, distance) for row, cluster, distance in memberships)
+        # `insert or replace` would look for what to delete before each row: a quarter more time.
+        self.db.executemany(
+            """
+            insert into memberships
+            values      (?, ?, ?, ?)
+            on conflict (clustering, row) do update
+            set         cluster = excluded.cluster, distance = excluded.distance""",
+            values,
+        )
+
+    def cluster_of(self, row: int) -> tuple[int, float] | None:
+        """Return an image's cluster in the current clustering, and its distance to the centroid."""
+        query = f"select cluster, distance from memberships where clustering = {CURRENT} and row = :row"
+        found = self.db.execute(query, {"row": row}).fetchone()
+        return (int(found[0]), float(found[1])) if found else None
+
+    def members(
+        self, clustering: int, cluster: int, limit: int = -1, farthest: bool = False, start: int = 0
+    ) -> list[tuple[int, bytes, float]]:
+        """Return (row, path, distance) of a cluster's living members, the nearest to the centroid first.
+
+        farthest: the other way round. start: how many of them to pass over.
+        """
+        query = f"""
+            select   row, {FIRST_PATH.format(row="memberships.row")} as path, distance
+            from     memberships
+            where    clustering = :clustering and cluster = :cluster and {ALIVE.format(row="memberships.row")}
+            order by distance {"desc" if farthest else "asc"}, row
+            limit    :limit offset :start"""
+        values = {"clustering": clustering, "cluster": cluster, "limit": limit, "start": start}
+        return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, values)]
+
+    def member_rows(self, clustering: int, cluster: int) -> list[int]:
+        query = "select row from memberships where clustering = :clustering and cluster = :cluster"
+        return [row for (row,) in self.db.execute(query, {"clustering": clustering, "cluster": cluster})]
+
+    def farthest(self, clustering: int, limit: int) -> list[tuple[int, bytes, float]]:
+        """Return (row, path, distance) of the living images that are farthest from their centroid, these first."""
+        query = f"""
+            select row, {FIRST_PATH.format(row="farthest.row")}, distance
+            from   (
+                select   row, distance
+                from     memberships
+                where    clustering = :clustering and row not in (select row from removed)
+                order by distance desc, row
+                limit    :limit
+            ) as farthest
+            order by distance desc, row"""
+        values = {"clustering": clustering, "limit": limit}
+        return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, values)]
+
+    def all(self, clustering: int) -> Iterator[tuple[int, int, float]]:
+        """Yield (row, cluster, distance) of the living images that a clustering has a label for, by row."""
+        query = """
+            select   row, cluster, distance
+            from     memberships
+            where    clustering = :clustering and row not in (select row from removed)
+            order by row"""
+        yield from self.db.execute(query, {"clustering": clustering})
+
+    def rows_without_cluster(self, clustering: int) -> list[int]:
+        """Return the living images that a clustering has no label for, ascending."""
+        query = """
+            select   distinct row from paths
+            where    not exists (select 1 from memberships where clustering = :clustering and row = paths.row)
+            and      row not in (select row from quarantined)
+            order by row"""
+        return [row for (row,) in self.db.execute(query, {"clustering": clustering})]
+
+    def mean_distances(self, clustering: int) -> tuple[float | None, float | None]:
+        """Return the living members' mean distance to their centroid: of those clustered, and of those added since."""
+        query = f"""
+            select avg(case when row < horizon then distance end), avg(case when row >= horizon then distance end)
+            from   memberships
+            join   clusterings on clusterings.id = memberships.clustering
+            where  clustering = :clustering and {ALIVE.format(row="memberships.row")}"""
+        then, since = self.db.execute(query, {"clustering": clustering}).fetchone()
+        return then, since
+
+    def forget(self, clustering: int, rows: Iterable[int]) -> None:
+        values = ((clustering, row) for row in rows)
+        self.db.executemany("delete from memberships where clustering = ? and row = ?", values)
+
+    def rows_of_unknown_clusters(self, clustering: int) -> list[int]:
+        """Return the rows that a clustering has in a cluster that is not one of its own."""
+        query = """
+            select row from memberships
+            where  clustering = :clustering
+            and    cluster not in (select cluster from clusters where clustering = :clustering)"""
+        return [row for (row,) in self.db.execute(query, {"clustering": clustering})]
+
+    def forget_labels(self, kept: int) -> None:
+        """Forget which images are in which cluster of all but the last `kept` clusterings and the current one.
+
+        Their centroids stay, so going back to one works it out again.
+        """
+        query = f"""
+            delete from memberships
+            where  clustering not in (select id from clusterings order by id desc limit :kept)
+            and    clustering is not {CURRENT}"""
+        self.db.execute(query, {"kept": kept})

@@ -1,0 +1,134 @@
+"""The paths: where each image was seen, in which state of the file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vecstore.sources.file_stamp import FileStamp
+from vecstore.sources.paths import is_archive_name
+from vecstore.storage.catalog.connection import Database, Queries
+from vecstore.storage.catalog.failures import Failures
+from vecstore.storage.catalog.sql import CURRENT, FIRST_PATH, below
+from vecstore.storage.catalog.undo import Operations
+
+
+@dataclass(frozen=True)
+class KnownPath:
+    """What the catalog knows of a path. has_failed: a later try failed, though what it held before is still known."""
+
+    row: int
+    size: int
+    mtime_ns: int
+    has_failed: bool = False
+
+    def is_as_in(self, stamp: FileStamp) -> bool:
+        """Say whether the file is in the state in which it was recorded."""
+        return (self.size, self.mtime_ns) == (stamp.size, stamp.mtime_ns)
+
+
+class Paths(Queries):
+    """Where images were seen. Writing one belongs to the operation under way."""
+
+    def __init__(self, database: Database, operations: Operations, failures: Failures) -> None:
+        super().__init__(database)
+        self._operations = operations
+        self._failures = failures
+
+    def count(self) -> int:
+        return int(self._value("select count(*) from paths"))
+
+    def known(self, path: bytes) -> KnownPath | None:
+        query = """
+            select row, size, mtime_ns, exists (select 1 from failures where failures.path = paths.path)
+            from   paths
+            where  path = :path"""
+        found = self.db.execute(query, {"path": path}).fetchone()
+        return KnownPath(found[0], found[1], found[2], bool(found[3])) if found else None
+
+    def first_of(self, row: int) -> bytes | None:
+        """Return the path shown for an image, None if the image is removed."""
+        found = self._value(f"select {FIRST_PATH.format(row=':row')}", row=row)
+        return None if found is None else bytes(found)
+
+    def of(self, row: int) -> list[bytes]:
+        """Return all paths of an image; the first is the one shown."""
+        query = "select path from paths where row = :row order by path"
+        return [bytes(path) for (path,) in self.db.execute(query, {"row": row})]
+
+    def all(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (row, path) for every path; to be read to the end before anything is written."""
+        for row, path in self.db.execute("select row, path from paths"):
+            yield row, bytes(path)
+
+    def rows_with_copies(self) -> list[int]:
+        """Return the rows of the images that were seen at more than one path, ascending."""
+        return [row for (row,) in self.db.execute("select row from paths group by row having count(*) > 1")]
+
+    def under(self, root: bytes) -> Iterator[bytes]:
+        """Yield `root` itself, if it is a known path, and every known path below it or, if it is an archive, in it."""
+        query = """
+            select path from paths
+            where  path = :root or (path >= :below and path < :beyond)
+            union all
+            select path from failures
+            where  path = :root or (path >= :below and path < :beyond)"""
+        for (path,) in self.db.execute(query, {"root": root, **below(root)}).fetchall():
+            yield path
+        if is_archive_name(root):
+            yield from self.under(root + b"!")
+
+    def upsert(self, stamp: FileStamp, row: int) -> None:
+        """Record that the file in this state holds the image; a failure or another image at that path is replaced."""
+        values = {"path": stamp.path, "row": row, "size": stamp.size, "mtime_ns": stamp.mtime_ns}
+        # Not `insert or replace`: what that replaces goes without the triggers that `removed` is kept by.
+        self.db.execute(
+            """
+            insert into paths values (:path, :row, :size, :mtime_ns, :since)
+            on conflict (path) do update set
+                since = case when row = :row then since else :since end,
+                row = :row, size = :size, mtime_ns = :mtime_ns""",
+            {**values, "since": self._operations.begin()},
+        )
+        self._failures.forget(stamp.path)
+
+    def forget(self, path: bytes) -> bool:
+        """Forget where an image was seen, or that a file failed; return whether it was an image's path."""
+        self._failures.forget(path)
+        return self._forget("path = :key", path) > 0
+
+    def forget_all_of(self, row: int) -> int:
+        """Forget all paths of an image; return how many it had."""
+        return self._forget("row = :key", row)
+
+    def _forget(self, which: str, key: bytes | int) -> int:
+        if not self._value(f"select exists (select 1 from paths where {which})", key=key):
+            return 0
+        # What this operation itself has put there was not there before it.
+        self.db.execute(
+            f"""
+            insert or ignore into changes
+            select :operation, path, row, size, mtime_ns, since from paths
+            where  {which} and since <> :operation and :operation > 0""",
+            {"key": key, "operation": self._operations.begin()},
+        )
+        return self.db.execute(f"delete from paths where {which}", {"key": key}).rowcount
+
+    def states(self) -> Iterator[tuple[int, FileStamp]]:
+        """Yield (row, the state on record) of every path."""
+        for path, row, size, mtime_ns in self.db.execute("select path, row, size, mtime_ns from paths order by path"):
+            yield row, FileStamp(bytes(path), size, mtime_ns)
+
+    def exported(self) -> Iterator[tuple[Any, ...]]:
+        """Yield (row, path, sha256, width, height, added, size, mtime_ns, cluster, distance, name), by row and path.
+
+        A row for each path of the living images whose vector can be used; cluster, distance and name are None without.
+        """
+        query = f"""
+            select   images.row, path, sha256, width, height, added, size, mtime_ns, cluster, distance, name
+            from     images
+            join     paths on paths.row = images.row
+            left     join memberships on memberships.row = images.row and clustering = {CURRENT}
+            left     join identities using (cluster)
+            where    images.row not in (select row from quarantined)
+            order by images.row, path"""
+        yield from self.db.execute(query)

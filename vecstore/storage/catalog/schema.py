@@ -1,0 +1,233 @@
+"""The schema: a step for each change of the format, appended and never edited.
+
+A store's position in `MIGRATIONS` is its `pragma user_version`; each step and its number commit together.
+"""
+
+import sqlite3
+import zlib
+
+
+def m001_the_store(db: sqlite3.Connection) -> None:
+    db.execute("""
+        create table store (
+            id       integer primary key check (id = 1),
+            created  text    not null,
+            embedder text    not null  -- EmbedderSpec as JSON
+        )""")
+    # Content and location are separate: one picture under two paths is one vector.
+    # An image without a path is a removed one; its row stays, because rows are positions and are never reused.
+    db.execute("""
+        create table images (
+            row    integer primary key,
+            sha256 blob    not null unique,
+            width  integer not null,
+            height integer not null,
+            added  text    not null
+        )""")
+    db.execute("""
+        create table paths (
+            path     blob    primary key,
+            row      integer not null references images,
+            size     integer not null,
+            mtime_ns integer not null
+        ) without rowid""")
+    db.execute("create index paths_by_row on paths (row)")
+    # size and mtime_ns: the state in which the file failed; it is tried again only in another one, or on request.
+    db.execute("""
+        create table failures (
+            path     blob    primary key,
+            size     integer not null,
+            mtime_ns integer not null,
+            reason   text    not null,
+            failed   text    not null
+        ) without rowid""")
+    # Archives that were looked through to the end: in which state, for which members, and how many came of it.
+    db.execute("""
+        create table archives (
+            path     blob    primary key,
+            size     integer not null,
+            mtime_ns integer not null,
+            asked    text    not null,
+            members  integer not null
+        ) without rowid""")
+    db.execute("""
+        create table clusterings (
+            id         integer primary key,
+            created    text    not null,
+            k          integer not null,
+            rows       integer not null,
+            objective  real    not null,
+            seconds    real    not null,
+            device     text    not null,
+            restarts   integer not null,
+            trained_on integer not null,
+            options    text    not null,
+            horizon    integer not null,  -- the first row that was added after the run
+            centroids  blob    not null   -- (k, dim) little-endian float32, in the order of `position`
+        )""")
+    # A cluster's id is not its position among the centroids: ids are to survive a re-clustering, positions are not.
+    db.execute("""
+        create table clusters (
+            clustering integer not null references clusterings,
+            cluster    integer not null,
+            position   integer not null,
+            name       text,
+            primary key (clustering, cluster)
+        ) without rowid""")
+    db.execute("""
+        create table memberships (
+            clustering integer not null references clusterings,
+            row        integer not null references images,
+            cluster    integer not null,
+            distance   real    not null,
+            primary key (clustering, row)
+        ) without rowid""")
+    db.execute("create index memberships_by_cluster on memberships (clustering, cluster, distance)")
+
+
+def m002_index_settings(db: sqlite3.Connection) -> None:
+    db.execute("alter table store add column index_settings text not null default '{}'")  # IndexSettings as JSON
+
+
+def m003_removed_images(db: sqlite3.Connection) -> None:
+    # Which images have no path: few, where those that have one can be millions. A query reads these alone.
+    db.execute("create table removed (row integer primary key references images)")
+    db.execute("""
+        insert into removed
+        select row from images where not exists (select 1 from paths where paths.row = images.row)""")
+    # Kept by the database itself, so that no way of writing a path can forget it.
+    db.execute("""
+        create trigger an_image_begins_without_a_path after insert on images begin
+            insert into removed values (new.row);
+        end""")
+    db.execute("""
+        create trigger a_path_brings_its_image_to_life after insert on paths begin
+            delete from removed where row = new.row;
+        end""")
+    db.execute("""
+        create trigger a_path_leads_to_another_image after update of row on paths begin
+            delete from removed where row = new.row;
+            insert into removed
+            select old.row where not exists (select 1 from paths where row = old.row) and old.row <> new.row;
+        end""")
+    db.execute("""
+        create trigger an_image_goes_with_its_last_path after delete on paths begin
+            insert into removed
+            select old.row where not exists (select 1 from paths where row = old.row);
+        end""")
+
+
+def m004_clusters_live_on(db: sqlite3.Connection) -> None:
+    # Which clustering answers. It used to be the last one; now one can go back to an earlier one.
+    db.execute("alter table store add column clustering integer references clusterings")
+    db.execute("update store set clustering = (select max(id) from clusterings)")
+    # What is the same in every clustering that has the cluster. An id stays here for good, so it is never given again.
+    db.execute("""
+        create table identities (
+            cluster integer primary key,
+            born    integer not null references clusterings,
+            name    text
+        )""")
+    db.execute("insert into identities select cluster, min(clustering), null from clusters group by cluster")
+    # SQLite before 3.35 cannot drop a column; nothing could set the names that were in this one.
+    db.execute("""
+        create table renewed (
+            clustering integer not null references clusterings,
+            cluster    integer not null references identities,
+            position   integer not null,
+            primary key (clustering, cluster)
+        ) without rowid""")
+    db.execute("insert into renewed select clustering, cluster, position from clusters")
+    db.execute("drop table clusters")
+    db.execute("alter table renewed rename to clusters")
+    # What became of the clusters of the clustering before. Until now each one numbered its clusters anew.
+    db.execute("alter table clusterings add column previous integer references clusterings")
+    for counted in ("kept", "split", "merged", "born", "gone", "moved"):
+        db.execute(f"alter table clusterings add column {counted} integer not null default 0")
+    db.execute("update clusterings set born = k")
+
+
+def m005_checksums(db: sqlite3.Connection) -> None:
+    # Of the row's vector and sha256 (`vectors.checksum`). Null: the row has no vector, any more or yet.
+    db.execute("alter table images add column checksum integer")
+    # The rows below it got theirs from what was there when the store was brought to this format, and not when added.
+    db.execute("alter table store add column checksums_from integer not null default 0")
+    db.execute("update store set checksums_from = (select coalesce(max(row) + 1, 0) from images)")
+    # Images whose vector is damaged and could not be made anew yet: they are not found.
+    db.execute("create table quarantined (row integer primary key references images)")
+    db.execute("alter table clusterings add column checksum integer")  # CRC-32 of the centroids
+    for number, centroids in db.execute("select id, centroids from clusterings").fetchall():
+        db.execute("update clusterings set checksum = ? where id = ?", (zlib.crc32(centroids), number))
+
+
+def m006_operations(db: sqlite3.Connection) -> None:
+    # What can be undone, the last first. clustering: that was current before; cluster, name: what it was called before.
+    # Numbers are never given again: paths refer to them.
+    db.execute("""
+        create table operations (
+            id         integer primary key autoincrement,
+            kind       text    not null,
+            what       text    not null,
+            began      text    not null,
+            undone     integer not null default 0,
+            clustering integer,
+            cluster    integer,
+            name       text
+        )""")
+    # The operation that put the path where it is; 0: one that is not on record. So an add writes nothing else.
+    db.execute("alter table paths add column since integer not null default 0")
+    # What an operation replaced or took away: the path as it was before; row is null where there was none.
+    db.execute("""
+        create table changes (
+            operation integer not null references operations on delete cascade,
+            path      blob    not null,
+            row       integer,
+            size      integer,
+            mtime_ns  integer,
+            since     integer,
+            primary key (operation, path)
+        ) without rowid""")
+    db.execute("""
+        create trigger a_path_remembers_what_it_led_to
+        after update of row on paths when new.row <> old.row and new.since > old.since begin
+            -- Not `or ignore`: in a trigger the statement that sets it off decides about conflicts.
+            insert into changes
+            select new.since, old.path, old.row, old.size, old.mtime_ns, old.since
+            where  not exists (select 1 from changes where operation = new.since and path = old.path);
+        end""")
+
+
+def m007_engines(db: sqlite3.Connection) -> None:
+    # uri: where the vectors are searched, without credentials; null: in this process. uid: tells this store from every
+    # other, on an engine that may keep several under names that are used again. built: its index, IndexState as JSON.
+    # migrating: of which store and state this is becoming a copy; null: it is complete.
+    db.execute("""
+        create table engine (
+            id        integer primary key check (id = 1),
+            uid       text not null,
+            uri       text,
+            built     text,
+            migrating text
+        )""")
+    db.execute("insert into engine (id, uid) values (1, lower(hex(randomblob(16))))")
+    # Rows whose coming or going that engine has not been told of.
+    db.execute("create table pending (row integer primary key references images)")
+    # An image begins among the removed, so its coming and its going are both changes of that table.
+    for hidden in ("removed", "quarantined"):
+        for change, row in (("insert", "new.row"), ("delete", "old.row")):
+            db.execute(f"""
+                create trigger an_engine_is_to_be_told_after_{change}_on_{hidden} after {change} on {hidden}
+                when (select uri from engine) is not null begin
+                    insert into pending select {row} where not exists (select 1 from pending where row = {row});
+                end""")
+
+
+MIGRATIONS = (
+    m001_the_store,
+    m002_index_settings,
+    m003_removed_images,
+    m004_clusters_live_on,
+    m005_checksums,
+    m006_operations,
+    m007_engines,
+)  # append only

@@ -1,0 +1,125 @@
+"""Undo: what each operation replaced, and putting it back.
+
+Undoing swaps what is there with what was kept, so redoing is the same step again (https://sqlite.org/undoredo.html).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vecstore.results import Operation, UndoReport
+from vecstore.storage.catalog.connection import Announced, Queries, now
+from vecstore.storage.catalog.sql import CURRENT
+
+# So many operations can be undone; what older ones replaced is forgotten.
+OPERATIONS_KEPT = 50
+
+
+class Operations(Queries):
+    """What was done, and can be undone."""
+
+    @contextmanager
+    def announced(self, kind: str, what: str) -> Iterator[None]:
+        """Let what is changed inside be one operation, to be undone as one; nothing is recorded if nothing is changed.
+
+        kind: what `operations` calls it. what: what it is about, for a person.
+        """
+        self._database.operation = Announced(kind, what)
+        try:
+            yield
+        finally:
+            self._database.operation = 0
+
+    def begin(self) -> int:
+        """Return the number of the operation under way, recorded with its first change; 0 if none was announced."""
+        under_way = self._database.operation
+        if isinstance(under_way, int):
+            return under_way
+        # What was undone before cannot be redone on top of something else.
+        self.db.execute("delete from operations where undone")
+        values = {**vars(under_way), "now": now()}
+        query = f"insert into operations (kind, what, began, clustering) values (:kind, :what, :now, {CURRENT})"
+        number = self.db.execute(query, values).lastrowid
+        self.db.execute(f"delete from operations where id <= :id - {OPERATIONS_KEPT}", {"id": number})
+        self._database.operation = int(number or 0)
+        return self._database.operation
+
+    def all(self) -> list[Operation]:
+        """Return the operations that can be undone or redone, the last first."""
+        query = "select id, kind, what, began, undone from operations order by id desc"
+        found = self.db.execute(query).fetchall()
+        return [Operation(number, kind, what, began, bool(undone)) for number, kind, what, began, undone in found]
+
+    def undo(self, operation: Operation) -> UndoReport:
+        """Put back what an operation replaced, keeping what it made, so that the next call does it again.
+
+        Paths that led to an image that was compacted since stay as they are.
+        """
+        values = {"id": operation.operation}
+        for step in UNDO:
+            self.db.execute(step, values)
+        gone, back, lost = self.db.execute(COUNT_TURNED, values).fetchone()
+        for step in (*PUT_BACK, *UNDO_CLUSTERS.get(operation.kind, ())):
+            self.db.execute(step, values)
+        self.db.execute("update operations set undone = not undone where id = :id", values)
+        turned = {**vars(operation), "undone": not operation.undone}
+        return UndoReport(**turned, forgotten=gone, restored=back, lost=lost)
+
+
+# `undo`, a statement a step. What is there now is kept as what the next turn puts back.
+UNDO = (
+    """
+    insert or ignore into changes (operation, path)
+    select :id, path from paths where since = :id""",
+    "drop table if exists temp.turned",
+    """
+    create temp table turned as
+    select changes.path, paths.row, paths.size, paths.mtime_ns, paths.since
+    from   changes left join paths using (path) where operation = :id""",
+)
+
+
+COUNT_TURNED = """
+    select count(*) filter (where changes.row is null and turned.row is not null),
+           count(*) filter (where changes.row is not null and images.checksum is not null),
+           count(*) filter (where changes.row is not null and images.checksum is null)
+    from   changes join turned using (path) left join images on images.row = changes.row
+    where  operation = :id"""
+
+
+PUT_BACK = (
+    "delete from paths where path in (select path from changes where operation = :id and row is null)",
+    """
+    insert into paths
+    select path, changes.row, size, mtime_ns, since from changes join images using (row)
+    where  operation = :id and checksum is not null
+    on conflict (path) do update set
+        since = excluded.since, row = excluded.row, size = excluded.size, mtime_ns = excluded.mtime_ns""",
+    "delete from changes where operation = :id",
+    "insert into changes select :id, * from turned",
+    "drop table turned",
+)
+
+
+UNDO_CURRENT = (
+    "create temp table turned as select clustering from store",
+    "update store set clustering = (select clustering from operations where id = :id)",
+    "update operations set clustering = (select clustering from turned) where id = :id",
+    "drop table turned",
+)
+
+
+# What operations of these kinds replace beside paths; each swaps what is there with what is kept.
+UNDO_CLUSTERS = {
+    "cluster": UNDO_CURRENT,
+    "import": UNDO_CURRENT,
+    "name": (
+        """
+        create temp table turned as
+        select identities.name from identities join operations using (cluster) where id = :id""",
+        """
+        update identities set name = (select name from operations where id = :id)
+        where  cluster = (select cluster from operations where id = :id)""",
+        "update operations set name = (select name from turned) where id = :id",
+        "drop table turned",
+    ),
+}
