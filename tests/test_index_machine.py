@@ -82,7 +82,7 @@ class StoreAndIndex(RuleBasedStateMachine):
             assert (report.index, self.index.exists()) == ("exact", False)
         else:
             assert (report.index, stamp.rows) == (stamp.kind, self.n_rows)
-            compressed.verify(self.index, self.store._vectors())
+            compressed.verify(self.index, self.store.session.vectors())
 
     @precondition(lambda self: self.index.exists())
     @rule(where=choices, how=st.sampled_from(["flip", "zeros", "cut"]))

@@ -380,12 +380,15 @@ class FolderAndStore(RuleBasedStateMachine):
     @invariant()
     def every_living_image_has_a_cluster_once_there_are_clusters(self) -> None:
         if self.store.info().clusters is not None:
-            assert all(self.store.catalog.memberships.cluster_of(row) for row in self.store.catalog.images.alive_rows())
+            assert all(
+                self.store.session.catalog.memberships.cluster_of(row)
+                for row in self.store.session.catalog.images.alive_rows()
+            )
 
     # What the above are made of
 
     def _stored(self) -> Model:
-        db = self.store.catalog.db
+        db = self.store.session.catalog.db
         rows = db.execute("select row, sha256 from images order by row").fetchall()
         assert [row for row, _ in rows] == list(range(len(rows)))
         query = "select path, sha256, size, mtime_ns from paths join images on images.row = paths.row"

@@ -14,10 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import TinyEmbedder, paint
-from vecstore import store as store_module
+from vecstore import session as session_module
 from vecstore.embedders import EmbedderSpec
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, StoreDamaged, VecstoreError, WrongEmbedder
 from vecstore.results import Failure, RemoveReport
+from vecstore.storage import lock
 from vecstore.storage.catalog import connection
 from vecstore.storage.catalog.images import Images
 from vecstore.store import Store
@@ -110,7 +111,7 @@ def test_a_disk_that_fails_is_not_called_wrong_use(
     def fail(_: Path) -> None:
         raise OSError(trouble, os.strerror(trouble))
 
-    monkeypatch.setattr(store_module, "make_directory", fail)
+    monkeypatch.setattr(session_module, "make_directory", fail)
     with pytest.raises(VecstoreError, match=f"no store can be made at .*: {os.strerror(trouble)}") as caught:
         with Store.open(tmp_path / "store", embedder="tiny", create=True) as store:
             store.add(pictures)
@@ -348,7 +349,7 @@ def test_a_stored_image_finds_itself_before_others_that_are_nearly_equal(open_st
         Image.fromarray(near).resize((32, 24), Image.Resampling.NEAREST).save(tmp_path / f"near/{number:02}.png")
     with open_store() as store:
         store.add(tmp_path / "near")
-        rows = store.catalog.images.alive_rows()
+        rows = store.session.catalog.images.alive_rows()
         assert [ids(store, row, k=1) for row in rows] == [[row] for row in rows]
 
 
@@ -461,7 +462,9 @@ def test_an_id_that_is_not_there_is_not_found(unknown: int | str, filled: Store)
 
 @pytest.mark.parametrize("wrong", ["@", "@x", "@1.5", "@-1", "@²"])
 def test_what_is_no_id_is_refused_with_the_way_to_name_such_a_file(wrong: str, filled: Store) -> None:
-    with pytest.raises(BadInput, match=r"is no image id; an id is @ and a number, such as @12 \(a file of that name"):
+    with pytest.raises(
+        BadInput, match=r"is not an image id; an id is @ and a number, such as @12 \(a file of that name"
+    ):
         filled.similar(wrong)
 
 
@@ -495,7 +498,7 @@ def clustered(filled: Store) -> Store:
 
 
 def centroids_of(store: Store) -> NDArray[np.float64]:
-    blob, cluster_ids = store.catalog.clusterings.centroids(1)
+    blob, cluster_ids = store.session.catalog.clusterings.centroids(1)
     assert cluster_ids == [0, 1, 2]
     return np.frombuffer(blob, "<f4").reshape(3, 12).astype(np.float64)
 
@@ -647,7 +650,7 @@ def test_a_new_clustering_ends_the_drift(clustered: Store, tmp_path: Path) -> No
 def test_a_second_writer_is_refused(
     write: Callable[[Store, Path], object], filled: Store, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "LOCK_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "LOCK_TIMEOUT_SECONDS", 0.05)
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -733,7 +736,7 @@ def test_damage_is_not_made_worse_by_an_add(filled: Store, pictures: Path) -> No
     paint(pictures / "new.png", 99)
     with pytest.raises(StoreDamaged):
         filled.add(pictures)
-    assert (filled.catalog.images.row_count(), (filled.path / "vectors.f16").stat().st_size) == (10, 9 * 24)
+    assert (filled.session.catalog.images.row_count(), (filled.path / "vectors.f16").stat().st_size) == (10, 9 * 24)
 
 
 def test_a_failure_is_told_by_its_path_and_reason(open_store: OpenStore, pictures: Path) -> None:
@@ -846,5 +849,5 @@ def test_an_id_may_be_numpy_s(filled: Store) -> None:
 
 @pytest.mark.parametrize("ref", [True, 2.5, None])
 def test_what_can_be_no_image_is_wrong_use(filled: Store, ref: object) -> None:
-    with pytest.raises(BadInput, match="is no image"):
+    with pytest.raises(BadInput, match="is not an image"):
         filled.similar(ref)  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ def main(
         vectors = np.concatenate([block.astype(np.float16) for block in resnet_like(ROWS, DIM, seed=0)])
     else:
         with Store.open(store) as opened:
-            vectors = np.array(opened._vectors())
+            vectors = np.array(opened.session.vectors())
     device = choose_device("cpu")
     sample = kmeans.sample_rows(np.arange(len(vectors)), k, 0)
     others = np.setdiff1d(np.arange(len(vectors)), sample)[: len(sample)]

@@ -25,7 +25,7 @@ def main(
         with tempfile.TemporaryDirectory() as scratch:
             with Store.open(Path(scratch) / "all", embedder=embedder, create=True) as store:
                 store.add(data / name)
-                dim, paths = store.info().dim, [path for _, path in store.catalog.paths.all()]
+                dim, paths = store.info().dim, [path for _, path in store.session.catalog.paths.all()]
             vectors = np.fromfile(Path(scratch) / "all" / "vectors.f16", "<f2").reshape(-1, dim).astype(np.float32)
             labels = np.array([Path(path.decode()).parent.name for path in paths])
             n_clusters = k or len(np.unique(labels))

@@ -113,7 +113,7 @@ def _print_each(store: Store, min_score: float) -> None:
     """Print each picture, its score with the first of its folder, and the group it is in."""
     groups = _grouped(store.duplicates(min_score=min_score))
     group_of = {member.path: number for number, members in groups.items() for member in members}
-    files = sorted(Path(os.fsdecode(path)) for _, path in store.catalog.paths.all())
+    files = sorted(Path(os.fsdecode(path)) for _, path in store.session.catalog.paths.all())
     first_of = {file.parent: file for file in reversed(files)}
     print("\n| picture | score with the first | nearest other of its folder | group |\n|---|---|---|---|")
     for file in files:
@@ -126,7 +126,7 @@ def _print_each(store: Store, min_score: float) -> None:
 
 
 def _paths(store: Store, row: int) -> list[Path]:
-    return [Path(os.fsdecode(path)) for path in store.catalog.paths.of(row)]
+    return [Path(os.fsdecode(path)) for path in store.session.catalog.paths.of(row)]
 
 
 def _grouped(found: Iterator[Duplicate]) -> dict[int, list[Duplicate]]:

@@ -47,7 +47,7 @@ def _print_rows(pictures: Path, embedder: str, seeds: int) -> None:
         store.add(pictures)
         info = store.info()
         rows = np.fromfile(Path(scratch) / "store" / "vectors.f16", "<f2").reshape(-1, info.dim).astype(np.float32)
-        images = list(store.catalog.paths.all())
+        images = list(store.session.catalog.paths.all())
         labels = {row: folder_label(path) for row, path in images}
         ours, ten, theirs = [], [], []
         for seed in range(seeds):

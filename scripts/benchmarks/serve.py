@@ -55,7 +55,7 @@ def main(
 def _compare(folder: Path, rows: int, n_queries: int, n_rounds: int) -> None:
     ids = np.random.default_rng(5).choice(rows, n_queries, replace=False).tolist()
     with Store.open(folder) as store, _server(folder) as address:
-        vectors = store._vectors()
+        vectors = store.session.vectors()
         index = index_lifecycle.open_index(folder / "index.faiss", vectors)
         asked: dict[str, Callable[[int], object]] = {
             "index.search, this process": lambda row: index.search(np.asarray(vectors[row], np.float32)[None], K),
@@ -131,7 +131,7 @@ def _wrong(folder: Path, answers: list[tuple[int, list[tuple[int, float]]]]) -> 
     may be missing from it.
     """
     with Store.open(folder) as store:
-        vectors = np.asarray(store._vectors(), np.float64)
+        vectors = np.asarray(store.session.vectors(), np.float64)
     n_before = len(vectors) // 2
     wrong = 0
     for row, hits in answers:

@@ -141,7 +141,7 @@ def questions(store: Store) -> dict[str, Any]:
 
 
 def _neighbours(store: Store, exact: bool) -> dict[int, list[tuple[int, float]]]:
-    alive = store.catalog.images.alive_rows()
+    alive = store.session.catalog.images.alive_rows()
     asked = alive[:: max(len(alive) // QUERIES, 1)][:QUERIES]
     found = {row: store.similar(row, k=NEIGHBOURS, exact=exact) for row in asked}
     return {row: [(hit.id, round(hit.score, 4)) for hit in hits] for row, hits in found.items()}
@@ -156,7 +156,7 @@ def _are_right(found: dict[int, list[tuple[int, float]]], vectors: tuple[bytes, 
 
 
 def _clusters(store: Store) -> list[tuple[int, str | None, int, str]]:
-    if store.catalog.clusterings.current() is None:
+    if store.session.catalog.clusterings.current() is None:
         return []
     return [(found.cluster, found.name, found.size, found.representative) for found in store.clusters()]
 

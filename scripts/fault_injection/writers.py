@@ -95,6 +95,6 @@ def _run_impatiently(arguments: list[str]) -> None:
 def _hold_the_lock(store: Path) -> None:
     from vecstore.store import Store
 
-    with Store.open(store) as opened, opened._writing():
+    with Store.open(store) as opened, opened.session.writing():
         (store.parent / "held").touch()
         time.sleep(600)

@@ -19,7 +19,8 @@ import vecstore
 from cli.app import app
 from tests.conftest import paint
 from tests.programs import SLOWLY, command, environment, run_program, start_program
-from vecstore import store as store_module
+from vecstore.ingest import sync
+from vecstore.storage import lock
 from vecstore.store import Store
 
 Vecstore = Callable[..., Result]
@@ -383,7 +384,7 @@ def test_an_id_that_is_not_there_is_an_error(filled: Vecstore, tmp_path: Path) -
 
 
 def test_what_is_no_id_is_wrong_use(filled: Vecstore) -> None:
-    expected = "Error: '@x' is no image id; an id is @ and a number, such as @12 (a file of that name: ./@x)\n"
+    expected = "Error: '@x' is not an image id; an id is @ and a number, such as @12 (a file of that name: ./@x)\n"
     assert outcome(filled("similar", "@x")) == (2, "", expected)
 
 
@@ -417,7 +418,7 @@ def test_a_store_that_is_not_there_is_an_error(arguments: tuple[str, ...], vecst
 def test_a_second_writer_is_an_error(
     filled: Vecstore, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "LOCK_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "LOCK_TIMEOUT_SECONDS", 0.05)
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -440,7 +441,7 @@ def test_a_second_writer_is_an_error(
 
 def test_a_store_of_a_newer_format_needs_attention(filled: Vecstore, tmp_path: Path) -> None:
     with Store.open(tmp_path / "store") as store:
-        store.catalog.db.execute("pragma user_version = 99")
+        store.session.catalog.db.execute("pragma user_version = 99")
     exit_code, stdout, stderr = outcome(filled("info"))
     assert (exit_code, stdout, stderr.endswith(": upgrade vecstore to use this store\n")) == (3, "", True)
 
@@ -553,7 +554,7 @@ def test_without_a_log_and_verbose_nothing_more_is_said(filled: Vecstore) -> Non
 
 
 def test_a_writer_that_waits_says_so_once(filled: Vecstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "SAY_SO_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "SAY_SO_SECONDS", 0.05)
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -792,7 +793,7 @@ def test_the_run_after_an_interrupted_one_completes_it(many: Path, tmp_path: Pat
     process.communicate(timeout=30)
     run_program("add", many, "--store", tmp_path / "store")
     with Store.open(tmp_path / "store") as store:
-        assert (store.info().images, store.info().paths, store.catalog.images.row_count()) == (300, 300, 300)
+        assert (store.info().images, store.info().paths, store.session.catalog.images.row_count()) == (300, 300, 300)
 
 
 def test_what_is_said_of_an_interruption_after_a_commit_is_true(filled: Vecstore, pictures: Path) -> None:
@@ -803,7 +804,7 @@ def test_what_is_said_of_an_interruption_after_a_commit_is_true(filled: Vecstore
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Store, "_gone", interrupt)
+        patch.setattr(sync, "_gone", interrupt)
         result = filled("sync", pictures)
     images = json.loads(filled("info", "--json").stdout)["images"]
     assert images == 11  # what makes it untrue

@@ -101,8 +101,8 @@ def test_a_store_is_judged_by_its_folders(store: Store) -> None:
     found = store.evaluate(neighbours=3)
     clusters = {member.id: member.cluster for member in store.which(*range(12))}
     labels = [Path(member.path).parent.name for member in store.which(*(f"@{row}" for row in range(12)))]
-    images = [(row, (store.catalog.paths.first_of(row) or b"")) for row in range(12)]
-    vectors = np.asarray(store._vectors(), np.float64)
+    images = [(row, (store.session.catalog.paths.first_of(row) or b"")) for row in range(12)]
+    vectors = np.asarray(store.session.vectors(), np.float64)
     nearest = np.argsort(-(vectors @ vectors.T) + 9 * np.eye(12), axis=1)[:, :3]
     precision = float((np.array(labels)[nearest] == np.array(labels)[:, None]).mean())
     assert found == compare(images, dict(enumerate(labels)), clusters, pytest.approx(precision), 3)  # type: ignore[arg-type]

@@ -162,9 +162,9 @@ def test_images_added_since_get_their_nearest_cluster_when_going_back(store: Sto
     store.cluster(5, restarts=2)
     store.add(*[paint(tmp_path / f"later{seed}.png", 100 + seed) for seed in range(7)])
     _, assigned = store.use_clustering(2)
-    vectors = np.asarray(store._vectors()[40:], np.float64)
+    vectors = np.asarray(store.session.vectors()[40:], np.float64)
     nearest = np.linalg.norm(vectors[:, None] - centroids.astype(np.float64), axis=2).argmin(axis=1)
-    ids = store.catalog.clusterings.centroids(2)[1]
+    ids = store.session.catalog.clusterings.centroids(2)[1]
     assert (assigned, [labels_of(store)[row] for row in range(40, 47)]) == (7, [ids[i] for i in nearest])
 
 
@@ -237,7 +237,7 @@ def test_an_only_cluster_is_separated_from_none(store: Store) -> None:
 def test_a_warm_start_goes_on_from_the_current_centroids(store: Store) -> None:
     first = store.cluster(5, restarts=1, iterations=1)
     warm = store.cluster(warm_start=True)
-    rows = np.asarray(store._vectors(), np.float32)
+    rows = np.asarray(store.session.vectors(), np.float32)
     options = kmeans.KMeansOptions()
     truth = kmeans.train(rows, 5, options, Device("cpu"), start=first.cluster_centers_)
     assert (warm.k, warm.restarts, warm.objective) == (5, 1, pytest.approx(truth.objective, rel=1e-5))
@@ -277,7 +277,10 @@ def test_a_split_replaces_one_cluster_and_leaves_the_others(store: Store) -> Non
     }
     assert {after[row] for row in inside} == {0, 4, 5}
     assert (run.k, run.rows, run.kept, run.split, run.born, run.gone) == (6, 40, 4, 1, 2, 0)
-    rows, position = np.asarray(store._vectors(), np.float64), {c: i for i, c in enumerate(run.cluster_ids_.tolist())}
+    rows, position = (
+        np.asarray(store.session.vectors(), np.float64),
+        {c: i for i, c in enumerate(run.cluster_ids_.tolist())},
+    )
     distances = [np.linalg.norm(rows[row] - run.cluster_centers_[position[after[row]]]) for row in range(40)]
     assert run.objective == pytest.approx(float(np.square(distances).sum()), rel=1e-5)
     np.testing.assert_allclose([m.distance for m in store.which(*range(40))], distances, atol=1e-4)
@@ -297,7 +300,7 @@ def test_the_result_reads_like_a_fitted_estimator_also_after_the_store_is_closed
     store.remove(3)
     run = store.cluster(4, restarts=5)
     expected = labels_of(store)
-    rows = np.asarray(store._vectors(), np.float64)
+    rows = np.asarray(store.session.vectors(), np.float64)
     store.close()
     assert (run.rows_.tolist(), run.cluster_centers_.shape) == (sorted(expected), (4, 12))
     assert run.cluster_ids_[run.labels_].tolist() == [expected[row] for row in sorted(expected)]

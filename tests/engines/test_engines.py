@@ -148,10 +148,10 @@ def test_conditions_that_go_to_the_engine_leave_the_same(
 def test_adding_again_embeds_and_sends_nothing(place: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(place) as store:
         store.add(photos)
-        monkeypatch.setattr(type(store._engine), "upsert", never)
+        monkeypatch.setattr(type(store.session.engine), "upsert", never)
         report = store.add(photos)
         assert (report.added, report.known, report.embedded) == (0, N_PICTURES + 2, 0)
-        assert store._engine.count() == N_PICTURES
+        assert store.session.engine.count() == N_PICTURES
 
 
 def never(*_arguments: Any) -> None:
@@ -162,15 +162,15 @@ def test_the_engine_returns_the_rows_as_they_are_stored(place: str, photos: Path
     with opened(place) as store:
         store.add(photos)
         store.remove("@5", "@50")
-        vectors, rows = np.asarray(store._vectors(), np.float32), np.array([59, 0, 7])
-        blocks = list(store._engine.iterate())
+        vectors, rows = np.asarray(store.session.vectors(), np.float32), np.array([59, 0, 7])
+        blocks = list(store.session.engine.iterate())
         living = np.delete(np.arange(N_PICTURES), [5, 50])
-        np.testing.assert_array_equal(store._engine.get(rows), vectors[rows])
+        np.testing.assert_array_equal(store.session.engine.get(rows), vectors[rows])
         np.testing.assert_array_equal(np.concatenate([rows for rows, _ in blocks]), living)
         np.testing.assert_array_equal(np.concatenate([found for _, found in blocks]), vectors[living])
-        assert store._engine.count() == N_PICTURES - 2
+        assert store.session.engine.count() == N_PICTURES - 2
         with pytest.raises(NotFound):
-            store._engine.get(np.array([5]))
+            store.session.engine.get(np.array([5]))
 
 
 def test_what_was_told_twice_is_there_once(place: str, photos: Path) -> None:
@@ -178,9 +178,9 @@ def test_what_was_told_twice_is_there_once(place: str, photos: Path) -> None:
         store.add(photos)
         rows = np.arange(10)
         for _ in range(2):
-            store._engine.upsert(rows, store._vectors()[rows])
-        store._engine.flush()
-        assert store._engine.count() == N_PICTURES
+            store.session.engine.upsert(rows, store.session.vectors()[rows])
+        store.session.engine.flush()
+        assert store.session.engine.count() == N_PICTURES
 
 
 def test_a_removed_image_is_found_no_more_and_comes_back(place: str, photos: Path) -> None:
@@ -192,21 +192,21 @@ def test_a_removed_image_is_found_no_more_and_comes_back(place: str, photos: Pat
         assert len(store.similar(path, k=N_PICTURES)) == N_PICTURES - 1
         store.add(photos)
         assert store.similar(path, k=1)[0].id == 7
-        assert store._engine.count() == N_PICTURES
+        assert store.session.engine.count() == N_PICTURES
 
 
 def test_a_quarantined_image_is_found_no_more_until_it_is_released(place: str, photos: Path) -> None:
     with opened(place) as store:
         store.add(photos)
         for change, n_found in (
-            (store.catalog.checksums.quarantine, N_PICTURES - 1),
-            (store.catalog.checksums.release, N_PICTURES),
+            (store.session.catalog.checksums.quarantine, N_PICTURES - 1),
+            (store.session.catalog.checksums.release, N_PICTURES),
         ):
-            with store.catalog.writing():
+            with store.session.catalog.writing():
                 change([7])
             assert len(store.similar("@8", k=N_PICTURES)) == n_found  # before the engine is told
             store.index()
-            assert (len(store.similar("@8", k=N_PICTURES)), store._engine.count()) == (n_found, n_found)
+            assert (len(store.similar("@8", k=N_PICTURES)), store.session.engine.count()) == (n_found, n_found)
 
 
 def test_an_index_that_is_made_anew_answers_the_same(place: str, photos: Path, truth: Callable[[], Any]) -> None:
@@ -214,7 +214,7 @@ def test_an_index_that_is_made_anew_answers_the_same(place: str, photos: Path, t
         store.add(photos)
         report = store.index(rebuild=True)
         assert (report.index, report.rows, report.recall) == ("exact", N_PICTURES, 1.0)
-        assert store._engine.count() == N_PICTURES
+        assert store.session.engine.count() == N_PICTURES
         assert [hit.id for hit in store.similar("@7", k=8)] == [hit.id for hit in truth()["similar"]]
 
 
@@ -231,7 +231,7 @@ def test_a_companion_folder_is_the_store(elsewhere: str, photos: Path) -> None:
 
 def seen(store: Store) -> tuple[list[Neighbour], int, list[Finding]]:
     """What is found near one image, how many rows the engine has, and what a check finds."""
-    return store.similar("@7", k=N_PICTURES), store._engine.count(), store.check()
+    return store.similar("@7", k=N_PICTURES), store.session.engine.count(), store.check()
 
 
 def test_an_undone_removal_is_found_again_and_redone_it_is_not(place: str, photos: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_compacted_store_answers_the_same_and_takes_contents_back(place: str, 
         assert store.compact().images == 2
         assert seen(store) == before
         store.add(photos)
-        assert (len(store.similar("@7", k=500)), store._engine.count()) == (N_PICTURES, N_PICTURES)
+        assert (len(store.similar("@7", k=500)), store.session.engine.count()) == (N_PICTURES, N_PICTURES)
         assert store.similar("@61", k=1)[0].id == 61  # ids are not used again
 
 
@@ -286,7 +286,7 @@ def test_a_damaged_vector_is_mended(place: str, photos: Path) -> None:
         store.add(photos)
         before = seen(store)
         with open(store.path / "vectors.f16", "r+b") as file:
-            file.seek(7 * store._vectors().shape[1] * 2)
+            file.seek(7 * store.session.vectors().shape[1] * 2)
             file.write(b"\x11\x11")
         with pytest.raises(StoreDamaged, match="the vector of @7 is damaged"):
             store.similar("@7")
@@ -297,12 +297,12 @@ def test_a_damaged_vector_is_mended(place: str, photos: Path) -> None:
 def test_a_check_says_what_an_engine_lost_and_a_repair_tells_it_again(elsewhere: str, photos: Path) -> None:
     with opened(elsewhere) as store:
         store.add(photos)
-        before, vectors = seen(store), store._vectors()
+        before, vectors = seen(store), store.session.vectors()
         for is_lost in (True, False):
             if is_lost:
-                store._engine.delete(np.array([3]))
+                store.session.engine.delete(np.array([3]))
             else:
-                store._engine.upsert(np.array([3]), vectors[:1])
+                store.session.engine.upsert(np.array([3]), vectors[:1])
             (found,) = store.check()
             assert (found.kind, found.where, found.repairable) == ("engine", Address.parse(elsewhere).shown, True)
             assert [found.repaired for found in store.check(repair=True)] == [True]
@@ -336,7 +336,7 @@ def test_what_needs_no_search_is_done_while_the_engine_is_away(
             with pytest.raises(EngineUnavailable):
                 store.similar("@8")
         store.cluster(3, restarts=3)
-        assert (store._engine.count(), store.check()) == (N_PICTURES - 1, [])
+        assert (store.session.engine.count(), store.check()) == (N_PICTURES - 1, [])
 
 
 def test_a_store_is_served_wherever_it_is_searched(place: str, photos: Path, tmp_path: Path) -> None:
@@ -376,11 +376,11 @@ def test_what_the_engine_was_not_told_is_found_and_told_later(
         with opened(elsewhere) as store, pytest.raises(KilledHere):
             store.add(photos)
     with opened(elsewhere) as store:
-        assert store.catalog.engine.pending_count() == N_PICTURES - 2 * 16
+        assert store.session.catalog.engine.pending_count() == N_PICTURES - 2 * 16
         assert store.similar("@7", k=8) == [dataclasses.replace(hit, cluster=None) for hit in truth()["similar"]]
         assert store.similar("@59", k=1)[0].id == 59
         store.add(photos)
-        assert (store._engine.count(), store.catalog.engine.pending_rows(-1)) == (N_PICTURES, [])
+        assert (store.session.engine.count(), store.session.catalog.engine.pending_rows(-1)) == (N_PICTURES, [])
 
 
 def test_a_removal_that_the_engine_was_not_told_holds(
@@ -392,37 +392,37 @@ def test_a_removal_that_the_engine_was_not_told_holds(
             stop_telling(killed, "delete", after=0)
             with pytest.raises(KilledHere):
                 store.remove("@7", "@8")
-        assert store._engine.count() == N_PICTURES  # it was not told
+        assert store.session.engine.count() == N_PICTURES  # it was not told
         assert {7, 8} & {hit.id for hit in store.similar("@9", k=N_PICTURES)} == set()
         store.remove("@9")
-        assert store._engine.count() == N_PICTURES - 3
+        assert store.session.engine.count() == N_PICTURES - 3
 
 
 def test_an_answer_is_of_one_moment_though_the_engine_went_on(elsewhere: str, photos: Path, tmp_path: Path) -> None:
     with opened(elsewhere) as store:
         store.add(photos / "left")
-        n_rows, query = store.catalog.images.row_count(), np.asarray(store._vectors()[:1], np.float32)
-        before = store._engine.searcher(store._vectors())
+        n_rows, query = store.session.catalog.images.row_count(), np.asarray(store.session.vectors()[:1], np.float32)
+        before = store.session.engine.searcher(store.session.vectors())
         store.add(photos)
         assert before.search(query, 1_000).rows.max() == n_rows - 1
-        assert store._engine.searcher(store._vectors()).search(query, 1_000).rows.max() == N_PICTURES - 1
+        assert store.session.engine.searcher(store.session.vectors()).search(query, 1_000).rows.max() == N_PICTURES - 1
 
 
 def test_rows_that_the_engine_lost_are_told_again(elsewhere: str, photos: Path, tmp_path: Path) -> None:
     with opened(elsewhere) as store:
         store.add(photos)
-        store._engine.delete(np.array([3, 4]))  # behind the catalog's back
-        store._engine.upsert(np.array([900]), store._vectors()[:1])
+        store.session.engine.delete(np.array([3, 4]))  # behind the catalog's back
+        store.session.engine.upsert(np.array([900]), store.session.vectors()[:1])
         assert len(store.similar("@9", k=N_PICTURES)) == N_PICTURES  # k come back where k are
         store.add(paint(tmp_path / "one more.png", 1_000))
-        rows = np.concatenate([rows for rows, _ in store._engine.iterate()])
+        rows = np.concatenate([rows for rows, _ in store.session.engine.iterate()])
         np.testing.assert_array_equal(rows, np.arange(N_PICTURES + 1))
 
 
 def test_a_collection_that_is_gone_is_made_anew(elsewhere: str, photos: Path, truth: Callable[[], Any]) -> None:
     with opened(elsewhere) as store:
         store.add(photos)
-        store._engine.drop()
+        store.session.engine.drop()
     with opened(elsewhere) as store:
         with pytest.raises(StoreDamaged, match="index --rebuild"):
             store.similar("@7")
@@ -448,15 +448,15 @@ def test_the_companion_of_another_store_is_refused(elsewhere: str, photos: Path,
         store.add(photos / "right")
     store_id = store_at(tmp_path / "store")
     with Store.open(tmp_path / "store") as store:
-        store.catalog.engine.move_to(store.catalog.engine.uri())  # it is another store now
-        store.catalog.engine.clear_pending(store.catalog.engine.pending_rows(-1))
+        store.session.catalog.engine.move_to(store.session.catalog.engine.uri())  # it is another store now
+        store.session.catalog.engine.clear_pending(store.session.catalog.engine.pending_rows(-1))
     with Store.open(elsewhere) as store, pytest.raises(StoreDamaged, match=f"belongs to store {store_id[:12]}"):
         store.similar("@0")
 
 
 def store_at(folder: Path) -> str:
     with Store.open(folder) as store:
-        return store.catalog.engine.uid()
+        return store.session.catalog.engine.uid()
 
 
 def test_a_folder_that_is_a_store_of_its_own_is_no_companion(tmp_path: Path, photos: Path) -> None:
@@ -612,7 +612,7 @@ def other_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def settled(store: Store) -> Any:
     """What is to be the same in a copy: ids, paths, clusterings, names, neighbours."""
     graph = list(store.neighbours(k=5))
-    return store.clusterings(), store.clusters(), store.failures(), sorted(store.catalog.paths.all()), graph
+    return store.clusterings(), store.clusters(), store.failures(), sorted(store.session.catalog.paths.all()), graph
 
 
 def test_a_store_moves_there_and_back(other_place: str, photos: Path, tmp_path: Path) -> None:
@@ -756,9 +756,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def each_once(place: str) -> bool:
     """Say whether the store and its engine have each of the pictures once, and find it."""
     with Store.open(place) as store:
-        rows = np.concatenate([rows for rows, _ in store._engine.iterate()])
+        rows = np.concatenate([rows for rows, _ in store.session.engine.iterate()])
         found = [store.similar(f"@{row}", k=1)[0].id for row in range(0, N_SLOW, 40)]
-        counts = (store.info().images, store.info().paths, store._engine.count())
+        counts = (store.info().images, store.info().paths, store.session.engine.count())
         return counts == (N_SLOW,) * 3 and rows.tolist() == [*range(N_SLOW)] and found == [*range(0, N_SLOW, 40)]
 
 
@@ -803,7 +803,7 @@ def test_real_pictures_move_to_a_server_and_back(
         store.migrate(place)
         expected = [store.similar(f"@{row}", k=10) for row in range(0, n_images, 25)]
     with Store.open(place) as there:
-        assert there._engine.count() == n_images
+        assert there.session.engine.count() == n_images
         assert [there.similar(f"@{row}", k=10) for row in range(0, n_images, 25)] == expected
         there.migrate(tmp_path / "back")
     with Store.open(tmp_path / "back") as back:

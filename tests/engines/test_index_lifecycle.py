@@ -73,7 +73,7 @@ class Growing:
         """By brute force, of the living."""
         rows = unit_rows(self.rows.astype(np.float32))
         scores = rows @ rows[row]
-        alive = self.store.catalog.images.alive_rows()
+        alive = self.store.session.catalog.images.alive_rows()
         return [int(r) for r in sorted(alive, key=lambda r: (-scores[r], r))][:k]
 
     def recall(self, store: Store | None = None) -> float:
@@ -268,7 +268,7 @@ def test_impossible_wish_is_refused_and_not_recorded(said: dict, message: str, g
     growing.grow(5)
     with pytest.raises(BadInput) as refused:
         growing.store.index(**said)
-    assert (str(refused.value), growing.store.catalog.index_settings()) == (message, "{}")
+    assert (str(refused.value), growing.store.session.catalog.index_settings()) == (message, "{}")
 
 
 @pytest.mark.parametrize("kind", ["rabitq", "pq"])
@@ -440,4 +440,4 @@ def test_adding_what_is_known_leaves_the_index_alone(
         assert (store.path / "index.faiss").stat() == before
         paint(pictures / "new.png", 77)
         store.add(pictures)
-        compressed.verify(store.path / "index.faiss", store._vectors())
+        compressed.verify(store.path / "index.faiss", store.session.vectors())

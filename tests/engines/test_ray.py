@@ -57,7 +57,7 @@ def photos(tmp_path: Path) -> Path:
 
 def contents(store: Store) -> tuple[bytes, list[tuple[int, bytes]], list[str]]:
     """All that an add leaves: the vectors' bytes, the paths of each row, and the failures."""
-    paths = sorted(store.catalog.paths.all())
+    paths = sorted(store.session.catalog.paths.all())
     return (store.path / "vectors.f16").read_bytes(), paths, [failure.path for failure in store.failures()]
 
 

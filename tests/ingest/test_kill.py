@@ -47,8 +47,11 @@ def vectors_by_path(folder: Path) -> dict[bytes, list[float]]:
 def stored(store: Path) -> dict[bytes, list[float]]:
     """What a reader finds: the path and vector of every row that the catalog counts."""
     with Store.open(store) as opened:
-        vectors = opened._vectors()
-        paths = [(row, opened.catalog.paths.first_of(row)) for row in range(opened.catalog.images.row_count())]
+        vectors = opened.session.vectors()
+        paths = [
+            (row, opened.session.catalog.paths.first_of(row))
+            for row in range(opened.session.catalog.images.row_count())
+        ]
         return {path: vectors[row].tolist() for row, path in paths if path is not None}
 
 
@@ -84,7 +87,7 @@ def test_ten_kills_in_the_middle_of_an_add_lose_and_double_nothing(tmp_path: Pat
     assert len(set(counts)) > N_KILLS // 2
     assert run_program(*arguments).returncode == 0
     with Store.open(tmp_path / "store") as store:
-        info, n_rows = store.info(), store.catalog.images.row_count()
+        info, n_rows = store.info(), store.session.catalog.images.row_count()
     assert (stored(tmp_path / "store") == truth, info.images, n_rows, info.failures) == (
         *(True, N_PICTURES),
         N_PICTURES,

@@ -39,10 +39,10 @@ def counted(report: AddReport) -> dict[str, int]:
 
 def contents(store: Store) -> dict[str, list[float]]:
     """Every known path and the vector that the store has for it."""
-    vectors = store._vectors()
+    vectors = store.session.vectors()
     found = {}
-    for path in store.catalog.paths.under(b"/"):
-        known = store.catalog.paths.known(path)
+    for path in store.session.catalog.paths.under(b"/"):
+        known = store.session.catalog.paths.known(path)
         if known is not None:
             found[os.fsdecode(path)] = vectors[known.row].tolist()
     return found
@@ -416,7 +416,7 @@ def test_rows_are_in_the_order_of_the_scan_whatever_the_threads_do(
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     with open_store() as store:
         store.add(tmp_path / "pictures")
-        found = [store.catalog.paths.first_of(row) for row in range(40)]
+        found = [store.session.catalog.paths.first_of(row) for row in range(40)]
         assert (found, contents(store)) == (
             [os.fsencode(tmp_path / f"pictures/{seed:02}.png") for seed in range(40)],
             expected_contents(tmp_path / "pictures"),
@@ -516,7 +516,7 @@ def test_an_interrupted_add_is_completed_by_the_next_each_picture_once(
     with open_store() as store:
         error = interruption(lambda: store.add(many, on_progress=interrupt_at(n_calls)))
         store.add(many)
-        found = (type(error), contents(store), store.info().images, store.catalog.images.row_count())
+        found = (type(error), contents(store), store.info().images, store.session.catalog.images.row_count())
     assert found == (Interrupted, expected_contents(many), 40, 40)
 
 
@@ -601,7 +601,7 @@ def test_an_embedder_that_fails_leaves_what_was_committed(
             with pytest.raises(RuntimeError, match="out of memory"):
                 store.add(many)
         store.add(many)
-        assert (contents(store), store.catalog.images.row_count()) == (expected_contents(many), 40)
+        assert (contents(store), store.session.catalog.images.row_count()) == (expected_contents(many), 40)
 
 
 @pytest.mark.parametrize("afterwards", [False, True])
@@ -654,7 +654,7 @@ def test_a_commit_that_is_interrupted_and_repeated_loses_and_doubles_nothing(
         kept = store.info().images
         assert (type(error), kept % 4, kept > 0) == (Interrupted, 0, True)
         assert counted(store.add(many)) == {"known": kept, "added": 40 - kept, "embedded": 40 - kept}
-        assert (contents(store), store.catalog.images.row_count()) == (expected_contents(many), 40)
+        assert (contents(store), store.session.catalog.images.row_count()) == (expected_contents(many), 40)
 
 
 def test_an_interruption_just_after_a_commit_doubles_nothing(
@@ -674,7 +674,7 @@ def test_an_interruption_just_after_a_commit_doubles_nothing(
             patch.setattr(Catalog, "writing", writing_and_then)
             error = interruption(lambda: store.add(many))
         store.add(many)
-        found = (type(error), contents(store), store.catalog.images.row_count())
+        found = (type(error), contents(store), store.session.catalog.images.row_count())
     assert found == (Interrupted, expected_contents(many), 40)
 
 
@@ -691,8 +691,10 @@ def test_new_images_get_their_nearest_cluster_in_the_same_commit(
 
         def look(_: Progress) -> None:
             with Store.open(tmp_path / "store") as reader:
-                rows = reader.catalog.images.alive_rows()
-                seen.append((len(rows), sum(reader.catalog.memberships.cluster_of(row) is not None for row in rows)))
+                rows = reader.session.catalog.images.alive_rows()
+                seen.append(
+                    (len(rows), sum(reader.session.catalog.memberships.cluster_of(row) is not None for row in rows))
+                )
 
         store.add(many, on_progress=look)
     assert (seen[-1], all(images == clustered for images, clustered in seen)) == ((40, 40), True)
@@ -703,10 +705,10 @@ def test_the_cluster_of_a_new_image_is_that_of_the_nearest_centroid(open_store: 
         store.add(*(many / f"{seed:02}.png" for seed in range(10)))
         store.cluster(3, restarts=2)
         store.add(many)
-        blob, ids = store.catalog.clusterings.centroids(1)
+        blob, ids = store.session.catalog.clusterings.centroids(1)
         centroids = np.frombuffer(blob, "<f4").reshape(3, 12)
-        distances = np.linalg.norm(store._vectors()[:].astype(np.float32)[:, None] - centroids, axis=2)
-        found = [store.catalog.memberships.cluster_of(row) for row in range(40)]
+        distances = np.linalg.norm(store.session.vectors()[:].astype(np.float32)[:, None] - centroids, axis=2)
+        found = [store.session.catalog.memberships.cluster_of(row) for row in range(40)]
     assert [cluster for cluster, _ in filter(None, found)] == [ids[i] for i in distances.argmin(axis=1)]
     np.testing.assert_allclose([d for _, d in filter(None, found)], distances.min(axis=1), atol=1e-3)
 

@@ -20,7 +20,9 @@ OpenStore = Callable[..., Store]
 
 def names(store: Store, root: Path) -> list[str]:
     """The paths that a store knows, from the root."""
-    return sorted(os.path.relpath(os.fsdecode(path), root) for path in store.catalog.paths.under(os.fsencode(root)))
+    return sorted(
+        os.path.relpath(os.fsdecode(path), root) for path in store.session.catalog.paths.under(os.fsencode(root))
+    )
 
 
 # Lists

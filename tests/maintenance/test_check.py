@@ -140,7 +140,7 @@ def test_without_the_embedder_the_damage_is_quarantined_and_told(store: Store, m
     damage(store, 4)
     monkeypatch.setitem(embedders.BUILT_IN, "tiny", "tests.maintenance.test_check:refuse")
     monkeypatch.setattr("tests.maintenance.test_check.refuse", refuse, raising=False)
-    store._embedder = None
+    store.session._embedder = None
     found = store.check(repair=True)
     assert (told(found), "not now: the weights are not here" in found[0].what) == (
         [("quarantined", "@4", True, False)],
@@ -190,7 +190,7 @@ def test_after_damaged_centroids_an_earlier_clustering_answers(store: Store) -> 
     with pytest.raises(StoreDamaged, match="centroids of clustering 2 are damaged"):
         store.clusters()
     store.check(repair=True)
-    assert store.catalog.clusterings.current() == 1
+    assert store.session.catalog.clusterings.current() == 1
 
 
 def test_a_damaged_index_is_made_anew(store: Store) -> None:

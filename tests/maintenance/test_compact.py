@@ -36,21 +36,21 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def answers(store: Store) -> list[object]:
-    return [store.similar(row, k=10) for row in store.catalog.images.alive_rows()]
+    return [store.similar(row, k=10) for row in store.session.catalog.images.alive_rows()]
 
 
 def test_the_others_keep_their_ids_vectors_and_answers(way: str, store: Store) -> None:
-    expected, before = answers(store), np.array(store._vectors())
+    expected, before = answers(store), np.array(store.session.vectors())
     assert store.compact().images == 3
     before[[3, 4, 8]] = 0
-    np.testing.assert_array_equal(store._vectors(), before)
+    np.testing.assert_array_equal(store.session.vectors(), before)
     assert (answers(store), store.check()) == (expected, [])
 
 
 def test_a_content_that_comes_back_is_a_new_image(way: str, store: Store, pictures: Path) -> None:
     store.compact()
     assert (store.add(pictures).embedded, store.similar(pictures / "3.png", k=1)[0].id) == (3, 10)
-    assert (store.check(), store.catalog.images.removed_rows()) == ([], [3, 4, 8])
+    assert (store.check(), store.session.catalog.images.removed_rows()) == ([], [3, 4, 8])
 
 
 def test_room_is_given_back(way: str, open_store: OpenStore, tmp_path: Path) -> None:
@@ -78,25 +78,25 @@ def test_a_compaction_that_is_killed_is_completed_by_the_next(
 
     expected = answers(store)
     with monkeypatch.context() as patch:
-        patch.setattr(vector_file.VectorFile if step == "punch_holes" else type(store.catalog), step, kill)
+        patch.setattr(vector_file.VectorFile if step == "punch_holes" else type(store.session.catalog), step, kill)
         with pytest.raises(KeyboardInterrupt):
             store.compact()
     assert (answers(store), store.check()) == (expected, [])
     store.compact()
-    assert (answers(store), store.check(), float(np.abs(store._vectors()[[3, 4, 8]]).sum())) == (expected, [], 0)
+    assert (answers(store), store.check(), float(np.abs(store.session.vectors()[[3, 4, 8]]).sum())) == (expected, [], 0)
 
 
 def test_a_reader_in_the_middle_of_an_answer_keeps_its_rows(store: Store, open_store: OpenStore) -> None:
-    store.catalog.db.execute("pragma busy_timeout = 50")
-    with open_store() as reader, reader.catalog.reading():
-        reader.catalog.images.row_count()
-        before = np.array(reader._vectors())
+    store.session.catalog.db.execute("pragma busy_timeout = 50")
+    with open_store() as reader, reader.session.catalog.reading():
+        reader.session.catalog.images.row_count()
+        before = np.array(reader.session.vectors())
         store.remove(5)
         with pytest.raises(StoreBusy, match="a reader of the store .* is still at an answer"):
             store.compact()
-        np.testing.assert_array_equal(reader._vectors(), before)
+        np.testing.assert_array_equal(reader.session.vectors(), before)
     store.compact()
-    assert (float(np.abs(store._vectors()[5]).sum()), store.check()) == (0, [])
+    assert (float(np.abs(store.session.vectors()[5]).sum()), store.check()) == (0, [])
 
 
 def test_the_index_is_made_anew_without_the_compacted(open_store: OpenStore, tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ def test_the_index_is_made_anew_without_the_compacted(open_store: OpenStore, tmp
         store.remove(*range(0, 1_000, 3))
         store.compact()
         assert (store.check(), store.info().index) == ([], "rabitq")
-        assert open_compressed(store.path / "index.faiss", store._vectors())._index.ntotal == 666
+        assert open_compressed(store.path / "index.faiss", store.session.vectors())._index.ntotal == 666
         for row in (1, 500, 998):
             assert store.similar(row, k=5) == store.similar(row, k=5, exact=True)
 
 
 def test_a_store_that_was_emptied_is_compacted_and_used_again(store: Store, pictures: Path) -> None:
-    store.remove(*store.catalog.images.alive_rows())
+    store.remove(*store.session.catalog.images.alive_rows())
     store.compact()
     assert (store.info().images, store.check(), store.add(pictures).embedded) == (0, [], 10)
 

@@ -34,7 +34,7 @@ def store(open_store: OpenStore, pictures: Path) -> Store:
 def answers(store: Store) -> list[object]:
     """All that a store answers of its images, by path."""
     found: list[object] = [(c.cluster, c.name, c.size, c.cohesion, c.drift) for c in store.clusters()]
-    for row in store.catalog.images.alive_rows():
+    for row in store.session.catalog.images.alive_rows():
         near = store.similar(row, k=20)
         found.append([(hit.path, hit.score, hit.cluster) for hit in near])
     return found
@@ -172,7 +172,7 @@ def test_parquet_comes_back_as_it_was(store: Store, tmp_path: Path) -> None:
     assert (report.images, report.rows) == (9, 10)
     with Store.open(tmp_path / "other", create=True) as other:
         assert other.import_vectors(tmp_path / "all.parquet").embedded == 9
-        np.testing.assert_array_equal(other._vectors(), np.delete(store._vectors(), 3, axis=0))
+        np.testing.assert_array_equal(other.session.vectors(), np.delete(store.session.vectors(), 3, axis=0))
         assert (answers(other), other.check(), other.info().embedder) == (answers(store), [], "tiny")
         assert other.add(tmp_path / "pictures").embedded == 1  # the one that had been removed
 
@@ -182,15 +182,17 @@ def test_npy_comes_back_bit_for_bit(store: Store, tmp_path: Path) -> None:
     assert report.paths == str(tmp_path / "all.txt")
     with Store.open(tmp_path / "other", embedder="tiny", create=True) as other:
         other.import_vectors(tmp_path / "all.npy", tmp_path / "all.txt")
-        np.testing.assert_array_equal(other._vectors(), np.delete(store._vectors(), 3, axis=0))
-        assert sorted(p for _, p in other.catalog.paths.all()) == sorted(p for _, p in store.catalog.paths.all())
+        np.testing.assert_array_equal(other.session.vectors(), np.delete(store.session.vectors(), 3, axis=0))
+        assert sorted(p for _, p in other.session.catalog.paths.all()) == sorted(
+            p for _, p in store.session.catalog.paths.all()
+        )
 
 
 def test_other_programs_can_read_the_columns(store: Store, tmp_path: Path) -> None:
     store.export(tmp_path / "all.parquet")
     table = pyarrow.parquet.read_table(tmp_path / "all.parquet")
     assert table.column("path").to_pylist()[:2] == [str(tmp_path / "pictures" / name) for name in ("0.png", "copy.png")]
-    assert np.asarray(table.column("vector").to_pylist()[0], np.float16).tolist() == store._vectors()[0].tolist()
+    assert np.asarray(table.column("vector").to_pylist()[0], np.float16).tolist() == store.session.vectors()[0].tolist()
     assert [*{*table.column("cluster_name").to_pylist()}] != [None]
 
 
@@ -204,7 +206,7 @@ def test_names_that_are_no_text_survive_an_export(open_store: OpenStore, tmp_pat
         with Store.open(tmp_path / f"of {file}", embedder="tiny", create=True) as other:
             listed = tmp_path / "all.txt" if file == "all.npy" else None
             other.import_vectors(tmp_path / file, listed)
-            assert [path for _, path in other.catalog.paths.all()] == [name]
+            assert [path for _, path in other.session.catalog.paths.all()] == [name]
 
 
 def test_an_export_of_another_embedder_is_refused(store: Store, tmp_path: Path) -> None:
@@ -254,6 +256,6 @@ def test_an_export_that_was_tampered_with_is_refused_and_nothing_imported(store:
 
 
 def test_an_empty_store_has_nothing_to_export(store: Store, tmp_path: Path) -> None:
-    store.remove(*store.catalog.images.alive_rows())
+    store.remove(*store.session.catalog.images.alive_rows())
     with pytest.raises(NotFound, match="no images to export"):
         store.export(tmp_path / "all.parquet")

@@ -62,7 +62,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store.open(folder / "store", create=True)
     store.import_vectors(folder / "vectors.npy", folder / "paths.txt")
     store.cluster(4, restarts=1)
-    with store.catalog.writing() as db:
+    with store.session.catalog.writing() as db:
         for row in range(120):
             db.execute("update images set added = ? where row = ?", (ADDED[row % 3], row))
             for copy in range(row % 3):
@@ -98,14 +98,14 @@ def test_any_conditions_give_what_brute_force_gives(
     least: float | None,
     exact: bool,
 ) -> None:
-    in_cluster = {r: mixed.catalog.memberships.cluster_of(r)[0] for r in range(120)}  # type: ignore[index]
+    in_cluster = {r: mixed.session.catalog.memberships.cluster_of(r)[0] for r in range(120)}  # type: ignore[index]
 
     def fits(r: int) -> bool:
         return (
             r % 7 != 0
             and cluster in (None, in_cluster[r])
             and not_cluster != in_cluster[r]
-            and (glob is None or any(path_test(glob)(path) for path in mixed.catalog.paths.of(r)))
+            and (glob is None or any(path_test(glob)(path) for path in mixed.session.catalog.paths.of(r)))
             and (after is None or ADDED[r % 3] >= moment(after))
         )
 
@@ -363,7 +363,7 @@ def test_altered_copies_of_real_pictures_are_found(
 
 
 def test_outliers_are_the_images_farthest_from_every_centroid(clustered: Store) -> None:
-    blob, _ = clustered.catalog.clusterings.centroids(1)
+    blob, _ = clustered.session.catalog.clusterings.centroids(1)
     centroids = np.frombuffer(blob, "<f4").reshape(3, 12)
     distances = np.linalg.norm(rows_of(clustered)[:, None] - centroids, axis=2).min(axis=1)
     expected = np.argsort(-distances).tolist()
@@ -474,13 +474,13 @@ def test_wrong_conditions_are_wrong_use(vecstore_: Callable[..., Result]) -> Non
 # The graph waits before its second step, so that a signal or a closed pipe meets it in the middle.
 PAUSED = """
 import time
-from vecstore.store import Store
-edges = Store._edges
-def slowly(store, query, *more):
+from vecstore.search import neighbour_graph
+edges_of = neighbour_graph._edges_of
+def slowly(session, query, *more):
     if query:
         time.sleep(0.2)
-    return edges(store, query, *more)
-Store._edges = slowly
+    return edges_of(session, query, *more)
+neighbour_graph._edges_of = slowly
 """
 
 

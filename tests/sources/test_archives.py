@@ -65,7 +65,9 @@ def touch(path: Path) -> None:
 
 def stored(store: Store, root: Path) -> list[str]:
     """The paths of the images that a store has, from the root."""
-    return sorted(os.path.relpath(hit.path, root) for hit in store.similar(store.catalog.images.alive_rows()[0], k=100))
+    return sorted(
+        os.path.relpath(hit.path, root) for hit in store.similar(store.session.catalog.images.alive_rows()[0], k=100)
+    )
 
 
 def failures(store: Store) -> list[tuple[str, str]]:

@@ -75,7 +75,7 @@ class Follower:
     def _names(self) -> set[str]:
         try:
             with Store.open(self.store) as store:
-                known = store.catalog.paths.under(os.fsencode(self.folder))
+                known = store.session.catalog.paths.under(os.fsencode(self.folder))
                 return {os.path.relpath(os.fsdecode(path), self.folder) for path in known}
         except NotFound:
             return set()

@@ -54,22 +54,22 @@ def test_an_older_store_answers_the_same(unpacked: Path) -> None:
 
 def test_an_older_store_grows_without_embedding_anything_again(unpacked: Path) -> None:
     with Store.open(unpacked / "store") as store:
-        before = np.array(store._vectors())
+        before = np.array(store.session.vectors())
         report = store.add(unpacked / "photos")
         assert (report.added, report.known, report.failed, report.embedded) == (2, 11, 1, 0)
-        np.testing.assert_array_equal(store._vectors(), before)
+        np.testing.assert_array_equal(store.session.vectors(), before)
         store.undo()
         assert store.check() == []
 
 
 def test_a_checksum_says_that_it_is_younger_than_its_vector(unpacked: Path) -> None:
     with Store.open(unpacked / "store") as store:
-        assert store.catalog.checksums.known_from() == store.catalog.images.row_count() == 12
+        assert store.session.catalog.checksums.known_from() == store.session.catalog.images.row_count() == 12
 
 
 def test_a_later_upgrade_takes_no_checksum_anew(unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store.open(unpacked / "store") as store:
-        exchanged = np.array(store._vectors())[::-1]
+        exchanged = np.array(store.session.vectors())[::-1]
     (unpacked / "store/vectors.f16").write_bytes(exchanged.tobytes())
     monkeypatch.setattr(catalog_module, "MIGRATIONS", (*MIGRATIONS, lambda db: None))
     with Store.open(unpacked / "store") as store:

@@ -25,9 +25,9 @@ def store(open_store: OpenStore, pictures: Path) -> Store:
 
 def state(store: Store) -> tuple[object, ...]:
     """All that an operation can change: which path leads where, which clustering answers, and the names."""
-    current = store.catalog.clusterings.current()
+    current = store.session.catalog.clusterings.current()
     names = [(c.cluster, c.name) for c in store.clusters()] if current and store.info().images else []
-    return sorted(store.catalog.paths.all()), current, names
+    return sorted(store.session.catalog.paths.all()), current, names
 
 
 def test_an_add_is_undone_and_adding_again_embeds_nothing(store: Store, pictures: Path) -> None:
@@ -78,7 +78,7 @@ def test_any_sequence_can_be_gone_back_and_forth(store: Store, pictures: Path) -
     random = np.random.default_rng(0)
     states = [state(store)]
     for number in range(25):
-        alive = store.catalog.images.alive_rows()
+        alive = store.session.catalog.images.alive_rows()
         match int(random.integers(5)):
             case 0:
                 paint(pictures / f"{random.integers(12)}.png", 100 + number)
@@ -136,7 +136,7 @@ def test_an_operation_that_failed_is_none(store: Store, monkeypatch: pytest.Monk
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("vecstore.store.RemoveReport", fail)
+        patch.setattr("vecstore.ingest.sync.RemoveReport", fail)
         with pytest.raises(ZeroDivisionError):
             store.remove(1)
     before = state(store)

@@ -113,10 +113,10 @@ def test_removed_images_are_not_on_it_and_come_back_where_they_were(
 
 def test_an_image_that_is_removed_while_a_map_is_made_is_left_out(grow: Callable[[int], Store]) -> None:
     with grow(12) as store:
-        rows = np.array(store.catalog.images.alive_rows())
-        layout = map_layout.fit_map(store._vectors(), rows, len(rows), 0)
+        rows = np.array(store.session.catalog.images.alive_rows())
+        layout = map_layout.fit_map(store.session.vectors(), rows, len(rows), 0)
         store.remove(3)
-        assert 3 not in places(map_layout.described(store.catalog, layout, rows))
+        assert 3 not in places(map_layout.described(store.session.catalog, layout, rows))
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit"])
@@ -130,8 +130,10 @@ def test_a_map_that_is_damaged_is_made_anew(grow: Callable[[int], Store], damage
         else:
             content[content.index(b"positions.npy") + 150] ^= 0x10
         kept.write_bytes(content)
-        layout = map_layout.StoredMap(kept, {"created": store.catalog.created(), "embedder": store.catalog.embedder()})
-        assert layout.load(store._vectors()) is None
+        layout = map_layout.StoredMap(
+            kept, {"created": store.session.catalog.created(), "embedder": store.session.catalog.embedder()}
+        )
+        assert layout.load(store.session.vectors()) is None
         assert places(store.map()) == whole
 
 
@@ -139,7 +141,7 @@ def test_an_image_of_another_vector_is_placed_anew_and_the_others_stay(grow: Cal
     with grow(30) as store:
         before = places(store.map())
         with open(store.path / "vectors.f16", "r+b") as file:
-            file.write(np.asarray(store._vectors()[1]).tobytes())
+            file.write(np.asarray(store.session.vectors()[1]).tobytes())
         after = places(store.map())
         assert {row for row in before if after[row] != before[row]} == {0}
 
@@ -147,12 +149,12 @@ def test_an_image_of_another_vector_is_placed_anew_and_the_others_stay(grow: Cal
 def test_a_map_of_other_vectors_is_made_anew(grow: Callable[[int], Store]) -> None:
     with grow(30) as store:
         store.map()
-        turned = np.asarray(store._vectors())[:, ::-1].tobytes()
+        turned = np.asarray(store.session.vectors())[:, ::-1].tobytes()
         (store.path / "vectors.f16").write_bytes(turned)
         kept = map_layout.StoredMap(
-            store.path / MAP, {"created": store.catalog.created(), "embedder": store.catalog.embedder()}
+            store.path / MAP, {"created": store.session.catalog.created(), "embedder": store.session.catalog.embedder()}
         )
-        assert kept.load(store._vectors()) is None
+        assert kept.load(store.session.vectors()) is None
         assert len(store.map().points) == 30
 
 

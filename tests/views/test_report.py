@@ -133,12 +133,12 @@ def test_it_works_for_a_store_with_nothing_in_it(
 def test_since_a_clustering_it_says_what_is_new_moved_born_and_gone(store: Store, tmp_path: Path) -> None:
     for seed in (50, 51):
         paint(tmp_path / "pictures" / f"{seed}.png", seed)
-    store.catalog.db.execute("update clusterings set created = '2020-01-01T00:00:00Z'")
-    store.catalog.db.execute("update images set added = '2019-12-31T00:00:00Z'")
+    store.session.catalog.db.execute("update clusterings set created = '2020-01-01T00:00:00Z'")
+    store.session.catalog.db.execute("update images set added = '2019-12-31T00:00:00Z'")
     store.add(tmp_path / "pictures")
-    before = {row: cluster for row, cluster, _ in store.catalog.memberships.all(1)}
+    before = {row: cluster for row, cluster, _ in store.session.catalog.memberships.all(1)}
     run = store.cluster(4, restarts=2, seed=5)
-    now = {row: cluster for row, cluster, _ in store.catalog.memberships.all(2)}
+    now = {row: cluster for row, cluster, _ in store.session.catalog.memberships.all(2)}
     moved = sum(now[row] != cluster for row, cluster in before.items() if row < 10)
     born, gone = {*now.values()} - {*before.values()}, {*before.values()} - {*now.values()}
     assert (len(born), len(gone)) == (run.born, run.gone)

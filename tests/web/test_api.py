@@ -208,7 +208,7 @@ def test_writing_while_another_process_does_is_answered_with_when_to_come_back(
     writable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vecstore.web.store_pool.WAIT_SECONDS", 0.1)
-    with serving(writable) as client, Store.open(writable) as other, other._lock():
+    with serving(writable) as client, Store.open(writable) as other, other.session.lock():
         answer = client.patch("/api/clusters/1", json={"name": "reefs"})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         assert answer.json()["detail"].startswith("another process is writing to the store")

@@ -12,14 +12,62 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vecstore.errors import BadInput
+from vecstore.clustering.clusters import current_clusters
+from vecstore.errors import BadInput, NotFound
 from vecstore.results import ClassScore, Evaluation, Misplaced
-from vecstore.sources.paths import AnyPath, absolute
+from vecstore.session import Session
+from vecstore.sources.paths import AnyPath, absolute, shown
+from vecstore.storage.catalog.catalog import Catalog
 
 # Queries to judge the neighbours by, at the most.
 MOST_QUERIES = 10_000
 
 Int64 = NDArray[np.int64]
+
+
+def evaluate(session: Session, labels: AnyPath | None, neighbours: int) -> Evaluation:
+    """Return how well the current clusters, and nearest neighbours, agree with labels; see `Store.evaluate`."""
+    if neighbours < 1:
+        raise BadInput(f"neighbours is {neighbours}; it must be at least 1")
+    table = read_labels(labels) if labels is not None else None
+    catalog = session.catalog
+    with catalog.reading():
+        current = current_clusters(session).clustering
+        found = _labelled(catalog, table)
+        if not found:
+            source = "its folders" if labels is None else shown(absolute(labels))
+            raise NotFound(f"no image of the store {session.path} has a label in {source}; name a table of its paths")
+        named = {row: label for row, (_, label) in found.items()}
+        clusters = {row: cluster for row, cluster, _ in catalog.memberships.all(current)}
+        precision = _precision(session, named, neighbours)
+        return compare([(row, path) for row, (path, _) in found.items()], named, clusters, precision, neighbours)
+
+
+def _labelled(catalog: Catalog, table: dict[bytes, str] | None) -> dict[int, tuple[bytes, str]]:
+    """Return the first labelled path of each image that has one, with its label, by row."""
+    found: dict[int, tuple[bytes, str]] = {}
+    for row, path in sorted(catalog.paths.all()):
+        label = folder_label(path) if table is None else table.get(path)
+        if label is not None and row not in found:
+            found[row] = (path, label)
+    return found
+
+
+def _precision(session: Session, labels: dict[int, str], n: int) -> float | None:
+    """Return the part of the n nearest labelled neighbours of an image that has its label, over many images."""
+    if len(labels) <= n:
+        return None
+    vectors = session.vectors()
+    numbers = {label: number for number, label in enumerate(sorted({*labels.values()}))}
+    label_of = np.full(len(vectors), -1, np.int64)
+    label_of[[*labels]] = [numbers[label] for label in labels.values()]
+    asked = queries(sorted(labels))
+    index, allowed = session.engine.searcher(vectors), label_of >= 0
+    nearest = []
+    for row in asked:  # n + 1: an image finds itself too
+        found = index.search(np.asarray(vectors[row], np.float32)[None], n + 1, allowed).rows[0]
+        nearest.append(found[found != row][:n])
+    return precision_at(label_of[np.array(nearest)], label_of[asked])
 
 
 def folder_label(path: bytes) -> str:

@@ -1,6 +1,6 @@
 """Ready-made vectors: from a .npy or Parquet file to unit rows and the paths that they belong to. Knows no store.
 
-What `exporting.py` wrote comes back as it was: vectors bit for bit, contents, clusters and names.
+What `maintenance/export.py` wrote comes back as it was: vectors bit for bit, contents, clusters and names.
 """
 
 import base64
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from vecstore.embedders import EmbedderSpec
 from vecstore.errors import BadInput
-from vecstore.maintenance.export import CLUSTERING, EMBEDDER, PARQUET
 from vecstore.results import Clustering
 from vecstore.sources import decoding
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import absolute
 from vecstore.sources.scan import read_list
 from vecstore.storage.checksums import LENGTH_ERROR
+from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET
 from vecstore.storage.vector_file import ROW_DTYPE, Float16
 
 BLOCK_ROWS = 4_096

@@ -16,6 +16,7 @@ from indexes.index_metadata import KINDS, index_bytes
 from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, open_embedder, unit_rows
 from vecstore.errors import BadInput
 from vecstore.results import Plan, Rates
+from vecstore.session import Session
 from vecstore.sources.paths import AnyPath
 from vecstore.storage.layout import CATALOG
 from vecstore.storage.vector_file import ROW_DTYPE
@@ -106,7 +107,9 @@ def _comparison_rate(dim: int, device: Device) -> float:
 
 def _catalog_bytes() -> float:
     """Return the bytes that an image takes in the catalog, with a path of 60 bytes and its place in a clustering."""
-    from vecstore.store import Store
+    from indexes.kmeans import KMeansOptions
+    from vecstore.clustering.clusters import ClusterOrder, cluster
+    from vecstore.ingest.bulk_import import import_vectors
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -116,7 +119,8 @@ def _catalog_bytes() -> float:
             f"/photos/{number // 1000:06}/".ljust(48, "_") + f"{number:08}.jpg" for number in range(CATALOG_IMAGES)
         )
         (folder / "paths.txt").write_text("\n".join(paths))
-        with Store.open(folder / "store", device="cpu", create=True) as store:
-            store.import_vectors(folder / "vectors.npy", folder / "paths.txt")
-            store.cluster(2, iterations=1, restarts=1)
+        options = EmbedderOptions(None, {}, "cpu", True)
+        with Session.open(folder / "store", None, options, create=True, wait=None) as session:
+            import_vectors(session, folder / "vectors.npy", folder / "paths.txt", None)
+            cluster(session, ClusterOrder(2, KMeansOptions(0, 1, 1, False, "random")), None)
         return (folder / "store" / CATALOG).stat().st_size / CATALOG_IMAGES

@@ -22,11 +22,13 @@ from vecstore.engines.index_lifecycle import IndexSettings
 from vecstore.engines.verify_copy import require_equal
 from vecstore.errors import BadInput, EngineRefused, EngineUnavailable, NotFound, StoreDamaged, VecstoreError
 from vecstore.results import Finding
+from vecstore.session import Session
 from vecstore.sources import archives, decoding
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import on_disk, shown
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import DamagedRow, damaged_rows
+from vecstore.storage.layout import INDEX
 from vecstore.storage.vector_file import Float16, VectorFile, checksum, quantize_unit_rows
 
 BLOCK_ROWS = 4_096
@@ -52,8 +54,26 @@ class Parts:
         return self.index.parent
 
 
-def check(parts: Parts, files: bool = False) -> list[Finding]:
-    """Return what is wrong, as far as it can be told. files: read every picture too, and compare its content."""
+def check(session: Session, files: bool = False) -> list[Finding]:
+    """Return what is wrong with the store, nothing if it is whole; see `Store.check`."""
+    with session.catalog.reading():
+        return _check(_parts(session), files)
+
+
+def repair(session: Session, files: bool = False) -> list[Finding]:
+    """Mend what can be mended; return what was wrong, and whether it still is."""
+    with session.lock():  # not `writing`, which refuses a vector file that is too short
+        found = _repair(_parts(session), files)
+        session.flush_engine()
+        return found
+
+
+def _parts(session: Session) -> Parts:
+    vectors, embedder = session.vector_file(), session.loaded_embedder
+    return Parts(session.catalog, vectors, session.path / INDEX, session.engine, session.device, embedder)
+
+
+def _check(parts: Parts, files: bool) -> list[Finding]:
     found: list[Finding] = []
     try:
         found.extend(_of_catalog(parts))
@@ -69,10 +89,9 @@ def check(parts: Parts, files: bool = False) -> list[Finding]:
     return found
 
 
-def repair(parts: Parts, files: bool = False) -> list[Finding]:
-    """Mend what can be mended; return what was wrong, and whether it still is. The store's lock is held."""
+def _repair(parts: Parts, files: bool) -> list[Finding]:
     with parts.catalog.reading():
-        before = check(parts, files)
+        before = _check(parts, files)
     problem = ""
     if any(finding.repairable for finding in before):
         _mend_catalog(parts)
@@ -83,7 +102,7 @@ def repair(parts: Parts, files: bool = False) -> list[Finding]:
         if not is_readable(parts.folder):
             (parts.folder / CHECKPOINT).unlink(missing_ok=True)
     with parts.catalog.reading():
-        after = {finding.where: finding for finding in check(parts, files)}
+        after = {finding.where: finding for finding in _check(parts, files)}
     found = [replace(finding, repaired=finding.repairable and finding.where not in after) for finding in before]
     left = [replace(f, what=f"{f.what}{problem}") if f.kind == "quarantined" else f for f in after.values()]
     kept = {finding.where for finding in left}

@@ -6,16 +6,31 @@ leaves rows whose room the next compaction gives back.
 """
 
 import logging
+import time
 
 from vecstore.engines.engine import Engine
-from vecstore.errors import StoreBusy
+from vecstore.errors import BadInput, StoreBusy
+from vecstore.results import CompactReport
+from vecstore.session import Session
+from vecstore.sources.paths import bytes_on_disk
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.vector_file import VectorFile
 
 log = logging.getLogger(__name__)
 
 
-def compact(catalog: Catalog, file: VectorFile, engine: Engine, keep_clusterings: int | None) -> int:
+def compact(session: Session, keep_clusterings: int | None) -> CompactReport:
+    """Give the room of removed images back to the disk; see `Store.compact`."""
+    if keep_clusterings is not None and keep_clusterings < 1:
+        raise BadInput(f"{keep_clusterings} clusterings cannot be kept; it must be at least 1")
+    started = time.monotonic()
+    with session.writing():
+        before = bytes_on_disk(session.path)
+        images = _give_back(session.catalog, session.vector_file(), session.engine, keep_clusterings)
+        return CompactReport(images, before, bytes_on_disk(session.path), time.monotonic() - started)
+
+
+def _give_back(catalog: Catalog, file: VectorFile, engine: Engine, keep_clusterings: int | None) -> int:
     """Empty the rows of removed images, and make catalog and index smaller; return how many rows. The lock is held."""
     if not engine.capabilities.keeps_vectors and not {*catalog.images.removed_rows()} <= {
         *catalog.images.vacant_rows()

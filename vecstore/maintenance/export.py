@@ -1,7 +1,7 @@
 """A store as one file for other programs, and for `import`: Parquet, or .npy with a list of paths.
 
 Vectors are written as they are stored, in float16, so that they come back bit for bit. In Parquet the file's metadata
-say what made them and, with the centroids, which clusters they are in; `importing.py` reads both.
+say what made them and, with the centroids, which clusters they are in; `ingest/vector_import.py` reads both.
 """
 
 import base64
@@ -18,22 +18,26 @@ import numpy as np
 from vecstore.embedders import EmbedderSpec
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import ExportReport
+from vecstore.session import Session
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import ChecksumVerifier
+from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET
 from vecstore.storage.vector_file import ROW_DTYPE, Float16, sync_directory, translate_os_errors
 
 BLOCK_ROWS = 4_096
-# Keys of a Parquet file's metadata.
-EMBEDDER, CLUSTERING = b"vecstore.embedder", b"vecstore.clustering.lifecycle"
-PARQUET = (".parquet", ".pq")
 FIELDS = (
     *("id", "path", "sha256", "width", "height", "added", "size", "mtime_ns"),
     *("cluster", "distance", "cluster_name"),
 )
 
 
-def export(catalog: Catalog, spec: EmbedderSpec, vectors: Float16, file: Path, paths: Path | None) -> ExportReport:
-    """Write the images of one moment. Raises what `Store.export` does; a file appears whole or not at all."""
+def export(session: Session, file: Path, paths: Path | None) -> ExportReport:
+    """Write the images of one moment; see `Store.export`. A file appears whole or not at all."""
+    with session.catalog.reading():
+        return _export(session.catalog, session.spec, session.vectors(), file, paths)
+
+
+def _export(catalog: Catalog, spec: EmbedderSpec, vectors: Float16, file: Path, paths: Path | None) -> ExportReport:
     is_parquet = file.suffix.lower() in PARQUET
     if not is_parquet and file.suffix.lower() != ".npy":
         raise BadInput(f"{file} is neither .parquet nor .npy; the suffix says what to write")

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from indexes.devices import Device
-from vecstore.engines.address import Address
+from vecstore.engines.address import Address, place_of
 from vecstore.engines.engine import Engine
 from vecstore.engines.factory import engine_for, require_room
 from vecstore.engines.index_lifecycle import AUTO, IndexSettings
@@ -25,7 +25,8 @@ from vecstore.engines.verify_copy import require_equal
 from vecstore.errors import BadInput, StoreDamaged
 from vecstore.ingest.pipeline import Progress
 from vecstore.results import MigrateReport
-from vecstore.sources.paths import network_file_system
+from vecstore.session import Session
+from vecstore.sources.paths import AnyPath, network_file_system
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.catalog.connection import holds_store
 from vecstore.storage.checksums import recorded_embedder
@@ -50,6 +51,18 @@ class Destination:
 
 
 def migrate(
+    session: Session, destination: AnyPath, compare_all: bool, on_progress: Callable[[Progress], None]
+) -> MigrateReport:
+    """Copy the store to another folder or engine, and verify the copy; see `Store.migrate`."""
+    folder, address = place_of(destination)
+    if folder == session.path:
+        raise BadInput(f"{folder} is the store itself; name another destination")
+    with session.lock():
+        to = Destination(folder, address, session.device)
+        return _migrate(session.catalog, session.vector_file(), to, compare_all, on_progress)
+
+
+def _migrate(
     source: Catalog, vectors: VectorFile, to: Destination, compare_all: bool, on_progress: Callable[[Progress], None]
 ) -> MigrateReport:
     """Make the store at `to` equal to the source, whose lock is held; return what was verified.

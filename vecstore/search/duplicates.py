@@ -11,11 +11,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from vecstore.results import Duplicate
+from vecstore.session import Session
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import ChecksumVerifier
 from vecstore.storage.vector_file import Float16
 
 KEEP, COPY, NEAR = "keep", "copy", "near"
+
+
+def duplicates(session: Session, min_score: float, exact: bool) -> Iterator[Duplicate]:
+    """Return the groups of equal and nearly equal images; see `Store.duplicates`."""
+    with session.catalog.reading():
+        return iter(find(session.catalog, None if exact else session.vectors(), min_score))
 
 
 def find(catalog: Catalog, vectors: Float16 | None, min_score: float) -> Iterator[Duplicate]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from vecstore.storage.catalog.catalog import Catalog
 
 # How the path of a picture in an archive goes on; to a pattern an archive is a folder, called as it is.
 INTO_ARCHIVE = re.compile(f"({'|'.join(re.escape(os.fsdecode(end)) for end in ARCHIVE_SUFFIXES)})!(?=/|$)", re.I)
+Mask: TypeAlias = NDArray[np.bool_]
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -36,9 +38,7 @@ class Filter:
     added_after: str | date | None = None
 
 
-def allowed_rows(
-    catalog: Catalog, n_rows: int, conditions: Filter, clustering: Callable[[], int]
-) -> NDArray[np.bool_] | None:
+def allowed_rows(catalog: Catalog, n_rows: int, conditions: Filter, clustering: Callable[[], int]) -> Mask | None:
     """Return which of the rows may be found, (n_rows,) bool; None for all of them.
 
     clustering: gives the current clustering, where a condition needs it. Raises NotFound for a cluster that is not
@@ -117,7 +117,7 @@ def _anchored(pattern: str) -> str:
     return pattern if pattern.startswith("/") else f"**/{pattern}"
 
 
-def _mask(n_rows: int, rows: list[int]) -> NDArray[np.bool_]:
+def _mask(n_rows: int, rows: list[int]) -> Mask:
     mask = np.zeros(n_rows, np.bool_)
     mask[rows] = True
     return mask

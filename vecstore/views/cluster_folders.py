@@ -10,8 +10,10 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from vecstore.clustering import clusters
 from vecstore.errors import BadInput
 from vecstore.results import Cluster, FoldersReport, Member
+from vecstore.session import Session
 from vecstore.sources import archives, decoding
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import archive_of, on_disk, shown
@@ -24,7 +26,20 @@ DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt")
 
 
 def make_folders(
-    catalog: Catalog, clusters: Iterable[tuple[Cluster, list[Member]]], target: Path, *, link: bool
+    session: Session, target: Path, cluster: int | None, *, link: bool, k: int | None, farthest: bool
+) -> FoldersReport:
+    """Copy or link the pictures of a cluster, or of all, into a folder each; see `Store.make_folders`."""
+    with session.catalog.reading():
+        found = clusters.clusters(session)
+        if cluster is not None:
+            session.catalog.clusterings.require_cluster(clusters.current_clusters(session).clustering, cluster)
+            found = [described for described in found if described.cluster == cluster]
+        listed = [(described, clusters.members(session, described.cluster, k, farthest)) for described in found]
+        return _make_folders(session.catalog, listed, target, link=link)
+
+
+def _make_folders(
+    catalog: Catalog, found: Iterable[tuple[Cluster, list[Member]]], target: Path, *, link: bool
 ) -> FoldersReport:
     """Copy, or link, each cluster's members into a folder of its own below `target`.
 
@@ -33,7 +48,7 @@ def make_folders(
     """
     planned = []
     taken: set[str] = set()
-    for cluster, members in clusters:
+    for cluster, members in found:
         name = folder_name(cluster)
         if name.casefold() in taken:
             name = f"{name} ({cluster.cluster})"

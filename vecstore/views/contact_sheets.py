@@ -11,11 +11,17 @@ from pathlib import Path
 
 from PIL import Image
 
+from vecstore.clustering import clusters
 from vecstore.errors import BadInput, VecstoreError
+from vecstore.image_ref import ImageRef, NewPicture, as_path, identify
 from vecstore.results import Cluster, Drawing, Member, Neighbour
-from vecstore.sources.paths import shown
+from vecstore.search.filters import Filter
+from vecstore.search.query import nearest
+from vecstore.session import Session
+from vecstore.sources.paths import absolute, shown
 from vecstore.views import drawing
 from vecstore.views.drawing import Pixels
+from vecstore.views.thumbnails import Thumbnails
 
 COLUMNS, CELL_WIDTH, CELL_HEIGHT = 6, 204, 153
 MARGIN, GAP, CAPTIONS = 40, 16, 46
@@ -56,6 +62,41 @@ class Sheet:
     of: int
 
 
+def sheet(
+    session: Session,
+    cluster: int | None,
+    similar: ImageRef | None,
+    representatives: bool,
+    k: int | None,
+    farthest: bool,
+) -> Sheet:
+    """Return what a contact sheet shows; see `Store.sheet`."""
+    if (cluster is not None) + (similar is not None) + representatives > 1:
+        raise BadInput("a sheet is of one cluster, of what is similar to an image, or of the representatives")
+    if similar is not None:
+        return _of_similar(session, similar, k or 30)
+    with session.catalog.reading():  # or a clustering in between could take the cluster away
+        found = clusters.clusters(session)
+        if representatives:
+            return of_representatives(found[:k])
+        if cluster is None:
+            n_shown = k or 6
+            return of_clusters([(c, clusters.members(session, c.cluster, n_shown, farthest)) for c in found])
+        members = clusters.members(session, cluster, k or 60, farthest)
+        return of_cluster(next(c for c in found if c.cluster == cluster), members, farthest)
+
+
+def _of_similar(session: Session, ref: ImageRef, k: int) -> Sheet:
+    image = identify(session, ref)
+    with session.catalog.reading():
+        hits = nearest(session, [image], [], Filter(), k)
+        n_images = session.catalog.images.count()
+        if not isinstance(image, NewPicture):
+            return of_similar(name(os.fsdecode(session.catalog.paths.first_of(image) or b"")), None, hits, n_images)
+    path = absolute(as_path(ref))
+    return of_similar(name(os.fsdecode(path)), Thumbnails().of(path, image.sha256), hits, n_images)
+
+
 def of_cluster(cluster: Cluster, members: Sequence[Member], farthest: bool) -> Sheet:
     """Return the sheet of a cluster. members: those to show, in order."""
     order = "the odd ones first" if farthest else "most typical first"
@@ -80,14 +121,12 @@ def of_clusters(found: Sequence[tuple[Cluster, Sequence[Member]]]) -> Sheet:
     return Sheet(f"{len(found)} clusters", f"{_count(total)}; of each cluster the most typical", sections, total)
 
 
-def of_representatives(clusters: Sequence[Cluster]) -> Sheet:
+def of_representatives(found: Sequence[Cluster]) -> Sheet:
     """Return the sheet of the most typical image of every cluster, largest cluster first."""
-    cells = tuple(
-        Cell(c.representative_id, called(c), f"{_count(c.size)}, cohesion {c.cohesion:.2f}") for c in clusters
-    )
-    total = sum(cluster.size for cluster in clusters)
+    cells = tuple(Cell(c.representative_id, called(c), f"{_count(c.size)}, cohesion {c.cohesion:.2f}") for c in found)
+    total = sum(cluster.size for cluster in found)
     note = f"The most typical image of each, largest cluster first · {_count(total)}"
-    return Sheet(f"{len(clusters)} clusters", note, (Section("", "", cells),), total)
+    return Sheet(f"{len(found)} clusters", note, (Section("", "", cells),), total)
 
 
 def of_similar(query: str, picture: bytes | None, hits: Sequence[Neighbour], images: int) -> Sheet:

@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 
 from vecstore.errors import VecstoreError
 from vecstore.results import MapPoint, StoreMap
+from vecstore.session import Session
 from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.layout import MAP
 from vecstore.storage.vector_file import Float16, Float32, load_derived, replacing
 
 Int64 = NDArray[np.int64]
@@ -61,6 +63,18 @@ class Layout:
     @property
     def reference(self) -> Int64:
         return self.rows[: self.fitted]
+
+
+def store_map(session: Session, rebuild: bool, seed: int | None) -> StoreMap:
+    """Return a position on a plane for every image; see `Store.map`."""
+    catalog = session.catalog
+    with catalog.reading():
+        vectors, alive = session.vectors(), np.array(catalog.images.alive_rows(), np.int64)
+    rows = chosen(alive)
+    stored = StoredMap(session.path / MAP, {"created": catalog.created(), "embedder": catalog.embedder()})
+    layout = stored.brought_up_to_date(vectors, rows, len(alive), seed, rebuild, lambda: session.lock(wait=0))
+    with catalog.reading():
+        return described(catalog, layout, rows)
 
 
 def chosen(alive: Int64) -> Int64:

@@ -8,21 +8,24 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from vecstore.clustering import clusters as clustering
 from vecstore.errors import BadInput, NotFound, VecstoreError
-from vecstore.results import Cluster, Clustering, Drawing, Duplicate
+from vecstore.results import NEAR_SCORE, Cluster, Clustering, Drawing, Duplicate
+from vecstore.search.duplicates import duplicates
 from vecstore.search.filters import moment
+from vecstore.search.info import info
+from vecstore.session import Session
 from vecstore.sources import decoding
 from vecstore.sources.paths import shown
+from vecstore.storage.catalog.catalog import Catalog
 from vecstore.views import drawing
 from vecstore.views.contact_sheets import called, name
 from vecstore.views.html_page import page
+from vecstore.views.map_layout import store_map
 from vecstore.views.map_rendering import describe, svg_of
-
-if TYPE_CHECKING:
-    from vecstore.storage.catalog.catalog import Catalog
-    from vecstore.store import Store
+from vecstore.views.thumbnails import Thumbnails, thumbnail
 
 # Of all thumbnails of a page together, as they stand in it.
 MAX_THUMBNAIL_BYTES = 24 << 20
@@ -104,72 +107,72 @@ class Since:
     sizes: Sequence[tuple[Cluster, int, int]]
 
 
-def write_report(store: "Store", file: Path, since: str | None = None) -> Drawing:
+def write_report(session: Session, file: Path, since: str | None = None) -> Drawing:
     """Write the report of a store; see `Store.report`."""
     if file.suffix.lower() not in (".html", ".htm"):
         raise BadInput(f"a report is a page; name a file that ends in .html, not {file}")
-    clusters = _clusters(store)
-    shots = Shots(store.thumbnail, MAX_THUMBNAIL_BYTES)
+    clusters, thumbnails = _clusters(session), Thumbnails()
+    shots = Shots(lambda row: thumbnail(session, row, thumbnails), MAX_THUMBNAIL_BYTES)
     values = {
-        "info": store.info(),
+        "info": info(session),
         "clusters": clusters,
         "total": sum(cluster.size for cluster in clusters),
-        "since": _since(store, shots, clusters, since) if since is not None else None,
-        "described": _described(store, shots, clusters),
-        "map": _map(store, clusters),
-        "elbow": _elbow(store),
-        **_duplicates(store, shots),
-        "outliers": _outliers(store, shots) if clusters else [],
-        "failures": [(shown(os.fsencode(f.path)), f.reason) for f in store.failures()[:FAILURES]],
+        "since": _since(session, shots, clusters, since) if since is not None else None,
+        "described": _described(session, shots, clusters),
+        "map": _map(session, shots, clusters),
+        "elbow": _elbow(session),
+        **_duplicates(session, shots),
+        "outliers": _outliers(session, shots) if clusters else [],
+        "failures": [(shown(os.fsencode(f.path)), f.reason) for f in session.catalog.failures.all()[:FAILURES]],
     }
     values["left_out"] = shots.n_left_out  # known when all the others are made
     file.write_text(_rendered(values), encoding="utf-8")
     return Drawing(str(file), len(shots.ids), values["info"].images)
 
 
-def _clusters(store: "Store") -> list[Cluster]:
+def _clusters(session: Session) -> list[Cluster]:
     try:
-        return store.clusters()
+        return clustering.clusters(session)
     except NotFound:
         return []
 
 
-def _described(store: "Store", shots: Shots, clusters: Sequence[Cluster]) -> list[Described]:
+def _described(session: Session, shots: Shots, clusters: Sequence[Cluster]) -> list[Described]:
     described = []
     for number, cluster in enumerate(clusters[:CLUSTERS]):
-        typical = store.members(cluster.cluster, TYPICAL)
+        typical = clustering.members(session, cluster.cluster, TYPICAL, False)
         n_odd = min(ODD, cluster.size - len(typical))
-        odd = store.members(cluster.cluster, n_odd, farthest=True) if n_odd else []
+        odd = clustering.members(session, cluster.cluster, n_odd, True) if n_odd else []
         kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in members] for members in (typical, odd)]
         described.append(Described(cluster, called(cluster), *drawing.style(number), *kinds))
     return described
 
 
-def _map(store: "Store", clusters: Sequence[Cluster]) -> tuple[str, str] | None:
-    found = store.map()
+def _map(session: Session, shots: Shots, clusters: Sequence[Cluster]) -> tuple[str, str] | None:
+    found = store_map(session, False, None)
     if not found.points:
         return None
     label = f"Map of {describe(found)}, near each other where they are alike"
-    return svg_of(found, clusters, store.thumbnail).element(label), label
+    return svg_of(found, clusters, shots.thumbnail_of).element(label), label
 
 
-def _elbow(store: "Store") -> dict[str, Any]:
+def _elbow(session: Session) -> dict[str, Any]:
     from vecstore.views.plots import elbow_curve
 
     try:
-        found = store.elbow()
+        found = clustering.elbow(session, 0, None, None)
     except BadInput as error:  # too few images
         return {"reason": str(error)}
     light, dark = (drawing.data_uri(elbow_curve(found, "svg", dark), "image/svg+xml") for dark in (False, True))
     return {"found": found, "light": light, "dark": dark}
 
 
-def _duplicates(store: "Store", shots: Shots) -> dict[str, Any]:
-    n_images = store.catalog.images.count()
+def _duplicates(session: Session, shots: Shots) -> dict[str, Any]:
+    n_images = session.catalog.images.count()
     exact = n_images > MOST_TO_COMPARE
     groups: dict[int, list[Duplicate]] = {}
     n_groups = n_spare = 0
-    for duplicate in store.duplicates(exact=exact):
+    for duplicate in duplicates(session, NEAR_SCORE, exact):
         if duplicate.group > n_groups:
             n_groups = duplicate.group
         n_spare += duplicate.kind != "keep"
@@ -185,13 +188,14 @@ def _kind(duplicate: Duplicate) -> str:
     return {"keep": "to keep", "copy": "copy"}.get(duplicate.kind, f"score {duplicate.score:.3f}")
 
 
-def _outliers(store: "Store", shots: Shots) -> list[Shot]:
-    return [shots.of(member.id, member.path, f"{member.distance:.3f}") for member in store.outliers(TYPICAL)]
+def _outliers(session: Session, shots: Shots) -> list[Shot]:
+    found = clustering.outliers(session, TYPICAL)
+    return [shots.of(member.id, member.path, f"{member.distance:.3f}") for member in found]
 
 
-def _since(store: "Store", shots: Shots, clusters: Sequence[Cluster], asked: str) -> Since:
+def _since(session: Session, shots: Shots, clusters: Sequence[Cluster], asked: str) -> Since:
     """Return what became of the store. Raises BadInput for no such moment, NotFound for no such clustering."""
-    runs = store.clusterings()
+    runs = session.catalog.clusterings.all()
     if asked.isascii() and asked.isdigit():
         before = next((run for run in runs if run.clustering == int(asked)), None)
         if before is None:
@@ -201,12 +205,12 @@ def _since(store: "Store", shots: Shots, clusters: Sequence[Cluster], asked: str
     else:
         start = moment(asked)
         before = max((run for run in runs if run.created <= start), key=lambda run: run.created, default=None)
-    with store.catalog.reading():
-        return _compared(store.catalog, shots, clusters, asked, start, before)
+    with session.catalog.reading():
+        return _compared(session.catalog, shots, clusters, asked, start, before)
 
 
 def _compared(
-    catalog: "Catalog", shots: Shots, clusters: Sequence[Cluster], asked: str, start: str, before: Clustering | None
+    catalog: Catalog, shots: Shots, clusters: Sequence[Cluster], asked: str, start: str, before: Clustering | None
 ) -> Since:
     new = [row for row in catalog.images.added_since(start) if catalog.images.is_alive(row)]
     new_shots = [shots.of(row, _path(catalog, row)) for row in new[-NEW:]]
@@ -236,7 +240,7 @@ def _compared(
     )
 
 
-def _path(catalog: "Catalog", row: int) -> str:
+def _path(catalog: Catalog, row: int) -> str:
     return os.fsdecode(catalog.paths.first_of(row) or b"")
 
 

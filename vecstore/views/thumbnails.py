@@ -2,7 +2,7 @@
 
 Keyed by content, so that a copy, a renamed file and a second store need no other, and one that is kept is right
 whatever became of the file. Written beside and renamed; several threads and processes may use the folder at once. It is
-bounded in bytes: the least recently used go first. This module knows no store.
+bounded in bytes: the least recently used go first.
 """
 
 import logging
@@ -15,7 +15,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from vecstore.errors import NotFound
+from vecstore.errors import BadInput, NotFound
+from vecstore.image_ref import ImageRef, require_stored
+from vecstore.session import Session
 from vecstore.sources import archives, decoding
 from vecstore.sources.paths import cache_dir, on_disk, shown
 
@@ -105,6 +107,22 @@ class Thumbnails:
                     os.unlink(path)
                 held -= size
         self._left = min(self.max_bytes - held, self.max_bytes * OWN_PART)
+
+
+def thumbnail(session: Session, ref: ImageRef, thumbnails: Thumbnails) -> bytes:
+    """Return the thumbnail of a stored image; see `Store.thumbnail`."""
+    paths, sha256 = paths_and_content(session, ref)
+    try:
+        return thumbnails.of_any(paths, sha256)
+    except decoding.Unreadable as error:
+        raise BadInput(f"{shown(paths[0])}: {error}") from error
+
+
+def paths_and_content(session: Session, ref: ImageRef) -> tuple[list[bytes], bytes]:
+    """Return where a stored image was seen, and the sha256 of its content. Raises NotFound."""
+    with session.catalog.reading():
+        row = require_stored(session, ref)
+        return session.catalog.paths.of(row), session.catalog.images.sha256_of(row) or b""
 
 
 def _picture(path: bytes, sha256: bytes) -> Image.Image:

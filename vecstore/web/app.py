@@ -104,7 +104,7 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _counts(store: Store) -> tuple[int, int]:
-    return store.catalog.images.count(), store.catalog.failures.count()
+    return store.session.catalog.images.count(), store.session.catalog.failures.count()
 
 
 def _described(app: FastAPI) -> dict[str, Any]:

@@ -208,9 +208,9 @@ def _state(has_map: bool, jobs: int, store: Store) -> State:
     newest = store.images(1)
     return State(
         store="-".join(map(str, identity(store.path) or ())),
-        images=store.catalog.images.count(),
+        images=store.session.catalog.images.count(),
         newest=newest[0].id if newest else None,
-        clustering=store.catalog.clusterings.current(),
+        clustering=store.session.catalog.clusterings.current(),
         map=has_map,
         jobs=jobs,
     )
@@ -374,9 +374,9 @@ async def original(server: Here, id: Id) -> Response:
 
 
 def _sha256(store: Store, id: int) -> bytes:
-    if not store.catalog.images.is_alive(id):
+    if not store.session.catalog.images.is_alive(id):
         store.image(id)  # raises, and says what there is
-    return store.catalog.images.sha256_of(id) or b""
+    return store.session.catalog.images.sha256_of(id) or b""
 
 
 # Writing

@@ -1,0 +1,179 @@
+"""The clusters of an open store: made, gone back to, named, read, and asked which one an image belongs to.
+
+`lifecycle.py` is the life of one clustering; here are the questions and orders that a person has.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from vecstore.clustering import lifecycle
+from vecstore.clustering.row_blocks import Blocks, LocalBlocks
+from vecstore.clustering.sklearn_attributes import FittedClustering
+from vecstore.errors import BadInput, NotFound
+from vecstore.image_ref import ImageRef, NewPicture, as_row, identify, path_of, vector_of
+from vecstore.results import Cluster, Elbow, Member, Membership
+from vecstore.session import Session
+from vecstore.sources import decoding
+from vecstore.storage.layout import CATALOG, VECTORS
+from vecstore.storage.vector_file import Float16
+
+if TYPE_CHECKING:
+    from indexes.kmeans import KMeansOptions
+
+
+@dataclass(frozen=True)
+class ClusterOrder:
+    """What to cluster into what; the fields are the parameters of `Store.cluster`."""
+
+    k: int | Literal["auto"] | None
+    options: "KMeansOptions"
+    warm_start: bool = False
+    within: int | None = None
+    full_iterations: int = 0
+    ray: str | None = None
+    segments: str | None = None
+
+    def require_sound(self) -> None:
+        """Raise BadInput for what contradicts itself."""
+        iterations, restarts = self.options.iterations, self.options.restarts
+        if not 1 <= iterations < 2**31 or not 1 <= (restarts or 1) < 2**31 or restarts == 0:
+            raise BadInput("iterations and restarts must be at least 1, and less than 2147483648")
+        if self.full_iterations < 0:
+            raise BadInput(f"full iterations are 0 or more, not {self.full_iterations}")
+        if self.segments is not None and self.ray is None:
+            raise BadInput("segments are for a Ray cluster; name one with --ray, or leave them out")
+        if self.warm_start and (restarts or 1) > 1:
+            raise BadInput("a warm start makes one run, from the current centroids; leave restarts out")
+        if self.warm_start and self.within is not None:
+            raise BadInput("a cluster is split from new centroids; leave the warm start or `within` out")
+
+    def __str__(self) -> str:
+        how = "a warm start" if self.k is None else f"-k {self.k}"
+        return how if self.within is None else f"{how} within cluster {self.within}"
+
+
+def cluster(session: Session, order: ClusterOrder, on_progress: lifecycle.OnClusterProgress | None) -> FittedClustering:
+    """Run k-means and make the result the current clustering; see `Store.cluster`."""
+    order.require_sound()
+    with session.writing("cluster", str(order)):
+        vectors, k, reason = session.vectors(), order.k, None
+        if k == "auto":
+            chosen = elbow(session, order.options.seed, None, order.within)
+            k, reason = chosen.k, chosen.reason
+        request = lifecycle.Request(k, order.options, order.warm_start, order.within, order.full_iterations, reason)
+        with _blocks(session, vectors, order.ray, order.segments) as blocks:
+            run = lifecycle.run(session.catalog, vectors, request, session.device, session.path, on_progress, blocks)
+    return FittedClustering.of(run, session.path / CATALOG)
+
+
+def use(session: Session, number: int) -> tuple[FittedClustering, int]:
+    """Go back to an earlier clustering; see `Store.use_clustering`."""
+    with session.writing("cluster", f"--use {number}"):
+        run, assigned = lifecycle.use(session.catalog, session.vectors(), number, session.device)
+    return FittedClustering.of(run, session.path / CATALOG), assigned
+
+
+def elbow(session: Session, seed: int, max_k: int | None, within: int | None) -> Elbow:
+    """Return loss and silhouette against k; see `Store.elbow`."""
+    from vecstore.clustering.elbow import sweep
+
+    with session.catalog.reading():
+        rows = lifecycle.searchable_rows(session.catalog, within)
+        return sweep(session.vectors(), rows, seed=seed, device=session.device, max_k=max_k)
+
+
+def current_clusters(session: Session) -> lifecycle.CurrentClusters:
+    """Return the current clustering. Raises NotFound before the first."""
+    current = lifecycle.current(session.catalog, session.spec.dim, session.device)
+    if current is None:
+        raise NotFound(f"the store {session.path} has no clusters yet; make some with `vecstore cluster -k N`")
+    return current
+
+
+def clusters(session: Session) -> list[Cluster]:
+    """Return the clusters of the current clustering, largest first."""
+    with session.catalog.reading():
+        return lifecycle.describe(session.catalog, current_clusters(session))
+
+
+def name_cluster(session: Session, cluster: int, name: str) -> Cluster:
+    """Name a cluster and return it; see `Store.name_cluster`."""
+    with session.writing("name", f"cluster {cluster}"), session.catalog.writing():
+        current = current_clusters(session)
+        lifecycle.give_name(session.catalog, current.clustering, cluster, name)
+        return next(found for found in lifecycle.describe(session.catalog, current) if found.cluster == cluster)
+
+
+def members(session: Session, cluster: int, k: int | None, farthest: bool, start: int = 0) -> list[Member]:
+    """Return a cluster's images, most typical first; see `Store.members`."""
+    catalog = session.catalog
+    with catalog.reading():
+        current = current_clusters(session).clustering
+        catalog.clusterings.require_cluster(current, cluster)
+        n_rows = catalog.images.row_count()
+        most = -1 if k is None else min(k, n_rows)
+        return _as_members(catalog.memberships.members(current, cluster, most, farthest, min(start, n_rows)))
+
+
+def outliers(session: Session, k: int) -> list[Member]:
+    """Return the k images that are farthest from their centroid, these first."""
+    catalog = session.catalog
+    with catalog.reading():
+        current = current_clusters(session).clustering
+        return _as_members(catalog.memberships.farthest(current, min(k, catalog.images.row_count())))
+
+
+def which(session: Session, refs: Sequence[ImageRef]) -> list[Membership]:
+    """Return the cluster of each image; one that is not in the store is embedded and assigned, not added."""
+    current_clusters(session)  # or nothing needs to be embedded
+    # Before the transaction: a new picture is embedded here, and its network may have to be downloaded first.
+    found = [identify(session, ref) for ref in refs]
+    with session.catalog.reading():
+        current = current_clusters(session)
+        return [_membership(session, current, ref, image) for ref, image in zip(refs, found, strict=True)]
+
+
+def drift(session: Session) -> float | None:
+    """Return how much farther new images lie from their centroids than those that were clustered; None without."""
+    current = session.catalog.clusterings.current()
+    if current is None:
+        return None
+    return lifecycle.drift(*session.catalog.memberships.mean_distances(current))
+
+
+def _membership(
+    session: Session, current: lifecycle.CurrentClusters, ref: ImageRef, image: int | NewPicture
+) -> Membership:
+    if isinstance(image, NewPicture):
+        cluster, distance = current.assign(image.vector[None])[0]
+        return Membership(path_of(ref), None, cluster, distance)
+    assigned = session.catalog.memberships.cluster_of(image) or current.assign(vector_of(session, image)[None])[0]
+    by_path = as_row(ref) is None and not isinstance(ref, decoding.Encoded)
+    path = path_of(ref) if by_path else os.fsdecode(session.catalog.paths.first_of(image) or b"")
+    return Membership(path, image, *assigned)
+
+
+def _as_members(found: Sequence[tuple[int, bytes, float]]) -> list[Member]:
+    return [Member(row, os.fsdecode(path), distance) for row, path, distance in found]
+
+
+@contextmanager
+def _blocks(session: Session, vectors: Float16, ray: str | None, segments: str | None) -> Iterator[Blocks]:
+    """Yield who goes through all rows: this machine, or a Ray cluster."""
+    if ray is None:
+        yield LocalBlocks(vectors, session.device)
+        return
+    from vecstore.engines.ray_blocks import RayBlocks
+    from vecstore.engines.ray_cluster import connected
+    from vecstore.engines.segments import RowFile, RowSource, Segments
+
+    source: RowSource = RowFile(session.path / VECTORS, session.spec.dim)
+    if segments is not None:
+        made_by = f"{session.catalog.created()} {session.catalog.embedder()}"
+        source = Segments(segments, session.spec.dim, made_by)
+        source.publish(vectors)
+    with connected(ray) as cluster:
+        yield RayBlocks(cluster, source, session.options.device)

@@ -1,0 +1,163 @@
+"""Who an IMAGE is: a file, the bytes that one would hold, or the id of a stored image, 12 or "@12".
+
+A stored image is known by its row, however it was named; its vector is read, and no network is opened. Anything else is
+decoded and embedded here, before any transaction is open: a network may have to be downloaded first.
+"""
+
+import hashlib
+import numbers
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from vecstore.errors import BadInput, NotFound
+from vecstore.session import Session
+from vecstore.sources import archives, decoding
+from vecstore.sources.file_stamp import FileStamp
+from vecstore.sources.paths import AnyPath, absolute, on_disk, shown
+from vecstore.storage.checksums import ChecksumVerifier
+from vecstore.storage.vector_file import Float32, quantize_unit_rows
+
+ImageRef: TypeAlias = int | AnyPath | decoding.Encoded
+
+
+@dataclass(frozen=True)
+class NewPicture:
+    """A picture that is not stored. vector: (dim,) float32, as a stored one would be. sha256: of its content."""
+
+    sha256: bytes
+    vector: Float32
+
+
+@dataclass(frozen=True)
+class _Content:
+    sha256: bytes
+    data: bytes
+
+
+def identify(session: Session, ref: ImageRef) -> int | NewPicture:
+    """Return the row of an image that is stored, or the picture that is not, embedded.
+
+    Raises NotFound for an unknown id or a file that is neither there nor stored, BadInput for one that cannot be read.
+    """
+    found = _resolve(session, ref)
+    return found if isinstance(found, int) else NewPicture(found.sha256, _embedded(session, found.data, ref))
+
+
+def require_stored(session: Session, ref: ImageRef) -> int:
+    """Return the row of an image. Raises NotFound for one that is not stored, BadInput for one that cannot be read."""
+    found = _resolve(session, ref)
+    if not isinstance(found, int):
+        raise NotFound(f"{called(ref)} is not in the store {session.path}; `vecstore add` it first")
+    return found
+
+
+def require_row(session: Session, row: int) -> None:
+    """Raise NotFound unless a row is that of a living image."""
+    images = session.catalog.images
+    if images.is_alive(row):
+        return
+    if not images.count():
+        raise NotFound(f"no image @{row}: the store {session.path} has no images; `vecstore add` some first")
+    raise NotFound(
+        f"no image @{row} in the store {session.path}; its ids are below {images.row_count()}, "
+        "less those of removed images"
+    )
+
+
+def vector_of(session: Session, image: int | NewPicture) -> Float32:
+    """Return the vector of what `identify` found, (dim,): the stored one of a row, whose checksum is verified."""
+    if isinstance(image, NewPicture):
+        return image.vector
+    require_row(session, image)  # it may have been removed since it was identified
+    vectors = session.vectors()
+    ChecksumVerifier(session.catalog, vectors).require([image])
+    return np.asarray(vectors[image], np.float32)
+
+
+def as_row(ref: ImageRef) -> int | None:
+    """Return the row that an IMAGE names, None if it names a file. Raises BadInput for what is not an IMAGE."""
+    if isinstance(ref, bool):
+        raise BadInput(f"{ref} is not an image; name a file or a stored id")
+    if isinstance(ref, numbers.Integral):  # NumPy's integers too
+        return int(ref)
+    if isinstance(ref, decoding.Encoded):
+        return None
+    if not isinstance(ref, str | bytes | os.PathLike):
+        raise BadInput(f"{ref!r} is not an image; name a file or a stored id")
+    text = os.fsdecode(ref)
+    if not text.startswith("@"):
+        return None
+    if not text[1:].isascii() or not text[1:].isdigit():
+        raise BadInput(
+            f"{text!r} is not an image id; an id is @ and a number, such as @12 (a file of that name: ./{text})"
+        )
+    return int(text[1:])
+
+
+def as_path(ref: ImageRef) -> AnyPath:
+    """Return the file that an IMAGE names. Raises BadInput if it names none."""
+    if isinstance(ref, int):
+        raise BadInput(f"{ref} is an image id where a file is wanted")
+    if isinstance(ref, decoding.Encoded):
+        raise BadInput("a picture's bytes are not a file; name a file or a stored id")
+    return ref
+
+
+def path_of(ref: ImageRef) -> str:
+    """Return the absolute path that an IMAGE names, "" for one that is not a file."""
+    return "" if isinstance(ref, decoding.Encoded) else os.fsdecode(absolute(as_path(ref)))
+
+
+def called(ref: ImageRef) -> str:
+    """Return what to call an IMAGE that is not stored in a message."""
+    return shown(os.fsencode(path_of(ref))) or "the picture"
+
+
+def named(refs: Sequence[ImageRef]) -> str:
+    """Return what an operation is about, in a few words."""
+    few = [f"@{row}" if (row := as_row(ref)) is not None else shown(absolute(as_path(ref))) for ref in refs[:3]]
+    return ", ".join(few) + (f" and {len(refs) - 3} more" if len(refs) > 3 else "")
+
+
+def _resolve(session: Session, ref: ImageRef) -> int | _Content:
+    row = as_row(ref)
+    if row is not None:
+        require_row(session, row)
+        return row
+    if isinstance(ref, decoding.Encoded):
+        return _row_or_content(session, hashlib.sha256(ref.data).digest(), ref.data)
+    path = absolute(as_path(ref))
+    known = session.catalog.paths.known(path)
+    try:
+        state = os.stat(on_disk(path))
+        if known is not None and known.is_as_in(FileStamp(path, state.st_size, state.st_mtime_ns)):
+            return known.row
+        content = archives.read_path(path)
+    except OSError as error:
+        if known is not None:  # gone, but its picture is stored
+            return known.row
+        raise NotFound(
+            f"no file at {shown(path)}, and the store has no image of that path; name another, or an id such as @12"
+        ) from error
+    except decoding.Unreadable as error:
+        raise BadInput(f"{shown(path)}: {error}") from error
+    return _row_or_content(session, content.sha256, content.data)
+
+
+def _row_or_content(session: Session, sha256: bytes, data: bytes) -> int | _Content:
+    row = session.catalog.images.row_of(sha256)
+    return row if row is not None and session.catalog.images.is_alive(row) else _Content(sha256, data)
+
+
+def _embedded(session: Session, data: bytes, ref: ImageRef) -> Float32:
+    embedder = session.loaded_embedder()
+    try:
+        image = decoding.decode(data, at_least=embedder.input_size)
+    except decoding.Unreadable as error:
+        raise BadInput(f"{called(ref)}: {error}") from error
+    # Quantized as a stored vector is, so that asking before and after adding gives the same answer.
+    return np.asarray(quantize_unit_rows(embedder.embed([embedder.prepare(image)]))[0], np.float32)

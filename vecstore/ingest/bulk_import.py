@@ -1,0 +1,87 @@
+"""Ready-made vectors into a store: those of a file, or all that another store exported."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from vecstore.clustering import lifecycle
+from vecstore.embedders import EmbedderSpec
+from vecstore.errors import WrongEmbedder
+from vecstore.ingest import vector_import
+from vecstore.ingest.pipeline import Picture, Progress
+from vecstore.ingest.sync import ingestion
+from vecstore.results import AddReport
+from vecstore.session import IMPORTED, Session, difference
+from vecstore.sources.file_stamp import FileStamp
+from vecstore.sources.paths import absolute, shown
+from vecstore.storage.vector_file import Float32
+
+
+def import_vectors(
+    session: Session, source: Path, paths: Path | None, on_progress: Callable[[Progress], None] | None
+) -> AddReport:
+    """Take the vectors of a file into the store; see `Store.import_vectors`."""
+    exported = vector_import.open_export(source) if paths is None else None
+    if exported is not None:
+        return _import_export(session, exported, on_progress)
+    rows, named = vector_import.load(source, paths)
+    for _ in vector_import.unit_blocks(rows, source):  # all of them are looked at before the first is taken
+        pass
+    if not session.exists:
+        session.create(_spec_of_import(session, rows.shape[1]))
+    _require_fit(session, source, rows.shape[1])
+    with session.writing("import", shown(absolute(source))), session.engine.growing() as committed:
+        units = (unit for block in vector_import.unit_blocks(rows, source) for unit in block)
+        return ingestion(session, committed, on_progress=on_progress).take(map(_imported, named, units))
+
+
+def _import_export(
+    session: Session, exported: vector_import.Exported, on_progress: Callable[[Progress], None] | None
+) -> AddReport:
+    for _ in exported.rows():  # all of them are looked at before the first is taken
+        pass
+    if session.name not in (None, exported.spec.name):
+        wanted = replace(exported.spec, name=str(session.name))
+        raise WrongEmbedder(difference(exported.path, exported.spec, wanted))
+    if not session.exists:
+        session.create(exported.spec)
+    if session.spec != exported.spec:
+        raise WrongEmbedder(difference(session.path, session.spec, exported.spec))
+    with session.writing("import", shown(absolute(exported.path))), session.engine.growing() as committed:
+        report = ingestion(session, committed, on_progress=on_progress).take(map(_exported, exported.rows()))
+        if exported.clusters is not None and not session.catalog.clusterings.all():
+            lifecycle.take_over(session.catalog, exported.clusters, exported.rows())
+        return report
+
+
+def _spec_of_import(session: Session, dim: int) -> EmbedderSpec:
+    """Return the embedder to record for a new store of imported vectors: the one named, else one that is none."""
+    if session.name is None:
+        return EmbedderSpec(IMPORTED, 1, None, dim, "unknown: the vectors were imported")
+    if session.embedder.spec.dim != dim:
+        raise WrongEmbedder(f"{session.name} makes {session.embedder.spec.dim} numbers a vector, not {dim}")
+    return session.embedder.spec
+
+
+def _require_fit(session: Session, source: Path, dim: int) -> None:
+    """Raise WrongEmbedder unless vectors of this length may be of the store's embedder, and it was said so."""
+    if session.spec.name not in (IMPORTED, session.name):
+        raise WrongEmbedder(
+            f"the vectors of the store {session.path} are made by {session.spec.name}; if those of {source} are "
+            "too, say so with --embedder, else use another --store"
+        )
+    if session.spec.dim != dim:
+        raise WrongEmbedder(
+            f"{source} has {dim} numbers a vector, and the store {session.path} has {session.spec.dim}, "
+            f"made by {session.spec.name}; use another --store"
+        )
+
+
+def _imported(path: bytes, unit: Float32) -> Picture:
+    stamp, sha256, reason = vector_import.identify(path)
+    return Picture(stamp, sha256 or None, reason, new=True, vector=None if reason else unit)
+
+
+def _exported(row: vector_import.ExportedRow) -> Picture:
+    stamp = FileStamp(row.path, row.size, row.mtime_ns)
+    return Picture(stamp, row.sha256, new=True, width=row.width, height=row.height, vector=row.vector)

@@ -1,0 +1,34 @@
+"""What a store is: sizes, embedder, index, clusters and drift."""
+
+from vecstore.clustering import clusters, lifecycle
+from vecstore.results import Info
+from vecstore.search.index import median_ms
+from vecstore.session import Session
+from vecstore.sources.paths import bytes_on_disk
+
+
+def info(session: Session) -> Info:
+    """Return what the store is."""
+    catalog, spec = session.catalog, session.spec
+    with catalog.reading():
+        index = session.engine.searcher(session.vectors())
+        drift = clusters.drift(session)
+        return Info(
+            store=str(session.path),
+            engine=session.engine.name,
+            images=catalog.images.count(),
+            paths=catalog.paths.count(),
+            failures=catalog.failures.count(),
+            dim=spec.dim,
+            embedder=spec.name,
+            weights=", ".join(spec.weights.values()) or None,
+            index=index.kind,
+            recall=index.recall,
+            index_bytes=index.bytes,
+            query_ms=median_ms(index, session.vectors()),
+            clusters=catalog.clusterings.cluster_count(),
+            drift=drift,
+            recluster=lifecycle.is_past_bound(drift),
+            bytes=bytes_on_disk(session.path),
+            created=catalog.created(),
+        )

@@ -1,0 +1,304 @@
+"""A session: what one open store is made of. The rooms take it, and no room takes a `Store`.
+
+It decides what a store has to promise: the order in which its parts are opened, that one process writes at a time with
+the vector file cut to what the catalog counts, and that no embedder and no engine but its own touch it. It answers no
+question: those are the rooms'.
+"""
+
+import errno
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from indexes.devices import choose_device
+from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
+from vecstore.engines.address import Address, place_of
+from vecstore.engines.engine import Engine
+from vecstore.engines.factory import engine_for, require_room
+from vecstore.engines.index_lifecycle import IndexSettings
+from vecstore.errors import (
+    BadInput,
+    EngineUnavailable,
+    NotFound,
+    StoreBusy,
+    StoreDamaged,
+    VecstoreError,
+    WrongEmbedder,
+)
+from vecstore.sources.paths import AnyPath, network_file_system
+from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.catalog.connection import holds_store
+from vecstore.storage.checksums import record_missing, recorded_embedder
+from vecstore.storage.layout import CATALOG, LOCK, VECTORS
+from vecstore.storage.lock import writer_lock
+from vecstore.storage.vector_file import Float16, VectorFile, make_directory
+
+# The name recorded for vectors that came ready-made.
+IMPORTED = "imported"
+# What a place to make a store at can be blamed for; other errors are of the disk or the system.
+OF_THE_PLACE = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """The catalog, vector file, embedder, engine and lock of one open store. Make one with `Session.open`."""
+
+    def __init__(
+        self,
+        path: Path,
+        catalog: Catalog | None,
+        name: str | None,
+        options: EmbedderOptions,
+        wait: float | None = None,
+        address: Address | None = None,
+    ) -> None:
+        """Use `Session.open`. catalog: None for a store that its first add will make."""
+        self.path = path
+        self.device = choose_device(options.device)
+        self.options = options
+        self.name = name
+        self._catalog = catalog
+        self._spec = recorded_embedder(catalog) if catalog else None
+        self._embedder: Embedder | None = None
+        self._wait = wait
+        self._address = address
+        self._engine: Engine | None = None
+
+    @classmethod
+    def open(
+        cls, path: AnyPath, embedder: str | None, options: EmbedderOptions, *, create: bool, wait: float | None
+    ) -> "Session":
+        """Open the store at `path`; see `Store.open`, which takes and raises the same."""
+        folder, address = place_of(path)
+        name = canonical_name(embedder) if embedder is not None else None
+        if not holds_store(folder / CATALOG):
+            if not create:
+                raise NotFound(_no_store(folder, address))
+            _require_empty(folder)
+            return cls(folder, None, name, options, wait, address)
+        catalog = Catalog(folder / CATALOG)
+        try:
+            session = cls(folder, catalog, name, options, wait, address)
+            if catalog.is_older():
+                session._bring_up_to_date()
+            session._require_same_embedder()
+            session._require_same_engine()
+        except BaseException:
+            catalog.close()
+            raise
+        return session
+
+    def close(self) -> None:
+        """Let go of the store's files, and of its engine."""
+        if self._engine is not None:
+            self._engine.close()
+        if self._catalog is not None:
+            self._catalog.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What it is made of
+
+    @property
+    def exists(self) -> bool:
+        """Whether the store is on the disk; a new one is not before its first add."""
+        return self._catalog is not None
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog. Raises NotFound for a store that is not there yet."""
+        if self._catalog is None:
+            raise NotFound(f"no store at {self.path} yet; its first `add` makes it")
+        return self._catalog
+
+    @property
+    def spec(self) -> EmbedderSpec:
+        """The description of what made the store's vectors, as recorded."""
+        if self._spec is None:
+            self._spec = recorded_embedder(self.catalog)
+        return self._spec
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder, opened when first asked for, with the recorded weights. Raises WrongEmbedder."""
+        if self._embedder is None:
+            name = self._spec.name if self._spec else (self.name or DEFAULT_EMBEDDER)
+            if name == IMPORTED:
+                raise BadInput(
+                    f"the vectors of the store {self.path} were imported, and what made them was not named; "
+                    "import the vectors of new pictures too, or make a new --store with `vecstore add`"
+                )
+            expected = self._spec.weights if self._spec else {}
+            embedder = open_embedder(name, replace(self.options, expected=expected))
+            if self._spec is not None and embedder.spec != self._spec:
+                raise WrongEmbedder(difference(self.path, self._spec, embedder.spec))
+            self._embedder = embedder
+        return self._embedder
+
+    def loaded_embedder(self) -> Embedder:
+        """Return the embedder, ready to embed."""
+        self.embedder.load()
+        return self.embedder
+
+    @property
+    def engine(self) -> Engine:
+        """What searches the vectors; nothing is connected to before that is asked for."""
+        if self._engine is None:
+            self._engine = engine_for(self.path, self._address, self.catalog, self.vector_file(), self.device)
+        return self._engine
+
+    def vector_file(self) -> VectorFile:
+        return VectorFile(self.path / VECTORS, self.spec.dim)
+
+    def vectors(self) -> Float16:
+        """Return all rows that the catalog counts, (rows, dim), mapped. Inside a read transaction the two agree."""
+        return self.vector_file().read(self.catalog.images.row_count())
+
+    def index_settings(self) -> IndexSettings:
+        return IndexSettings.from_json(self.catalog.index_settings())
+
+    # Writing
+
+    def lock(self, wait: float | None = None) -> AbstractContextManager[None]:
+        """Hold the store's lock. wait: seconds; None for as long as was said on opening. Raises StoreBusy."""
+        return writer_lock(self.path, self._wait if wait is None else wait)
+
+    @contextmanager
+    def writing(self, kind: str | None = None, what: str = "") -> Iterator[None]:
+        """Hold the lock, with the vector file cut to the rows that the catalog has.
+
+        kind, what: of the operation that this is, to be undone as one (`Operation`); None: of none.
+        """
+        with self.lock():
+            if self.catalog.is_wal() and (network := network_file_system(self.path)) is not None:
+                log.warning(
+                    "the store %s was moved to a network disk (%s): use it from one machine alone, or make a backup of "
+                    "it there; see docs/durability.md",
+                    self.path,
+                    network,
+                )
+            self.vector_file().truncate_uncommitted(self.catalog.images.row_count())
+            with self.catalog.writing():
+                self.catalog.images.purge_removed(quarantined_only=True)
+            with self.catalog.operations.announced(kind, what) if kind is not None else nullcontext():
+                yield
+            self.flush_engine()
+
+    def flush_engine(self) -> None:
+        """Have the engine sent what was committed; where it is away that holds, and it is sent later."""
+        try:
+            self.engine.flush_pending()
+        except EngineUnavailable as error:
+            log.warning(
+                "what was done is safe; %s is sent it by the next command that writes (%s)", self.engine.name, error
+            )
+
+    def create(self, spec: EmbedderSpec) -> None:
+        """Make the store on disk, unless another process has just done so. Raises WrongEmbedder if that differs."""
+        try:
+            make_directory(self.path)
+        except OSError as error:
+            kind = BadInput if error.errno in OF_THE_PLACE else VecstoreError
+            raise kind(f"no store can be made at {self.path}: {error.strerror}; choose another --store") from error
+        catalog = self.path / CATALOG
+        with self.lock():
+            if not holds_store(catalog):
+                catalog.unlink(missing_ok=True)  # of a creation that was killed
+                require_room(self._address)
+                network = network_file_system(self.path)
+                if network is not None:
+                    log.warning("the store %s is on a network disk (%s); see docs/durability.md", self.path, network)
+                engine = self._address.shown if self._address else None
+                Catalog.create(catalog, spec.to_json(), engine, shared=network is not None).close()
+        opened = Catalog(catalog)
+        recorded = recorded_embedder(opened)
+        if recorded != spec:
+            opened.close()
+            raise WrongEmbedder(difference(self.path, recorded, spec))
+        self._catalog, self._spec = opened, recorded
+
+    # Opening
+
+    def _bring_up_to_date(self) -> None:
+        """Bring an older store up to this format, in one transaction."""
+        try:
+            with self.lock(), self.catalog.writing():
+                lacks_checksums = self.catalog.lacks_checksums()  # or another process has been here before
+                self.catalog.migrate()
+                if lacks_checksums:
+                    record_missing(self.catalog, self.vector_file())
+        except StoreBusy:
+            raise
+        except VecstoreError as error:
+            raise type(error)(
+                f"the store {self.path} is of an older format and has to be brought up to date once, by someone who "
+                f"may write to it: {error}"
+            ) from error
+
+    def _require_same_embedder(self) -> None:
+        if self.name is not None and self.name != self.spec.name:
+            raise WrongEmbedder(difference(self.path, self.spec, replace(self.spec, name=self.name)))
+        if self.options.weights is not None:
+            _ = self.embedder  # compares the weights
+
+    def _require_same_engine(self) -> None:
+        """Let a folder be searched by the engine on record, and no folder by an engine that it was not made for."""
+        if self.catalog.engine.migrating() is not None:
+            raise StoreDamaged(
+                f"the copying of a store to {self.path} has not ended; run the same `vecstore migrate` again to go on"
+            )
+        recorded = self.catalog.engine.uri()
+        if self._address is None and recorded is not None:
+            self._address = replace(Address.parse(recorded), companion=self.path)
+        elif self._address is not None and recorded is None:
+            raise BadInput(
+                f"{self.path} is a store of its own, not the companion of {self._address.shown}; "
+                f"`vecstore migrate {self.path} {self._address.shown}` moves it there"
+            )
+
+
+def difference(path: Path, recorded: EmbedderSpec, opened: EmbedderSpec) -> str:
+    """Return in words how an embedder differs from the one that made the vectors of a store or file at `path`."""
+    if recorded.name != opened.name:
+        return (
+            f"the store {path} was made with {recorded.name}, not {opened.name}; leave --embedder out, "
+            "or use another --store for the other embedder"
+        )
+    if recorded.weights != opened.weights:
+        return (
+            f"the store {path} was made with {recorded.name} and other weights (sha256 "
+            f"{', '.join(sha256[:12] for sha256 in recorded.weights.values())}..., not "
+            f"{', '.join(sha256[:12] for sha256 in opened.weights.values())}...); give the same file with --weights, "
+            "or use another --store"
+        )
+    return (
+        f"the store {path} was made with version {recorded.version} of {recorded.name}, this vecstore has version "
+        f"{opened.version}; add the pictures to a new --store, or use the older vecstore"
+    )
+
+
+def _no_store(folder: Path, address: Address | None) -> str:
+    if address is None:
+        return f"no store at {folder}; make one with `vecstore add FOLDER --store {folder}`"
+    return (
+        f"no store at {address.shown}: there is no companion folder {folder}; name the one that goes with it by "
+        f"?companion=DIR, or make a new store with `vecstore add FOLDER --store {address.shown}`"
+    )
+
+
+def _require_empty(folder: Path) -> None:
+    """Raise BadInput unless a new store can be made here: nothing there, or an empty folder."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file; a store is a folder of its own, name another with --store")
+    # What a creation leaves that was killed before its catalog was whole.
+    left_over = {LOCK, CATALOG, f"{CATALOG}-wal", f"{CATALOG}-shm", f"{CATALOG}-journal"}
+    if folder.is_dir() and not {entry.name for entry in folder.iterdir()} <= left_over:
+        raise BadInput(f"{folder} holds other things and no store; name an empty or new folder with --store")
