@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-import vecstore
 from cli import logs, output
 from vecstore.errors import StoreDamaged, VecstoreError
 from vecstore.sources.paths import shown
+from vecstore.version import __version__
 
 if TYPE_CHECKING:
     from vecstore.store import Store
@@ -92,7 +92,7 @@ def _interrupt(_signal: int, _frame: Any) -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"vecstore {vecstore.__version__}")
+        print(f"vecstore {__version__}")
         raise typer.Exit
 
 
@@ -118,9 +118,9 @@ def _options(
     asked.wait = wait
     log.info(
         "vecstore %s: %s",
-        vecstore.__version__,
+        __version__,
         context.invoked_subcommand,
-        extra={"command": context.invoked_subcommand, "version": vecstore.__version__},
+        extra={"command": context.invoked_subcommand, "version": __version__},
     )
 
 

@@ -50,7 +50,8 @@ def take_tour(folder: Path, device: str, run: Callable[[list[str]], object]) -> 
 
 
 def _choose_embedder(device: str) -> str:
-    from vecstore.embedders import EmbedderOptions, open_embedder
+    from vecstore.embedders.embedder import EmbedderOptions
+    from vecstore.embedders.registry import open_embedder
     from vecstore.embedders.resnet50 import weights_at_hand
 
     if not weights_at_hand():

@@ -14,14 +14,13 @@ from cli.options import (
     AsJson,
     DeviceName,
     EmbedderName,
-    Excludes,
-    Globs,
     Images,
+    Intake,
     Paths,
     Quiet,
-    RayAddress,
     StoreDir,
     WeightsFile,
+    with_groups,
 )
 from vecstore.errors import BadInput
 from vecstore.sources.paths import AnyPath
@@ -36,14 +35,11 @@ command = partial(commands.command, rich_help_panel="Grow")
 
 
 @command()
+@with_groups
 def add(
     paths: Paths,
     store: StoreDir,
-    embedder: EmbedderName = None,
-    weights: WeightsFile = None,
-    glob: Globs = None,
-    exclude: Excludes = None,
-    ray: RayAddress = None,
+    intake: Intake,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -55,23 +51,20 @@ def add(
     Example: vecstore add ~/Photos
     """
     with (
-        open_store(store, device, quiet, embedder, weights, create=True) as opened,
+        open_store(store, device, quiet, intake.embedder, intake.weights, create=True) as opened,
         output.progress_bar(quiet) as on_progress,
     ):
-        named, choice = _chosen(paths, glob, exclude)
-        report = opened.add(*named, **choice, ray=ray, on_progress=on_progress)
+        named, choice = _chosen(paths, intake)
+        report = opened.add(*named, **choice, ray=intake.ray, on_progress=on_progress)
     _print_report(report, as_json, quiet)
 
 
 @command()
+@with_groups
 def sync(
     paths: Paths,
     store: StoreDir,
-    embedder: EmbedderName = None,
-    weights: WeightsFile = None,
-    glob: Globs = None,
-    exclude: Excludes = None,
-    ray: RayAddress = None,
+    intake: Intake,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would happen, and do nothing.")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep following the folders, until Ctrl-C.")] = False,
     device: DeviceName = "auto",
@@ -86,19 +79,19 @@ def sync(
     """
     if dry_run and watch:
         raise BadInput("--dry-run does nothing and --watch keeps on doing it; leave one of them out")
-    with open_store(store, device, quiet, embedder, weights, create=True) as opened:
-        named, choice = _chosen(paths, glob, exclude)
+    with open_store(store, device, quiet, intake.embedder, intake.weights, create=True) as opened:
+        named, choice = _chosen(paths, intake)
         if dry_run:
             changes = opened.preview(*named, **choice)
             output.rows(changes, ("action", "path"), as_json, empty="nothing would change")
             return
-        if watch and ray is not None:
+        if watch and intake.ray is not None:
             raise BadInput("--watch embeds what changes on this machine; leave --ray out, or sync without --watch")
         if watch:
             _follow(opened, [*named, *choice["listed"]], choice["patterns"], as_json, quiet)
             return
         with output.progress_bar(quiet) as on_progress:
-            report = opened.sync(*named, **choice, ray=ray, on_progress=on_progress)
+            report = opened.sync(*named, **choice, ray=intake.ray, on_progress=on_progress)
     _print_report(report, as_json, quiet, forgotten=True)
 
 
@@ -178,12 +171,12 @@ def failures(
         output.rows(opened.failures(), ("path", "reason"), as_json, empty="no failures")
 
 
-def _chosen(paths: list[str], glob: list[str] | None, exclude: list[str] | None) -> tuple[list[str], dict[str, Any]]:
+def _chosen(paths: list[str], intake: Intake) -> tuple[list[str], dict[str, Any]]:
     """Return the paths that are named, and the library's other arguments for what to look at."""
     from vecstore.sources.scan import Patterns, read_list
 
     listed = read_list(sys.stdin.buffer.read()) if "-" in paths else []
-    patterns = Patterns(tuple(glob or ()), tuple(exclude or ()))
+    patterns = Patterns(tuple(intake.glob or ()), tuple(intake.exclude or ()))
     return [path for path in paths if path != "-"], {"listed": listed, "patterns": patterns}
 
 

@@ -58,10 +58,10 @@ def begin(verbose: bool, file: Path | None) -> None:
     for handler in [handler for handler in root.handlers if isinstance(handler, _Stderr | _File)]:
         root.removeHandler(handler)
         handler.close()
-    told = _Stderr()
-    told.setFormatter(logging.Formatter("%(message)s"))
-    told.addFilter(for_people)
-    root.addHandler(told)
+    on_stderr = _Stderr()
+    on_stderr.setFormatter(logging.Formatter("%(message)s"))
+    on_stderr.addFilter(for_people)
+    root.addHandler(on_stderr)
     # Only what somebody is going to read is put together.
     root.setLevel(logging.INFO if verbose or file is not None else logging.WARNING)
     logging.getLogger(ALOUD).setLevel(logging.INFO)

@@ -1,8 +1,12 @@
 """The options and arguments that commands share, declared once so that help and defaults cannot diverge."""
 
+import dataclasses
+import functools
+import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import platformdirs
 import typer
@@ -72,3 +76,39 @@ RayAddress = Annotated[
     str | None,
     typer.Option("--ray", help="Work on the Ray cluster at HOST:PORT, auto, or local.", metavar="ADDRESS"),
 ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Intake:
+    """What `add` and `sync` take beside the paths: how pictures are chosen, and what makes their vectors."""
+
+    embedder: EmbedderName = None
+    weights: WeightsFile = None
+    glob: Globs = None
+    exclude: Excludes = None
+    ray: RayAddress = None
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take the fields of each parameter that is a dataclass as options, where that parameter stands."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
+    for parameter in inspect.signature(command).parameters.values():
+        annotation = parameter.annotation
+        if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+            groups[parameter.name] = annotation
+            parameters.extend(inspect.signature(annotation).parameters.values())
+        else:
+            parameters.append(parameter)
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
+        command(**values)
+
+    # Typer reads both. By name, as the options of a group may come before what has no default.
+    named = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    run.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run

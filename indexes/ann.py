@@ -14,14 +14,12 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.rows import to_float32
+from indexes.rows import in_blocks, rows_per_block, to_float32
 from vecstore.errors import BadInput
 
 # FAISS's scores are inner products, added in float32 in an order of its own, of rows whose length float16 leaves up to
 # 2^-11 off 1: two rows closer than this may come out in either order.
 ROUNDING = 1e-3
-# Rows held in float64 at a time while they are put in order: 64 MiB at 2048 dimensions.
-BLOCK_ROWS = 4_096
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def ranked(
     Scores are cosines worked out in float64, so order does not depend on FAISS's rounding.
     """
     wide = query.astype(np.float64)
-    blocks = [rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)]
+    blocks = in_blocks(rows, rows_per_block(vectors.shape[1], np.float64))
     exact = np.concatenate([_cosines(to_float32(vectors[block]).astype(np.float64), wide) for block in blocks])
     order = np.lexsort((rows, -exact))[:k]
     return rows[order], exact[order].clip(-1, 1).astype(np.float32)

@@ -30,14 +30,14 @@ from indexes.index_metadata import (
     EXACT_BYTES,
     IndexHeader,
     InvalidIndex,
-    append_stamp,
+    append_header,
     checked_header,
     checksum_of,
     digest,
     number_of_lists,
     pq_parts,
 )
-from indexes.rows import as_float32
+from indexes.rows import as_float32, in_blocks
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,11 @@ ROWS_A_LIST_TO_TRAIN, TRAINING_ITERATIONS = 64, 10
 # search cheaper, and what they leave out costs some candidates more.
 FEWEST_DIMS, EXPLAINED, PCA_ROWS = 256, 0.5, 16_384
 SEED = 1
-# Rows in float32 at a time: 16 MiB at 2048 dimensions, of which a few are there at once.
-BLOCK_ROWS = 2_048
+# Rows in float32 at a time: fewer than elsewhere, as a few blocks are there at once; 16 MiB each at 2048 dimensions.
+BUILD_ROWS = 2_048
 
 # To set how much a search looks at, so many stored rows are searched for their ten nearest others.
-MEASURED_QUERIES, MEASURED_NEIGHBOURS = 400, 10  # the first no more than BLOCK_ROWS
+MEASURED_QUERIES, MEASURED_NEIGHBOURS = 400, 10  # the first no more than BUILD_ROWS
 # The measured recall has to be so many of them above the target: the least effort that seems to suffice is often a
 # lucky one.
 STANDARD_ERRORS = 3
@@ -73,33 +73,33 @@ class Stopped(Exception):
 class CompressedIndex:
     """Searches rows through an index file. Open one with `open_compressed`."""
 
-    def __init__(self, index: Any, stamp: IndexHeader, n_bytes: int, vectors: NDArray[np.float16]) -> None:
+    def __init__(self, index: Any, header: IndexHeader, n_bytes: int, vectors: NDArray[np.float16]) -> None:
         """vectors: (n, dim) float16, all rows that may be found, those beyond the index included."""
-        self.kind = stamp.kind
-        self.recall = stamp.recall
+        self.kind = header.kind
+        self.recall = header.recall
         self.bytes = n_bytes
-        self.stamp = stamp
+        self.header = header
         self._index = index
         self._is_damaged = False
         self._exact = ExactIndex(vectors)
         self.vectors = self._exact.vectors
-        self._tail = ExactIndex(self.vectors[stamp.rows :])
+        self._tail = ExactIndex(self.vectors[header.rows :])
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
         """Return the k rows nearest to each query, as `Index.search` says."""
         n_allowed = check(self.vectors, queries, k, allowed)
-        n_rows = self.stamp.rows
+        n_rows = self.header.rows
         older, newer = (None, None) if allowed is None else (allowed[:n_rows], allowed[n_rows:])
         n_indexed = n_rows if older is None else int(np.count_nonzero(older))
         n_found = min(k, n_allowed)
-        wanted = min(math.ceil(self.stamp.candidates_now * max(n_found / MEASURED_NEIGHBOURS, 1)), n_indexed)
+        wanted = min(math.ceil(self.header.candidates_now * max(n_found / MEASURED_NEIGHBOURS, 1)), n_indexed)
         few = allowed is not None and n_allowed * self.vectors[:1].nbytes <= EXACT_BYTES
         # Where a good part of the rows would be candidates, or few may be found at all, comparing them all is quicker.
         if self._is_damaged or few or not n_found or wanted * ROWS_A_CANDIDATE > n_indexed:
             return self._exact.search(queries, k, allowed)
         try:
             if older is None or not wanted:
-                candidates = list(self._candidates(queries, wanted, self.stamp.probes, None))
+                candidates = list(self._candidates(queries, wanted, self.header.probes, None))
             else:
                 candidates = self._allowed_candidates(queries, wanted, n_found, older)
         except InvalidIndex as error:
@@ -118,7 +118,7 @@ class CompressedIndex:
         The fewer of a query's nearest rows may be found, the more lists it takes to come by those that may, and the
         farther they lie; codes tell far rows apart less well.
         """
-        nearest = self._candidates(queries, min(self.stamp.candidates_now, self.stamp.rows), self.stamp.probes, None)
+        nearest = self._candidates(queries, min(self.header.candidates_now, self.header.rows), self.header.probes, None)
         shares = np.minimum(allowed[nearest].mean(axis=1), allowed.mean())
         n_allowed = int(np.count_nonzero(allowed))
         found = [nearest[0]] * len(queries)
@@ -126,11 +126,11 @@ class CompressedIndex:
         if len(common):
             share = shares[common].min()
             more = min(math.ceil(wanted / share), n_allowed)
-            rows = self._candidates(queries[common], more, math.ceil(self.stamp.probes / share), allowed)
+            rows = self._candidates(queries[common], more, math.ceil(self.header.probes / share), allowed)
             for query, its_rows in zip(common, rows, strict=True):
                 found[query] = its_rows
         for query in np.flatnonzero(shares < 1 / MOST_SCARCE):
-            probes = math.ceil(self.stamp.probes / shares[query]) if shares[query] else self.stamp.lists
+            probes = math.ceil(self.header.probes / shares[query]) if shares[query] else self.header.lists
             found[query] = self._scarce_candidates(queries[query], MOST_SCARCE * wanted, n_found, probes, allowed)
         return found
 
@@ -157,19 +157,20 @@ class CompressedIndex:
         rows = np.full((len(queries), wanted), -1, np.int64)
         lacking = np.arange(len(queries) if wanted else 0)
         while len(lacking):
-            probes = min(probes, self.stamp.lists)
+            probes = min(probes, self.header.lists)
             parameters = faiss.SearchParametersIVF(nprobe=probes)
             if allowed is not None:
                 parameters = restricted(parameters, allowed)
             outer = faiss.SearchParametersPreTransform(index_params=parameters)
             with _threads(1 if len(lacking) == 1 else None):
                 rows[lacking] = self._index.search(queries[lacking], wanted, params=outer)[1]
-            if probes == self.stamp.lists:
+            if probes == self.header.lists:
                 break
             lacking = lacking[rows[lacking, -1] < 0]
             probes *= 4
         in_order = np.sort(rows, axis=1)
-        if (in_order[:, :1] < 0).any() or (in_order[:, -1:] >= self.stamp.rows).any() or (np.diff(in_order) == 0).any():
+        is_outside = (in_order[:, :1] < 0).any() or (in_order[:, -1:] >= self.header.rows).any()
+        if is_outside or (np.diff(in_order) == 0).any():
             raise InvalidIndex("its lists do not name every row once")
         return rows
 
@@ -180,11 +181,11 @@ def open_compressed(path: Path, vectors: NDArray[np.float16]) -> CompressedIndex
     Raises FileNotFoundError, and InvalidIndex for a file that is damaged or of other rows.
     """
     with open(path, "rb") as file:
-        stamp = checked_header(file, vectors)
+        header = checked_header(file, vectors)
         index = _read(file, faiss.IO_FLAG_MMAP)
         # Or every search starts a thread for each list it is going to look through, which takes longer than looking.
         faiss.downcast_InvertedLists(faiss.extract_index_ivf(index).invlists).prefetch_nthread = 0
-        return CompressedIndex(index, stamp, os.fstat(file.fileno()).st_size, vectors)
+        return CompressedIndex(index, header, os.fstat(file.fileno()).st_size, vectors)
 
 
 def verify(path: Path, vectors: NDArray[np.float16]) -> None:
@@ -195,7 +196,7 @@ def verify(path: Path, vectors: NDArray[np.float16]) -> None:
 
 
 def build(
-    path: Path,
+    file: BinaryIO,
     vectors: NDArray[np.float16],
     kind: str,
     target: float,
@@ -203,26 +204,46 @@ def build(
     stop: threading.Event | None = None,
     lists: int | None = None,
 ) -> IndexHeader:
-    """Make the index of these rows, measure it, and put it in the place of the one there was.
+    """Make the index of these rows, measure it, and write it to a file.
 
-    vectors: (n, dim) float16, n > 1, may be mapped. kind: one of KINDS. target: the recall of ten neighbours to reach,
-    in (0, 1]. lists: how many inverted lists; None: about sqrt(n). Memory: a sample of at most 64 rows a list, reduced,
-    in float32, and the codes. Raises Stopped.
+    Parameters
+    ----------
+    file
+        Empty, open for reading and writing. It is the caller's to put it in the place of an older one.
+    vectors
+        (n, dim) float16, n > 1, may be mapped.
+    kind
+        One of KINDS.
+    target
+        The recall of ten neighbours to reach, in (0, 1].
+    lists
+        How many inverted lists; None: about sqrt(n).
+
+    Memory is that of a sample of at most 64 rows a list, reduced, in float32, and of the codes. Raises Stopped.
     """
     lists = min(lists or number_of_lists(len(vectors)), len(vectors))
     index = _train(vectors, kind, lists, device, stop)
     lists = int(faiss.extract_index_ivf(index).nlist)
-    return _grow(path, index, IndexHeader(kind, vectors.shape[1], 0, len(vectors), lists, target=target), vectors, stop)
+    return _grow(file, index, IndexHeader(kind, vectors.shape[1], 0, len(vectors), lists, target=target), vectors, stop)
 
 
-def extend(path: Path, vectors: NDArray[np.float16], target: float, stop: threading.Event | None = None) -> IndexHeader:
-    """Take the rows newer than the index into it, and put the result in its place. Raises InvalidIndex, Stopped."""
-    with open(path, "rb") as file:
-        stamp = checked_header(file, vectors, whole=True)
-        index = _read(file, 0)
-    if stamp.target != target:
-        stamp = replace(stamp, target=target, measured=0)
-    return _grow(path, index, stamp, vectors, stop)
+def extend(
+    file: BinaryIO,
+    path: Path,
+    vectors: NDArray[np.float16],
+    target: float,
+    stop: threading.Event | None = None,
+) -> IndexHeader:
+    """Write the index of a path with the rows that are newer than it to a file, as `build` does.
+
+    Raises InvalidIndex, Stopped.
+    """
+    with open(path, "rb") as older:
+        header = checked_header(older, vectors, whole=True)
+        index = _read(older, 0)
+    if header.target != target:
+        header = replace(header, target=target, measured=0)
+    return _grow(file, index, header, vectors, stop)
 
 
 def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, stop: threading.Event | None) -> Any:
@@ -257,8 +278,7 @@ def _blocks(
     vectors: NDArray[np.float16], rows: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Yield (rows, what they hold in float32), without those of zeros: of images that were removed and compacted."""
-    for start in range(0, len(rows), BLOCK_ROWS):
-        numbers = rows[start : start + BLOCK_ROWS]
+    for numbers in in_blocks(rows, BUILD_ROWS):
         block = as_float32(vectors, numbers)
         there = block.any(axis=1)
         yield (numbers, block) if there.all() else (numbers[there], block[there])
@@ -305,46 +325,48 @@ def _centroids(rows: NDArray[np.float32], k: int, device: Device, stop: threadin
 
 
 def _grow(
-    path: Path, index: Any, stamp: IndexHeader, vectors: NDArray[np.float16], stop: threading.Event | None
+    file: BinaryIO, index: Any, header: IndexHeader, vectors: NDArray[np.float16], stop: threading.Event | None
 ) -> IndexHeader:
     """Add the rows that the index lacks, set what a search looks at, and write the file."""
-    for rows, block in _blocks(vectors, np.arange(stamp.rows, len(vectors))):
+    for rows, block in _blocks(vectors, np.arange(header.rows, len(vectors))):
         _go_on(stop)
         index.add_with_ids(block, rows)
-    stamp = replace(stamp, rows=len(vectors), digest=digest(vectors, len(vectors)))
-    if stamp.rows >= MEASURE_AGAIN * stamp.measured:
-        stamp = _measured(index, stamp, vectors, stop)
+    header = replace(header, rows=len(vectors), digest=digest(vectors, len(vectors)))
+    if header.rows >= MEASURE_AGAIN * header.measured:
+        header = _measured(index, header, vectors, stop)
     _go_on(stop)
-    return _write(path, index, stamp)
+    return _write(file, index, header)
 
 
 def _measured(
-    index: Any, stamp: IndexHeader, vectors: NDArray[np.float16], stop: threading.Event | None
+    index: Any, header: IndexHeader, vectors: NDArray[np.float16], stop: threading.Event | None
 ) -> IndexHeader:
     """Set probes and candidates to the least work that reaches the target, and say what it reaches.
 
     The recall counts a neighbour as found if one with its score is. It has to exceed the target by STANDARD_ERRORS.
     """
-    sample, queries = next(_blocks(vectors, sample_of(stamp.rows, MEASURED_QUERIES)))
+    sample, queries = next(_blocks(vectors, sample_of(header.rows, MEASURED_QUERIES)))
     truth = nearest_others(vectors, sample, queries, stop)
     best, least = None, np.inf
-    for probes in _doubling(stamp.lists):
+    for probes in _doubling(header.lists):
         _go_on(stop)
         parameters = faiss.SearchParametersPreTransform(index_params=faiss.SearchParametersIVF(nprobe=probes))
-        most = min(CANDIDATES[-1] + 1, stamp.rows)
+        most = min(CANDIDATES[-1] + 1, header.rows)
         found = index.search(queries, most, params=parameters)[1]
         for candidates in CANDIDATES:
             recalls = np.array([recall_of(t, f[: candidates + 1]) for t, f in zip(truth, found, strict=True)])
             sure = recalls.mean() - STANDARD_ERRORS * recalls.std() / np.sqrt(len(recalls))
-            work = probes * stamp.rows / stamp.lists + candidates * CODES_A_CANDIDATE
+            work = probes * header.rows / header.lists + candidates * CODES_A_CANDIDATE
             reached = replace(
-                stamp, probes=probes, candidates=candidates, recall=float(recalls.mean()), measured=stamp.rows
+                header, probes=probes, candidates=candidates, recall=float(recalls.mean()), measured=header.rows
             )
-            if sure >= stamp.target and work < least:
+            if sure >= header.target and work < least:
                 best, least = reached, work
     # The last one looked at the most that there is.
-    if best is None and reached.recall < stamp.target:
-        log.warning("the index reaches a recall of %.4f, not %g: its codes are too short", reached.recall, stamp.target)
+    if best is None and reached.recall < header.target:
+        log.warning(
+            "the index reaches a recall of %.4f, not %g: its codes are too short", reached.recall, header.target
+        )
     return best or reached
 
 
@@ -375,12 +397,12 @@ def _scores(
     vectors: NDArray[np.float16], sample: NDArray[np.int64], queries: NDArray[np.float32], stop: threading.Event | None
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield the scores of the queries with the rows from a number on, a block at a time; -inf for their own rows."""
-    for start in range(0, len(vectors), BLOCK_ROWS):
+    for start in range(0, len(vectors), BUILD_ROWS):
         _go_on(stop)
-        rows = as_float32(vectors, np.arange(start, min(start + BLOCK_ROWS, len(vectors))))
+        rows = as_float32(vectors, np.arange(start, min(start + BUILD_ROWS, len(vectors))))
         block = queries @ rows.T
         block[:, ~rows.any(axis=1)] = -np.inf
-        mine = (sample >= start) & (sample < start + BLOCK_ROWS)
+        mine = (sample >= start) & (sample < start + BUILD_ROWS)
         block[mine, sample[mine] - start] = -np.inf
         yield start, block
 
@@ -423,33 +445,19 @@ def _go_on(stop: threading.Event | None) -> None:
 # The file
 
 
-def _write(path: Path, index: Any, stamp: IndexHeader) -> IndexHeader:
-    """Write the index beside its place, and move it there when it is on the disk."""
-    beside = path.with_name(path.name + ".new")
-    try:
-        with open(beside, "w+b") as file:
-            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
-            end = file.tell()
-            file.flush()
-            written = _read(file, faiss.IO_FLAG_MMAP)
-            lists = faiss.downcast_InvertedLists(faiss.extract_index_ivf(written).invlists)
-            head = min(lists.lists.at(i).offset for i in range(stamp.lists) if lists.lists.at(i).capacity)
-            stamp = replace(stamp, head=head, head_checksum=checksum_of(file, 0, head))
-            stamp = replace(stamp, codes_checksum=checksum_of(file, head, end))
-            file.seek(end)
-            append_stamp(file, stamp)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:  # a disk that is full needs the room
-        beside.unlink(missing_ok=True)
-        raise
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return stamp
+def _write(file: BinaryIO, index: Any, header: IndexHeader) -> IndexHeader:
+    """Write the index, and behind it its header; return that."""
+    faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+    end = file.tell()
+    file.flush()
+    written = _read(file, faiss.IO_FLAG_MMAP)
+    lists = faiss.downcast_InvertedLists(faiss.extract_index_ivf(written).invlists)
+    head = min(lists.lists.at(i).offset for i in range(header.lists) if lists.lists.at(i).capacity)
+    header = replace(header, head=head, head_checksum=checksum_of(file, 0, head))
+    header = replace(header, codes_checksum=checksum_of(file, head, end))
+    file.seek(end)
+    append_header(file, header)
+    return header
 
 
 def _read(file: BinaryIO, flags: int) -> Any:

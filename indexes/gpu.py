@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from indexes.ann import ROUNDING, ExactIndex, Neighbours, check, gathered, ranked
 from indexes.compressed import MEASURED_NEIGHBOURS, MEASURED_QUERIES, nearest_others, recall_of, sample_of
-from indexes.rows import as_float32
+from indexes.rows import as_float32, in_blocks
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 MOST_NEIGHBOURS = 2_048
 # Candidates beyond those that are asked for, which rounding may have put behind.
 SPARE = 8
-BLOCK_ROWS = 65_536
+# Rows handed over at a time: enough to hide what each transfer costs.
+COPIED_ROWS = 65_536
 QUERIES_AT_ONCE = 1_024
 # The part of the GPUs' free memory that the vectors may take; the rest is FAISS's to work in.
 MEMORY_PART = 0.7
@@ -50,8 +51,8 @@ class GpuIndex:
         options.useFloat16 = True
         options.shard = True
         index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(self.vectors.shape[1]), co=options)
-        for start in range(0, len(self.vectors), BLOCK_ROWS):
-            index.add(self.vectors[start : start + BLOCK_ROWS].astype(np.float32))
+        for block in in_blocks(self.vectors, COPIED_ROWS):
+            index.add(block.astype(np.float32))
         return index
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:

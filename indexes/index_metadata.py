@@ -1,6 +1,6 @@
-"""What an index file is of: a stamp behind the FAISS index, that can be read and checked without FAISS.
+"""What an index file is of: a header behind the FAISS index, that can be read and checked without FAISS.
 
-The file is the FAISS index, the stamp as JSON, and a footer: the stamp's length, its CRC-32, and a mark.
+The file is the FAISS index, the header as JSON, and a footer: the header's length, its CRC-32, and a mark.
 """
 
 import hashlib
@@ -93,46 +93,47 @@ def read_header(path: Path) -> IndexHeader | None:
 
 
 def checked_header(file: BinaryIO, vectors: NDArray[np.float16], whole: bool = False) -> IndexHeader:
-    """Return the stamp of an index file that is of these rows, or of the first of them, and undamaged.
+    """Return the header of an index file that is of these rows, or of the first of them, and undamaged.
 
     vectors: (n, dim) float16. whole: read the lists too, not only what is before them. Raises InvalidIndex.
     """
-    stamp = load_header(file)
-    if stamp.dim != vectors.shape[1] or stamp.rows > len(vectors):
+    header = load_header(file)
+    if header.dim != vectors.shape[1] or header.rows > len(vectors):
         raise InvalidIndex(
-            f"it is of {stamp.rows} vectors of {stamp.dim} numbers; the store has {len(vectors)} of {vectors.shape[1]}"
+            f"it is of {header.rows} vectors of {header.dim} numbers; "
+            f"the store has {len(vectors)} of {vectors.shape[1]}"
         )
-    if stamp.digest != digest(vectors, stamp.rows):
+    if header.digest != digest(vectors, header.rows):
         raise InvalidIndex("it is of other vectors than the store has")
-    if stamp.head_checksum != checksum_of(file, 0, stamp.head):
+    if header.head_checksum != checksum_of(file, 0, header.head):
         raise InvalidIndex("its checksum is not the recorded one")
-    if whole and stamp.codes_checksum != checksum_of(file, stamp.head, stamp_start(file)):
+    if whole and header.codes_checksum != checksum_of(file, header.head, header_start(file)):
         raise InvalidIndex("the checksum of its lists is not the recorded one")
-    return stamp
+    return header
 
 
-def append_stamp(file: BinaryIO, stamp: IndexHeader) -> None:
-    """Write the stamp where the file stands: behind the FAISS index."""
-    text = json.dumps(asdict(stamp)).encode()
+def append_header(file: BinaryIO, header: IndexHeader) -> None:
+    """Write the header where the file stands: behind the FAISS index."""
+    text = json.dumps(asdict(header)).encode()
     file.write(text + FOOTER.pack(len(text), zlib.crc32(text), MAGIC))
 
 
 def load_header(file: BinaryIO) -> IndexHeader:
-    """Return the stamp of an index file. Raises InvalidIndex if there is none."""
-    start = stamp_start(file)
+    """Return the header of an index file. Raises InvalidIndex if there is none."""
+    start = header_start(file)
     file.seek(start)
     text = file.read()[: -FOOTER.size]
     try:
-        stamp = IndexHeader(**json.loads(text))
+        header = IndexHeader(**json.loads(text))
     except (TypeError, ValueError) as error:
         raise InvalidIndex("it is of another format") from error
-    if stamp.format != FORMAT:
-        raise InvalidIndex(f"it is of format {stamp.format}; this vecstore knows {FORMAT}")
-    return stamp
+    if header.format != FORMAT:
+        raise InvalidIndex(f"it is of format {header.format}; this vecstore knows {FORMAT}")
+    return header
 
 
-def stamp_start(file: BinaryIO) -> int:
-    """Return where the stamp begins. Raises InvalidIndex if there is none, or a damaged one."""
+def header_start(file: BinaryIO) -> int:
+    """Return where the header begins. Raises InvalidIndex if there is none, or a damaged one."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - FOOTER.size, 0))
     footer = file.read()
@@ -142,7 +143,7 @@ def stamp_start(file: BinaryIO) -> int:
         raise InvalidIndex("its end is missing")
     file.seek(start)
     if zlib.crc32(file.read(length)) != checksum:
-        raise InvalidIndex("its stamp is damaged")
+        raise InvalidIndex("its header is damaged")
     return start
 
 

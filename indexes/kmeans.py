@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import Device, faiss_gpus
-from indexes.rows import BLOCK_ROWS, convert
+from indexes.principal_directions import principal_directions
+from indexes.rows import BLOCK_ROWS, convert, in_blocks
 from vecstore.errors import BadInput
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ STEP_WORK = 5e10
 # Runs are made in so many principal directions of the rows, found from at most PCA_ROWS of them, where that is half
 # the dimensions or less; the last POLISH iterations are made in all dimensions. That costs a fraction, and ends with no
 # higher objective: docs/design.md, "PCA first".
-DIRECTIONS, PCA_ROWS, POLISH = 128, 4_096, 2
+DIRECTIONS, PCA_ROWS, PCA_STEPS, POLISH = 128, 4_096, 2, 2
 
 # FAISS multiplies so many rows at a time. With its own 4,096, threads wait for each other more than they multiply:
 # 25,600 x 2048 against 100 centroids took 0.26 s of two cores' time with 4,096, 0.17 s at once (faiss 1.15.1).
@@ -125,7 +126,7 @@ def train(
     """Return the best of several k-means runs: the one with the least sum of squared distances over `rows`.
 
     rows: (n, dim) float32, n >= k. start: (k, dim) float32 centroids to begin with; there is one run then.
-    resume: the state of a training of the same rows, k, options and start, to go on from. watch: told the state every
+    resume: the state of a training of the same rows, k, options and start, to go on from. watch: given the state every
     now and then, at the latest when a run has ended. On a CPU the result depends on rows, k, options and start alone.
     Raises BadInput on k < 1, k > n, an unknown init, or a wrong shape or type.
     """
@@ -155,7 +156,7 @@ def _best_by_directions(
     """Make the runs in the rows' principal directions, and the last iterations of the best one in all dimensions."""
     in_space = replace(options, iterations=options.iterations - POLISH)
     if state is None or state.iteration < in_space.iterations:
-        directions = _principal_directions(rows, options.seed)
+        directions = _directions_of(rows, options.seed)
         state, best = _best_of_runs(_reduced(rows, directions), k, in_space, device, None, state, watch)
         # Moved into all dimensions, centroids have the same rows: all squared distances grow by what was left out.
         moved = np.ascontiguousarray(best @ directions.T)
@@ -193,18 +194,11 @@ def _best_of_runs(
     return state, state.best
 
 
-def _principal_directions(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """Return (dim, DIRECTIONS) orthonormal float32: about the directions that hold most of the rows' squares.
-
-    From the origin, not the mean: spherical centroids are of length 1 from there.
-    Randomized subspace iteration: Halko, Martinsson and Tropp, https://arxiv.org/abs/0909.4061, algorithm 4.4.
-    """
+def _directions_of(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Return DIRECTIONS of the rows; from the origin, as spherical centroids are of length 1 from there."""
     random = np.random.default_rng(seed)
     some = rows[np.sort(random.choice(len(rows), PCA_ROWS, replace=False))] if len(rows) > PCA_ROWS else rows
-    directions = random.standard_normal((rows.shape[1], DIRECTIONS), np.float32)
-    for _ in range(2):
-        directions = np.linalg.qr(some.T @ (some @ directions))[0]
-    return directions
+    return principal_directions(some, DIRECTIONS, PCA_STEPS, random)
 
 
 def _reduced(rows: NDArray[np.float32], directions: NDArray[np.float32]) -> _Space:
@@ -253,7 +247,7 @@ def assign_blocks(
         return block, _assign(convert(vectors, block, own.buffer[: len(block)]), index)
 
     with ThreadPoolExecutor(n_threads, initializer=prepare) as pool:
-        yield from pool.map(assigned, (rows[start : start + block_rows] for start in range(0, len(rows), block_rows)))
+        yield from pool.map(assigned, in_blocks(rows, block_rows))
 
 
 def sample_rows(rows: NDArray[np.int64], k: int, seed: int) -> NDArray[np.int64]:
@@ -276,18 +270,7 @@ def _train_once(
 ) -> NDArray[np.float32]:
     """Make one run, or what is left of it from `state` on, and return its centroids."""
     rows = space.rows
-    kmeans = faiss.Kmeans(
-        rows.shape[1],
-        k,
-        seed=seed,
-        spherical=options.spherical,
-        init_method=INITS[options.init],
-        # Ours to bound and to check: FAISS would sample in silence, or warn on stderr.
-        max_points_per_centroid=len(rows),
-        min_points_per_centroid=1,
-        # True means every GPU; a number n means n of them, but 1 == True: never pass the count.
-        gpu=faiss_gpus(device) > 0,
-    )
+    kmeans = _faiss_kmeans(rows, k, seed, options, device)
     step = int(max(1, STEP_WORK // (rows.size * (k + READING))))
     while state.iteration < options.iterations:
         kmeans.cp.niter = min(step, options.iterations - state.iteration)
@@ -307,6 +290,21 @@ def _train_once(
         if watch and state.iteration < options.iterations:
             watch(state)
     return state.centroids
+
+
+def _faiss_kmeans(rows: NDArray[np.float32], k: int, seed: int, options: KMeansOptions, device: Device) -> Any:
+    return faiss.Kmeans(
+        rows.shape[1],
+        k,
+        seed=seed,
+        spherical=options.spherical,
+        init_method=INITS[options.init],
+        # Ours to bound and to check: FAISS would sample in silence, or warn on stderr.
+        max_points_per_centroid=len(rows),
+        min_points_per_centroid=1,
+        # True means every GPU; a number n means n of them, but 1 == True: never pass the count.
+        gpu=faiss_gpus(device) > 0,
+    )
 
 
 def _affordable_runs(rows: NDArray[np.float32], k: int, options: KMeansOptions) -> int:

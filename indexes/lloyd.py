@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from indexes import kmeans
 from indexes.devices import Device
-from indexes.rows import BLOCK_ROWS, convert
+from indexes.rows import BLOCK_ROWS, convert, in_blocks
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,7 @@ def sums_of(
     """Return what `rows` of the vectors, ascending, add up to at their nearest centroids. Memory is that of a block."""
     k, dim = centroids.shape
     total = Sums(np.zeros((k, dim)), np.zeros(k, np.int64), 0.0)
-    for start in range(0, len(rows), BLOCK_ROWS):
-        block = rows[start : start + BLOCK_ROWS]
+    for block in in_blocks(rows, BLOCK_ROWS):
         converted = convert(vectors, block, np.empty((len(block), dim), np.float32))
         assigned = kmeans.assign(converted, centroids, device)
         n = len(block)

@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from indexes.principal_directions import principal_directions
 from indexes.rows import FLOAT32_OF
 
 # Of the projection. More cost more for every pair, and fewer leave more pairs to compare in all dimensions: see
 # docs/design.md, "Duplicates".
 BOUND_DIM = 64
-# Rows to find its directions by, and how often they are improved (a subspace iteration).
+# Rows to find its directions by, and how often they are improved.
 SAMPLE_ROWS, STEPS = 4_096, 3
-# Pairs are bounded in tiles of so many keepers and others: 4 MiB.
-KEEPER_ROWS, OTHER_ROWS = 1_024, 1_024
+# Pairs are bounded in tiles of so many leaders and others: 4 MiB.
+LEADER_ROWS, OTHER_ROWS = 1_024, 1_024
 # Rows in float32 at a time, of all dimensions: 8 MiB at 2048.
 FULL_ROWS = 1_024
 # Where more than this part of a tile's pairs are left, multiplying the tile as a whole is cheaper than pair by pair.
@@ -36,34 +37,34 @@ ROUNDING = 5e-6
 
 @dataclass(frozen=True)
 class Representatives:
-    """keepers: (n,) int64, the row that stands for each of the rows, itself for a keeper. scores: (n,) float32."""
+    """rows: (n,) int64, which row stands for each one: itself, or one near it. scores: (n,) float32, with it."""
 
-    keepers: NDArray[np.int64]
+    rows: NDArray[np.int64]
     scores: NDArray[np.float32]
 
 
 def find_representatives(vectors: NDArray[np.float16], rows: NDArray[np.int64], min_score: float) -> Representatives:
-    """Choose keepers among the rows, so that every other row has a score of min_score or more with one of them.
+    """Choose representatives among the rows, so that every other row has a score of min_score or more with one of them.
 
     vectors: (n_rows, dim) float16, may be mapped. rows: (n,) int64, the most worth keeping first. min_score: a cosine
     similarity in [-1, 1].
-    A row is a keeper unless one before it is that near; so no two keepers are. The others go to the keeper they are
-    nearest to. Scores are right to 5e-6, and rows within that of min_score may count as either.
+    By leader clustering: a row is a leader unless one before it is that near, so no two leaders are. The others go to
+    the leader they are nearest to. Scores are right to 5e-6, and rows within that of min_score may count as either.
     """
-    return _Keeping(vectors, rows, min_score).run()
+    return _LeaderClustering(vectors, rows, min_score).run()
 
 
 class _Workspace(threading.local):
     """What a thread works in, used again for every tile: getting memory anew costs more than multiplying in it."""
 
     def __init__(self, dim: int) -> None:
-        self.products = np.empty(KEEPER_ROWS * OTHER_ROWS, np.float32)
-        self.left = np.empty(KEEPER_ROWS * OTHER_ROWS, np.bool_)
+        self.products = np.empty(LEADER_ROWS * OTHER_ROWS, np.float32)
+        self.left = np.empty(LEADER_ROWS * OTHER_ROWS, np.bool_)
         self.halves = np.empty((FULL_ROWS, dim), np.float16)
         self.rows = np.empty((FULL_ROWS, dim), np.float32)
 
 
-class _Keeping:
+class _LeaderClustering:
     """Positions are those in `rows`: 0 is the row most worth keeping."""
 
     def __init__(self, vectors: NDArray[np.float16], rows: NDArray[np.int64], min_score: float) -> None:
@@ -72,70 +73,70 @@ class _Keeping:
         self.least = min_score - ROUNDING
         dim = vectors.shape[1]
         self.work = _Workspace(dim)
-        self.kept_units = np.empty((KEEPER_ROWS, dim), np.float32)
+        self.leader_units = np.empty((LEADER_ROWS, dim), np.float32)
         self.lengths = np.ones(len(rows), np.float32)
         self.bounds = self._bounds()
-        self.keepers = np.arange(len(rows))
-        self.scores = np.full(len(rows), -np.inf, np.float32)  # with the nearest keeper so far
-        self.is_kept = np.ones(len(rows), np.bool_)
+        self.representatives = np.arange(len(rows))
+        self.scores = np.full(len(rows), -np.inf, np.float32)  # with the nearest leader so far
+        self.is_leader = np.ones(len(rows), np.bool_)
 
     def run(self) -> Representatives:
         n = len(self.rows)
         # A product for each core, rather than one after the other on all of them: they are small.
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, n, KEEPER_ROWS):
-                end = min(start + KEEPER_ROWS, n)
-                kept = self._choose(start + np.flatnonzero(self.is_kept[start:end]))
-                # A row that was passed over earlier may be nearer to a keeper that comes after it.
-                others = np.append(np.flatnonzero(~self.is_kept[:end]), np.arange(end, n))
+            for start in range(0, n, LEADER_ROWS):
+                end = min(start + LEADER_ROWS, n)
+                leaders = self._choose(start + np.flatnonzero(self.is_leader[start:end]))
+                # A row that was passed over earlier may be nearer to a leader that comes after it.
+                others = np.append(np.flatnonzero(~self.is_leader[:end]), np.arange(end, n))
                 tiles = [others[first : first + OTHER_ROWS] for first in range(0, len(others), OTHER_ROWS)]
-                for _ in pool.map(functools.partial(self._join, kept), tiles):
+                for _ in pool.map(functools.partial(self._join, leaders), tiles):
                     pass
-        scores = np.where(self.is_kept, 1, self.scores.clip(-1, 1)).astype(np.float32)
-        return Representatives(self.rows[self.keepers], scores)
+        scores = np.where(self.is_leader, 1, self.scores.clip(-1, 1)).astype(np.float32)
+        return Representatives(self.rows[self.representatives], scores)
 
     def _choose(self, block: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the keepers of a block of positions that no keeper before it is near to."""
+        """Return the leaders of a block of positions that no leader before it is near to."""
         for first in range(0, len(block), FULL_ROWS):
             part = block[first : first + FULL_ROWS]
-            self.kept_units[first : first + len(part)] = self._read(part)
+            self.leader_units[first : first + len(part)] = self._read(part)
         one, other, _ = self._near(block, block)
         later = one < other
         near = np.zeros((len(block), len(block)), np.bool_)
         near[one[later], other[later]] = True
-        is_kept = np.ones(len(block), np.bool_)
+        is_leader = np.ones(len(block), np.bool_)
         for i in np.unique(one[later]):
-            if is_kept[i]:
-                is_kept &= ~near[i]
-        self.is_kept[block] = is_kept
-        self.kept_units[: np.count_nonzero(is_kept)] = self.kept_units[: len(block)][is_kept]
-        return block[is_kept]
+            if is_leader[i]:
+                is_leader &= ~near[i]
+        self.is_leader[block] = is_leader
+        self.leader_units[: np.count_nonzero(is_leader)] = self.leader_units[: len(block)][is_leader]
+        return block[is_leader]
 
-    def _join(self, kept: NDArray[np.int64], others: NDArray[np.int64]) -> None:
-        """Let others go to the nearest of these keepers, where it is nearer than what they have.
+    def _join(self, leaders: NDArray[np.int64], others: NDArray[np.int64]) -> None:
+        """Let others go to the nearest of these leaders, where it is nearer than what they have.
 
         Threads may do so at once for different others.
         """
-        keeper, other, scores = self._near(kept, others)
-        order = np.lexsort((keeper, -scores, other))
-        keeper, other, scores = keeper[order], other[order], scores[order]
+        leader, other, scores = self._near(leaders, others)
+        order = np.lexsort((leader, -scores, other))
+        leader, other, scores = leader[order], other[order], scores[order]
         first = np.flatnonzero(np.diff(other, prepend=-1))  # the best of each
         position = others[other[first]]
-        self.is_kept[position] = False
+        self.is_leader[position] = False
         nearer = scores[first] > self.scores[position]
         self.scores[position[nearer]] = scores[first][nearer]
-        self.keepers[position[nearer]] = kept[keeper[first][nearer]]
+        self.representatives[position[nearer]] = leaders[leader[first][nearer]]
 
     def _near(
-        self, kept: NDArray[np.int64], others: NDArray[np.int64]
+        self, leaders: NDArray[np.int64], others: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """Return (index into kept, index into others, score) of every pair of positions that is near.
+        """Return (index into leaders, index into others, score) of every pair of positions that is near.
 
-        kept_units holds the rows of `kept`.
+        leader_units holds the rows of `leaders`.
         """
-        shape, size = (len(kept), len(others)), len(kept) * len(others)
+        shape, size = (len(leaders), len(others)), len(leaders) * len(others)
         products, left = self.work.products[:size].reshape(shape), self.work.left[:size].reshape(shape)
-        np.matmul(self.bounds[kept], self.bounds[others].T, out=products)
+        np.matmul(self.bounds[leaders], self.bounds[others].T, out=products)
         np.greater_equal(products, self.least, out=left)
         if np.count_nonzero(left) <= size * DENSE:
             i, j = np.divmod(np.flatnonzero(left), len(others))
@@ -143,19 +144,19 @@ class _Keeping:
         else:
             for first in range(0, len(others), FULL_ROWS):
                 part = slice(first, first + FULL_ROWS)
-                np.matmul(self.kept_units[: len(kept)], self._read(others[part]).T, out=products[:, part])
+                np.matmul(self.leader_units[: len(leaders)], self._read(others[part]).T, out=products[:, part])
             np.greater_equal(products, self.least, out=left)
             i, j = np.divmod(np.flatnonzero(left), len(others))
             scores = products[i, j]
         near = scores >= self.least
         return i[near], j[near], scores[near]
 
-    def _scores(self, kept_index: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the scores of pairs, one of them by its index among the rows in kept_units."""
+    def _scores(self, leader_index: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the scores of pairs, one of them by its index among the rows in leader_units."""
         scores = np.empty(len(others), np.float32)
         for first in range(0, len(others), FULL_ROWS):
             part = slice(first, first + FULL_ROWS)
-            np.vecdot(self._read(others[part]), self.kept_units[kept_index[part]], out=scores[part])
+            np.vecdot(self._read(others[part]), self.leader_units[leader_index[part]], out=scores[part])
         return scores
 
     def _read(self, positions: NDArray[np.int64], scaled: bool = True) -> NDArray[np.float32]:
@@ -191,7 +192,4 @@ class _Keeping:
         random = np.random.default_rng(0)
         n_sample = min(SAMPLE_ROWS, len(self.rows))
         sample = self.vectors[np.sort(random.choice(self.rows, n_sample, replace=False))].astype(np.float32)
-        directions = random.standard_normal((self.vectors.shape[1], dim), np.float32)
-        for _ in range(STEPS):
-            directions = np.linalg.qr(sample.T @ (sample @ directions))[0]
-        return directions
+        return principal_directions(sample, dim, STEPS, random)

@@ -1,16 +1,34 @@
 """Mapped float16 rows in float32, a block at a time, without the map's pages staying in memory."""
 
 import mmap
+from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-# Rows in float32 at a time: 64 MiB at 2048 dimensions.
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+# Of a block of rows, as wide as they are worked on.
+BLOCK_BYTES = 64 << 20
+# The same in float32 at 2048 dimensions. A number of its own where sums over blocks reach the result: another would
+# change the last bits of what a seed gave.
 BLOCK_ROWS = 8_192
 
 # NumPy converts float16 number by number, and slowly those near 0; looking them up takes half the time and less.
 with np.errstate(invalid="ignore"):
     FLOAT32_OF = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+
+
+def rows_per_block(dim: int, dtype: DTypeLike) -> int:
+    """Return how many rows of this type make a block: for work whose result does not depend on it."""
+    return max(BLOCK_BYTES // max(dim * np.dtype(dtype).itemsize, 1), 1)
+
+
+def in_blocks(rows: NDArray[Scalar], size: int) -> Iterator[NDArray[Scalar]]:
+    """Yield the rows in blocks of this size, the last of what is left."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 def to_float32(rows: NDArray[np.float16]) -> NDArray[np.float32]:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageStat
 
 from tests.weights import open_loaded, save_resnet50
-from vecstore import embedders
-from vecstore.embedders import Embedder, EmbedderOptions, EmbedderSpec, unit_rows
+from vecstore.embedders import registry
+from vecstore.embedders.embedder import Embedder, EmbedderOptions, EmbedderSpec, unit_rows
 from vecstore.store import Store
 
 SHARED = Path(os.environ.get("VECSTORE_TEST_PICTURES", Path(__file__).parents[2] / "shared" / "data"))
@@ -58,7 +58,7 @@ class TinyEmbedder:
 @pytest.fixture(autouse=True)
 def _tiny_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `tiny` a built-in name, and count from zero."""
-    monkeypatch.setitem(embedders.BUILT_IN, "tiny", "tests.conftest:open_tiny")
+    monkeypatch.setitem(registry.BUILT_IN, "tiny", "tests.conftest:open_tiny")
     TinyEmbedder.prepared_count = TinyEmbedder.embedded_count = 0
 
 

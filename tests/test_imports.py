@@ -1,6 +1,7 @@
 """What is imported when: imports point one way, and nothing heavy is loaded before it is needed."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,53 @@ def imports_of(package: str) -> set[str]:
 
 def from_packages(names: set[str], *packages: str) -> set[str]:
     return {name for name in names if name.split(".")[0] in packages}
+
+
+def our_modules() -> dict[str, Path]:
+    """Every module of ours by its dotted name; a package is its `__init__.py`."""
+    files = [file for package in ("vecstore", "indexes", "cli") for file in (ROOT / package).rglob("*.py")]
+    return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+
+
+# From the ground up: what stands in one of these may import what stands before it, and nothing after.
+ORDER = (
+    *("vecstore.version", "vecstore.errors", "indexes", "vecstore.results", "vecstore.sources", "vecstore.storage"),
+    *("vecstore.embedders", "vecstore.engines", "vecstore.session", "vecstore.image_ref", "vecstore.clustering"),
+    *("vecstore.search", "vecstore.ingest", "vecstore.views", "vecstore.maintenance", "vecstore.store", "vecstore"),
+    *("vecstore.web", "cli"),
+)
+
+
+def place_of(module: str) -> int:
+    """Where a module stands in the order: with the longest name there that it is, or is in."""
+    holders = [name for name in ORDER if module == name or module.startswith(f"{name}.")]
+    return ORDER.index(max(holders, key=len))
+
+
+def needs_of(name: str, file: Path, modules: dict[str, Path]) -> set[str]:
+    """The modules of ours that a file imports, also lazily and for type checking alone."""
+    return {found if found in modules else found.rpartition(".")[0] for found in imported(file)} & modules.keys()
+
+
+def test_packages_import_only_those_below_them() -> None:
+    modules = our_modules()
+    upwards = [
+        f"{name} imports {found}"
+        for name, file in modules.items()
+        for found in needs_of(name, file, modules)
+        if place_of(found) > place_of(name)
+    ]
+    assert upwards == []
+
+
+def test_no_two_modules_need_each_other() -> None:
+    modules = our_modules()
+    needs = {name: needs_of(name, file, modules) for name, file in modules.items()}
+    assert len(needs) > 100
+    try:
+        list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        pytest.fail(f"these import each other: {' <- '.join(error.args[1])}")
 
 
 def test_the_faiss_layer_imports_nothing_of_ours_but_the_errors() -> None:

@@ -76,12 +76,12 @@ class StoreAndIndex(RuleBasedStateMachine):
     @rule(kind=st.sampled_from([None, "auto", "exact", *KINDS]), rebuild=st.booleans())
     def bring_up_to_date(self, kind: str | None, rebuild: bool) -> None:
         report = self.store.index(kind=kind, rebuild=rebuild)
-        stamp = read_header(self.index)
+        header = read_header(self.index)
         assert report.rows == self.n_rows
-        if stamp is None:
+        if header is None:
             assert (report.index, self.index.exists()) == ("exact", False)
         else:
-            assert (report.index, stamp.rows) == (stamp.kind, self.n_rows)
+            assert (report.index, header.rows) == (header.kind, self.n_rows)
             compressed.verify(self.index, self.store.session.vectors())
 
     @precondition(lambda self: self.index.exists())
@@ -135,9 +135,9 @@ class StoreAndIndex(RuleBasedStateMachine):
 
 
 def test_answers_are_exact_whatever_happens(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
-    def looks_at_all(index: object, stamp: compressed.IndexHeader, *_: object) -> compressed.IndexHeader:
-        everything = {"probes": stamp.lists, "candidates": 10**6, "recall": 1.0, "measured": stamp.rows}
-        return compressed.replace(stamp, **everything)
+    def looks_at_all(index: object, header: compressed.IndexHeader, *_: object) -> compressed.IndexHeader:
+        everything = {"probes": header.lists, "candidates": 10**6, "recall": 1.0, "measured": header.rows}
+        return compressed.replace(header, **everything)
 
     monkeypatch.setattr(compressed, "_measured", looks_at_all)
     monkeypatch.setattr(compressed, "ROWS_A_CANDIDATE", 0)

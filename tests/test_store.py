@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import TinyEmbedder, paint
 from vecstore import session as session_module
-from vecstore.embedders import EmbedderSpec
+from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.errors import BadInput, NotFound, NothingAdded, StoreBusy, StoreDamaged, VecstoreError, WrongEmbedder
 from vecstore.results import Failure, RemoveReport
 from vecstore.storage import lock

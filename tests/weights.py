@@ -6,7 +6,8 @@
 from pathlib import Path
 from typing import Any
 
-from vecstore.embedders import Embedder, EmbedderOptions, open_embedder
+from vecstore.embedders.embedder import Embedder, EmbedderOptions
+from vecstore.embedders.registry import open_embedder
 
 
 def resnet50_state(seed: int) -> dict[str, Any]:

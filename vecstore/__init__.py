@@ -6,7 +6,7 @@ command line answers `--help` without NumPy, FAISS or torch, so `Store` is looke
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from vecstore.version import __version__
 
 if TYPE_CHECKING:
     from vecstore.errors import VecstoreError

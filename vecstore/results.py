@@ -108,8 +108,8 @@ class Edge:
 class Duplicate:
     """One path of a group of equal and nearly equal images; the first of a group is the one to keep.
 
-    kind: "keep", "copy" (the keeper's very content, under another path), or "near" (another image, of this score with
-    the keeper). score: cosine similarity with the keeper, in [-1, 1].
+    kind: "keep", "copy" (its very content, under another path), or "near" (another image, of this score with it).
+    score: cosine similarity with the one to keep, in [-1, 1].
     """
 
     group: int

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Self
 
 from indexes.devices import choose_device
-from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, EmbedderSpec, canonical_name, open_embedder
+from vecstore.embedders.embedder import Embedder, EmbedderOptions, EmbedderSpec
+from vecstore.embedders.recorded import recorded_embedder
+from vecstore.embedders.registry import DEFAULT_EMBEDDER, canonical_name, open_embedder
 from vecstore.engines.address import Address, place_of
 from vecstore.engines.engine import Engine
 from vecstore.engines.factory import engine_for, require_room
@@ -31,10 +33,11 @@ from vecstore.errors import (
 from vecstore.sources.paths import AnyPath, network_file_system
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.catalog.connection import holds_store
-from vecstore.storage.checksums import record_missing, recorded_embedder
+from vecstore.storage.checksums import record_missing
+from vecstore.storage.durable_files import make_directory
 from vecstore.storage.layout import CATALOG, LOCK, VECTORS
 from vecstore.storage.lock import writer_lock
-from vecstore.storage.vector_file import Float16, VectorFile, make_directory
+from vecstore.storage.vector_file import Float16, VectorFile
 
 # The name recorded for vectors that came ready-made.
 IMPORTED = "imported"

@@ -20,7 +20,7 @@ from typing import Literal, Self
 
 from vecstore.clustering import clusters, evaluation, lifecycle
 from vecstore.clustering.sklearn_attributes import FittedClustering
-from vecstore.embedders import EmbedderOptions
+from vecstore.embedders.embedder import EmbedderOptions
 from vecstore.errors import BadInput
 from vecstore.image_ref import ImageRef
 from vecstore.ingest import bulk_import, sync

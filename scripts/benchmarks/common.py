@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vecstore.embedders import EmbedderSpec
+from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.painted import KINDS, paint
 from vecstore.storage.catalog.catalog import Catalog
@@ -24,8 +24,8 @@ from vecstore.storage.vector_file import checksum, quantize_unit_rows
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "flowers200"
 PHOTO_SIZE = (500, 375)
-# Of `resnet_like`: images of one scene, numbers that a scene is drawn from, rows of a block.
-SCENE_IMAGES, LATENT_DIM, BLOCK_ROWS = 50, 100, 10_000
+# Of `resnet_like`: images of one scene, numbers that a scene is drawn from, rows drawn at a time.
+SCENE_IMAGES, LATENT_DIM, DRAWN_ROWS = 50, 100, 10_000
 
 
 def make_photos(folder: Path, n: int, source: Path) -> str:
@@ -61,9 +61,9 @@ def resnet_like(n: int, dim: int, seed: int) -> Iterator[NDArray[np.float32]]:
     spread_out = random.standard_normal((LATENT_DIM, dim), np.float32) / np.float32(np.sqrt(LATENT_DIM))
     scenes = random.standard_normal((n_scenes, LATENT_DIM), np.float32)
     spreads = random.uniform(0.2, 0.7, (n_scenes, 1)).astype(np.float32)
-    for start in range(0, n, BLOCK_ROWS):
+    for start in range(0, n, DRAWN_ROWS):
         random = np.random.default_rng([seed, start])
-        rows = min(BLOCK_ROWS, n - start)
+        rows = min(DRAWN_ROWS, n - start)
         scene = random.integers(n_scenes, size=rows)
         latent = scenes[scene] + spreads[scene] * random.standard_normal((rows, LATENT_DIM), np.float32)
         block = random.standard_normal((rows, dim), np.float32)

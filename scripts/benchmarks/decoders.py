@@ -12,7 +12,7 @@ import typer
 from PIL import Image
 
 from scripts.benchmarks.common import REAL_PHOTOS, describe_machine, make_photos, print_ratios, rate_of, rounds
-from vecstore.embedders import open_embedder
+from vecstore.embedders.registry import open_embedder
 from vecstore.sources import decoding
 
 

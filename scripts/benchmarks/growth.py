@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scripts.benchmarks.common import LATENT_DIM, describe_machine, peak_memory
-from vecstore import Store, embedders
-from vecstore.embedders import EmbedderOptions, EmbedderSpec
+from vecstore import Store
+from vecstore.embedders import registry
+from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec
 
 FOLDER_FILES = 1_000
 SIDE = 8
@@ -34,7 +35,7 @@ def main(
 ) -> None:
     """Print seconds and files/s of each step, the last against the first, peak memory, and one look at them all."""
     describe_machine("numpy", "pillow")
-    embedders.BUILT_IN["stub"] = f"{__name__}:open_stub"
+    registry.BUILT_IN["stub"] = f"{__name__}:open_stub"
     if files % FOLDER_FILES or step % FOLDER_FILES or not 0 < step <= files:
         raise typer.BadParameter(f"--files and --step are multiples of {FOLDER_FILES:,}, the first not the smaller")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

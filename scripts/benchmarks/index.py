@@ -26,6 +26,7 @@ from indexes.rows import as_float32
 from scripts.benchmarks.common import describe_machine, in_a_process_of_its_own, make_store, resnet_like
 from vecstore.engines import index_lifecycle
 from vecstore.engines.index_lifecycle import BackgroundIndexing, IndexSettings
+from vecstore.storage.durable_files import replacing
 from vecstore.storage.vector_file import VectorFile, quantize_unit_rows
 from vecstore.store import Store
 
@@ -237,7 +238,8 @@ def _compare(folder: Path, stored: Float16, target: float, n_rounds: int) -> Non
     for kind in KINDS:
         path = folder / f"{kind}.faiss"
         began = time.perf_counter()
-        compressed.build(path, stored, kind, target, choose_device("cpu"))
+        with replacing(path, "w+b") as file:
+            compressed.build(file, stored, kind, target, choose_device("cpu"))
         print(f"vecstore {kind}: built in {time.perf_counter() - began:.0f} s")
         index = compressed.open_compressed(path, stored)
         _describe(f"vecstore {kind}", index)
@@ -306,7 +308,8 @@ def _grow(stack: ExitStack, stored: Float16) -> None:
         if not n_rows % 50_000:
             print(f"{n_rows} rows: {work:.1f} s of work so far, {index.kind}, recall {recalls[-1]:.4f}", flush=True)
     began = time.perf_counter()
-    compressed.build(folder / "at-once.faiss", stored, KINDS[0], settings.target_recall, device)
+    with replacing(folder / "at-once.faiss", "w+b") as whole:
+        compressed.build(whole, stored, KINDS[0], settings.target_recall, device)
     at_once = time.perf_counter() - began
     print(
         f"growing to {len(stored)}: {work:.1f} s of work, {work / at_once:.2f} of one build at the end; recall after "
@@ -376,10 +379,10 @@ def _print_times(contestants: dict[str, Search], asked: _Asked, n_rounds: int) -
 
 
 def _describe(name: str, index: compressed.CompressedIndex) -> None:
-    stamp = index.stamp
+    header = index.header
     print(
-        f"{name}: {index.bytes / stamp.rows:.1f} bytes a vector, {stamp.lists} lists, {stamp.probes} looked through, "
-        f"{stamp.candidates} candidates, recall measured at the build {stamp.recall:.4f}",
+        f"{name}: {index.bytes / header.rows:.1f} bytes a vector, {header.lists} lists, {header.probes} looked "
+        f"through, {header.candidates} candidates, recall measured at the build {header.recall:.4f}",
         flush=True,
     )
 

@@ -109,7 +109,8 @@ def _peer(python: Path, peer: str, photos: Path, embedder: str, weights: Path | 
 
 
 def _network_alone(embedder: str, weights: Path | None, device: str) -> float:
-    from vecstore.embedders import EmbedderOptions, open_embedder
+    from vecstore.embedders.embedder import EmbedderOptions
+    from vecstore.embedders.registry import open_embedder
 
     opened = open_embedder(embedder, EmbedderOptions(weights=weights, device=device))
     pixels = list(_pixels())
@@ -124,7 +125,8 @@ def _default_session(embedder: str, weights: Path | None) -> float:
     """
     import onnxruntime
 
-    from vecstore.embedders import EmbedderOptions, open_embedder
+    from vecstore.embedders.embedder import EmbedderOptions
+    from vecstore.embedders.registry import open_embedder
 
     opened: Any = open_embedder(embedder, EmbedderOptions(weights=weights, device="cpu"))
     opened.load()

@@ -12,8 +12,9 @@ import typer
 from numpy.typing import NDArray
 
 from scripts.benchmarks.common import REAL_PHOTOS, describe_machine, print_ratios, rate_of, rounds
-from vecstore.embedders import open_embedder, unit_rows
+from vecstore.embedders.embedder import unit_rows
 from vecstore.embedders.network import CPU_CHUNK, open_session
+from vecstore.embedders.registry import open_embedder
 from vecstore.sources import decoding
 
 TIMED = 200

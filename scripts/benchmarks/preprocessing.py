@@ -12,7 +12,7 @@ from PIL import Image
 from indexes.devices import choose_device
 from indexes.kmeans import KMeansOptions, assign, train
 from scripts.benchmarks.common import REAL_PHOTOS
-from vecstore.embedders import unit_rows
+from vecstore.embedders.embedder import unit_rows
 from vecstore.sources.decoding import decode, read
 
 NORMALISATIONS = {

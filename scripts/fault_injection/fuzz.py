@@ -128,7 +128,7 @@ def _paths(data: bytes) -> None:
 
 def _words(data: bytes) -> None:
     """Everything else that is typed: embedders' names, moments, patterns of paths."""
-    from vecstore.embedders import canonical_name
+    from vecstore.embedders.registry import canonical_name
     from vecstore.errors import BadInput
     from vecstore.search import filters
 
@@ -187,7 +187,7 @@ def _checkpoint(data: bytes) -> None:
         Checkpoint(Path(folder), {}).load()
 
 
-def _stamp(data: bytes) -> None:
+def _header(data: bytes) -> None:
     from indexes.index_metadata import InvalidIndex, load_header
 
     with contextlib.suppress(InvalidIndex):
@@ -283,11 +283,11 @@ def _catalogs() -> list[bytes]:
         return [(Path(folder) / "store" / CATALOG).read_bytes()]
 
 
-def _stamps() -> list[bytes]:
-    from indexes.index_metadata import IndexHeader, append_stamp
+def _headers() -> list[bytes]:
+    from indexes.index_metadata import IndexHeader, append_header
 
     with io.BytesIO() as file:
-        append_stamp(file, IndexHeader("rabitq", 12, 3, 3, 16))
+        append_header(file, IndexHeader("rabitq", 12, 3, 3, 16))
         return [file.getvalue()]
 
 
@@ -301,7 +301,7 @@ TARGETS = {
     "parquet": Target(_parquet, _tables),
     "catalog": Target(_catalog, _catalogs),
     "checkpoint": Target(_checkpoint, _checkpoints),
-    "stamp": Target(_stamp, _stamps),
+    "header": Target(_header, _headers),
 }
 
 

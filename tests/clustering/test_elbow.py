@@ -11,7 +11,7 @@ from PIL import Image
 from indexes.devices import Device
 from tests.conftest import paint
 from vecstore.clustering import elbow
-from vecstore.embedders import unit_rows
+from vecstore.embedders.embedder import unit_rows
 from vecstore.errors import BadInput
 from vecstore.results import Elbow
 from vecstore.store import Store

@@ -20,7 +20,7 @@ from tests.conftest import paint
 from tests.programs import run_program, start_program
 from vecstore.clustering import checkpoint
 from vecstore.clustering.checkpoint import CHECKPOINT, Checkpoint
-from vecstore.embedders import unit_rows
+from vecstore.embedders.embedder import unit_rows
 from vecstore.errors import BadInput, NotFound
 from vecstore.store import Store
 

@@ -24,9 +24,11 @@ from typer.testing import CliRunner
 from cli.app import app
 from tests.conftest import paint
 from tests.weights import resnet50_state, save_resnet50
-from vecstore.embedders import Embedder, EmbedderOptions, network, open_embedder
+from vecstore.embedders import network
 from vecstore.embedders import resnet50 as resnet50_module
+from vecstore.embedders.embedder import Embedder, EmbedderOptions
 from vecstore.embedders.network import export, with_pixels_in
+from vecstore.embedders.registry import open_embedder
 from vecstore.errors import BadInput, VecstoreError, WeightsUnavailable, WrongEmbedder
 from vecstore.store import Store
 
@@ -160,7 +162,8 @@ def in_a_new_process(program: str, *arguments: str) -> subprocess.CompletedProce
 EMBED_FROM_THE_CACHE = """
 import json, sys
 from PIL import Image
-from vecstore.embedders import EmbedderOptions, open_embedder
+from vecstore.embedders.embedder import EmbedderOptions
+from vecstore.embedders.registry import open_embedder
 name, picture, expected = sys.argv[1:]
 embedder = open_embedder(name, EmbedderOptions(expected=json.loads(expected), device="cpu"))
 vector = embedder.embed([embedder.prepare(Image.open(picture).convert("RGB"))])[0]

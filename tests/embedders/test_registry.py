@@ -9,14 +9,8 @@ from PIL import Image
 
 from tests.conftest import TinyEmbedder
 from tests.weights import open_loaded
-from vecstore.embedders import (
-    Embedder,
-    EmbedderOptions,
-    EmbedderSpec,
-    known_embedders,
-    open_embedder,
-    unit_rows,
-)
+from vecstore.embedders.embedder import Embedder, EmbedderOptions, EmbedderSpec, unit_rows
+from vecstore.embedders.registry import known_embedders, open_embedder
 from vecstore.errors import BadInput
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

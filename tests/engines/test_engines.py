@@ -370,7 +370,7 @@ class KilledHere(BaseException):
 def test_what_the_engine_was_not_told_is_found_and_told_later(
     elsewhere: str, photos: Path, truth: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(milvus, "SETTLE_ROWS", 16)
+    monkeypatch.setattr(milvus, "SENT_ROWS", 16)
     with monkeypatch.context() as killed:
         stop_telling(killed, "upsert", after=2)
         with opened(elsewhere) as store, pytest.raises(KilledHere):
@@ -638,7 +638,7 @@ def test_a_store_moves_there_and_back(other_place: str, photos: Path, tmp_path: 
 def test_a_migration_that_was_killed_goes_on(
     elsewhere: str, grown: bool, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(milvus, "SETTLE_ROWS", 16)
+    monkeypatch.setattr(milvus, "SENT_ROWS", 16)
     elsewhere = elsewhere.replace(f"{tmp_path}/store", f"{tmp_path}/there")
     with opened(tmp_path / "store") as store:
         store.add(photos)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from indexes import compressed
 from indexes.index_metadata import IndexHeader, index_bytes, read_header
 from tests.conftest import paint
-from vecstore.embedders import unit_rows
+from vecstore.embedders.embedder import unit_rows
 from vecstore.engines import index_lifecycle
 from vecstore.engines.index_lifecycle import IndexSettings
 from vecstore.errors import BadInput, Interrupted
@@ -52,7 +52,7 @@ class Growing:
         return self.folder / "store/index.faiss"
 
     @property
-    def stamp(self) -> IndexHeader | None:
+    def header(self) -> IndexHeader | None:
         return read_header(self.index)
 
     @property
@@ -93,7 +93,7 @@ def growing(tmp_path: Path) -> Growing:
 def indexed(growing: Growing) -> Growing:
     """600 images with an index of all of them."""
     growing.grow(600)
-    assert growing.stamp is not None
+    assert growing.header is not None
     return growing
 
 
@@ -104,11 +104,11 @@ def test_a_small_store_has_no_index_and_a_larger_one_does(growing: Growing) -> N
     growing.grow(EXACT_ROWS)
     assert (growing.index.exists(), growing.store.info().index) == (False, "exact")
     growing.grow(1)
-    stamp = growing.stamp
-    assert stamp is not None
+    header = growing.header
+    assert header is not None
     info = growing.store.info()
-    assert (stamp.rows, info.index, info.recall, info.index_bytes) == (
-        *(EXACT_ROWS + 1, "rabitq", stamp.recall),
+    assert (header.rows, info.index, info.recall, info.index_bytes) == (
+        *(EXACT_ROWS + 1, "rabitq", header.recall),
         growing.index.stat().st_size,
     )
     assert info.query_ms is not None
@@ -120,9 +120,9 @@ def test_adding_pictures_makes_an_index_too(
     monkeypatch.setattr(index_lifecycle, "EXACT_BYTES", 0)
     with open_store() as store:
         store.add(pictures)
-        stamp = read_header(store.path / "index.faiss")
-        assert stamp is not None
-        assert (stamp.rows, store.info().index) == (10, "rabitq")
+        header = read_header(store.path / "index.faiss")
+        assert header is not None
+        assert (header.rows, store.info().index) == (10, "rabitq")
         assert [store.similar(row, k=1)[0].id for row in range(10)] == list(range(10))
 
 
@@ -133,7 +133,7 @@ def test_a_new_image_finds_itself_first_whatever_the_index_knows(growing: Growin
         newest = len(growing.rows) - 1
         assert growing.store.similar(newest, k=1)[0].id == newest
         assert growing.recall() >= 0.95
-        rows_indexed.append(growing.stamp.rows if growing.stamp else 0)
+        rows_indexed.append(growing.header.rows if growing.header else 0)
     # The tail was left alone until it was more than a hundred rows.
     assert rows_indexed == [0, 550, 550, 550, 670, 1370, 1370]
 
@@ -142,9 +142,9 @@ def test_an_index_that_is_outgrown_is_made_anew(indexed: Growing) -> None:
     trained = []
     for step in (1799, 1):
         indexed.grow(step)
-        stamp = indexed.store.index()
-        assert stamp.rows == len(indexed.rows)
-        trained.append(indexed.stamp.trained if indexed.stamp else 0)
+        header = indexed.store.index()
+        assert header.rows == len(indexed.rows)
+        trained.append(indexed.header.trained if indexed.header else 0)
     assert trained == [600, 2400]
 
 
@@ -158,10 +158,10 @@ def test_the_work_of_growing_is_bounded(growing: Growing, monkeypatch: pytest.Mo
         return train(vectors, *more)  # type: ignore[arg-type]
 
     def counted_grow(
-        path: Path, index: object, stamp: IndexHeader, vectors: NDArray[np.float16], *more: object
+        path: Path, index: object, header: IndexHeader, vectors: NDArray[np.float16], *more: object
     ) -> object:
-        work["indexed"] += len(vectors) - stamp.rows
-        return grow(path, index, stamp, vectors, *more)  # type: ignore[arg-type]
+        work["indexed"] += len(vectors) - header.rows
+        return grow(path, index, header, vectors, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compressed, "_train", counted_train)
     monkeypatch.setattr(compressed, "_grow", counted_grow)
@@ -177,7 +177,7 @@ def test_an_open_store_sees_what_another_adds_and_indexes(indexed: Growing) -> N
         indexed.grow(300)
         newest = len(indexed.rows) - 1
         assert reader.similar(newest, k=1)[0].id == newest
-        assert reader.info().recall == (indexed.stamp.recall if indexed.stamp else None)
+        assert reader.info().recall == (indexed.header.recall if indexed.header else None)
         indexed.store.index(kind="exact")
         assert (reader.info().index, indexed.recall(reader)) == ("exact", 1)
 
@@ -216,9 +216,9 @@ def test_what_is_said_is_recorded_and_honoured_by_later_adds(growing: Growing) -
     made = growing.store.index(kind="pq", target_recall=0.8)
     assert (made.index, made.rows, made.target_recall) == ("pq", 50, 0.8)
     growing.grow(200)
-    stamp = growing.stamp
-    assert stamp is not None
-    assert (stamp.kind, stamp.rows, stamp.target) == ("pq", 250, 0.8)
+    header = growing.header
+    assert header is not None
+    assert (header.kind, header.rows, header.target) == ("pq", 250, 0.8)
     with Store.open(growing.folder / "store") as store:
         assert store.index().target_recall == 0.8
         assert store.index(kind="auto").index == "exact"
@@ -228,10 +228,10 @@ def test_what_is_said_is_recorded_and_honoured_by_later_adds(growing: Growing) -
 def test_rebuild_makes_it_anew(indexed: Growing) -> None:
     indexed.grow(200)
     indexed.store.index()
-    assert indexed.stamp is not None
-    before = indexed.stamp.trained
+    assert indexed.header is not None
+    before = indexed.header.trained
     indexed.store.index(rebuild=True)
-    assert (before, indexed.stamp.trained) == (600, 800)
+    assert (before, indexed.header.trained) == (600, 800)
 
 
 def test_exact_takes_the_index_away_for_good(indexed: Growing) -> None:
@@ -296,19 +296,19 @@ def test_an_image_finds_itself_first_also_where_the_index_has_lost_it(
 
 
 def damage_head(path: Path) -> None:
-    stamp = read_header(path)
-    assert stamp is not None
+    header = read_header(path)
+    assert header is not None
     data = bytearray(path.read_bytes())
-    data[stamp.head // 2] ^= 1
+    data[header.head // 2] ^= 1
     path.with_name("damaged").write_bytes(data)
     path.with_name("damaged").replace(path)
 
 
 def damage_lists(path: Path) -> None:
-    stamp = read_header(path)
-    assert stamp is not None
+    header = read_header(path)
+    assert header is not None
     data = bytearray(path.read_bytes())
-    data[stamp.head : -2_000] = bytes(len(data) - 2_000 - stamp.head)
+    data[header.head : -2_000] = bytes(len(data) - 2_000 - header.head)
     path.with_name("damaged").write_bytes(data)
     path.with_name("damaged").replace(path)
 
@@ -380,7 +380,7 @@ def test_a_full_disk_costs_the_index_and_no_image(
         "answers stay right, and take longer"
     ]
     growing.grow(1)
-    assert growing.stamp is not None
+    assert growing.header is not None
 
 
 def test_ctrl_c_while_indexing_loses_no_image(indexed: Growing, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ from indexes.ann import ExactIndex, Index
 from indexes.devices import Device
 from indexes.gpu import CagraIndex, GpuIndex
 from indexes.index_metadata import KINDS
-from vecstore.embedders import unit_rows
+from tests.indexes import index_files
+from vecstore.embedders.embedder import unit_rows
 from vecstore.engines import index_lifecycle
 from vecstore.errors import BadInput
 from vecstore.store import Store
@@ -114,9 +115,9 @@ def build(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         if not n_rows:
             return ExactIndex(rows)
         path = tmp_path / "index.faiss"
-        compressed.build(path, rows[:n_rows], request.param, 0.9, Device("cpu"), lists=4)
+        index_files.build(path, rows[:n_rows], request.param, 0.9, Device("cpu"), lists=4)
         index = compressed.open_compressed(path, rows)
-        index.stamp = replace(index.stamp, probes=index.stamp.lists, candidates=n_rows)
+        index.header = replace(index.header, probes=index.header.lists, candidates=n_rows)
         return index
 
     return of_two_thirds

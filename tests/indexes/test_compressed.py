@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from indexes import compressed, index_metadata
 from indexes.ann import ExactIndex
-from indexes.compressed import CompressedIndex, Stopped, build, extend, open_compressed, verify
+from indexes.compressed import CompressedIndex, Stopped, open_compressed, verify
 from indexes.devices import Device
 from indexes.index_metadata import KINDS, IndexHeader, InvalidIndex, index_bytes, read_header
+from tests.indexes.index_files import build, extend
 from tests.programs import environment
-from vecstore.embedders import unit_rows
+from vecstore.embedders.embedder import unit_rows
+from vecstore.storage.durable_files import draft_of
 
 Float16 = NDArray[np.float16]
 Float32 = NDArray[np.float32]
@@ -112,20 +114,20 @@ def test_measured_recall_holds_for_other_queries(
     kind: str, made_up: Callable[[int, int], Float32], tmp_path: Path
 ) -> None:
     rows = made_up(N_ROWS, 0).astype(np.float16)
-    stamp = build(tmp_path / "index.faiss", rows, kind, 0.9, CPU)
+    header = build(tmp_path / "index.faiss", rows, kind, 0.9, CPU)
     index = open_compressed(tmp_path / "index.faiss", rows)
-    assert (index.kind, index.recall, stamp.measured) == (kind, stamp.recall, N_ROWS)
-    assert stamp.recall >= 0.9
+    assert (index.kind, index.recall, header.measured) == (kind, header.recall, N_ROWS)
+    assert header.recall >= 0.9
     # Of 2,000 neighbours; the measured figure is of as many, so both may be some standard errors off.
-    assert recall(index, made_up(200, 5)) == pytest.approx(stamp.recall, abs=0.03)
+    assert recall(index, made_up(200, 5)) == pytest.approx(header.recall, abs=0.03)
 
 
 def test_no_more_is_looked_at_than_the_target_takes(rows: Float16, queries: Float32, tmp_path: Path) -> None:
     efforts = []
     for target in (0.5, 0.9, 0.99):
-        stamp = build(tmp_path / "index.faiss", rows, "rabitq", target, CPU)
-        assert stamp.recall > target
-        efforts.append((stamp.probes, stamp.candidates))
+        header = build(tmp_path / "index.faiss", rows, "rabitq", target, CPU)
+        assert header.recall > target
+        efforts.append((header.probes, header.candidates))
     assert efforts == sorted(efforts)
     assert efforts[0] < efforts[-1]
 
@@ -134,10 +136,10 @@ def test_target_that_cannot_be_reached_is_told_with_what_is(
     rows: Float16, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(compressed, "CANDIDATES", (10,))
-    stamp = build(tmp_path / "index.faiss", rows, "pq", 0.99, CPU)
-    assert 0 < stamp.recall < 0.9
+    header = build(tmp_path / "index.faiss", rows, "pq", 0.99, CPU)
+    assert 0 < header.recall < 0.9
     assert [record.message for record in caplog.records] == [
-        f"the index reaches a recall of {stamp.recall:.4f}, not 0.99: its codes are too short"
+        f"the index reaches a recall of {header.recall:.4f}, not 0.99: its codes are too short"
     ]
 
 
@@ -156,9 +158,9 @@ def test_copies_of_one_picture_are_as_good_as_each_other(
 ) -> None:
     copied = rows.copy()
     copied[::4] = rows[0]
-    stamp = build(tmp_path / "index.faiss", copied, "rabitq", 0.9, CPU)
+    header = build(tmp_path / "index.faiss", copied, "rabitq", 0.9, CPU)
     # Ten of a thousand copies are found by looking at a few of them, not at those that were met first.
-    assert (stamp.recall > 0.9, stamp.candidates <= 100, caplog.records) == (True, True, [])
+    assert (header.recall > 0.9, header.candidates <= 100, caplog.records) == (True, True, [])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -172,7 +174,7 @@ def test_a_few_rows_and_equal_ones_can_be_indexed(kind: str, n_rows: int, tmp_pa
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_index_takes_no_more_than_was_reckoned(made: dict[str, bytes], kind: str) -> None:
-    # Beside it there are the signs of the rotation, the lists' sizes and the stamp.
+    # Beside it there are the signs of the rotation, the lists' sizes and the header.
     assert index_bytes(kind, N_ROWS, DIM) == pytest.approx(len(made[kind]), abs=4096)
 
 
@@ -280,8 +282,8 @@ def test_an_extended_index_finds_what_one_made_at_once_does(
     build(whole, rows, kind, 0.95, CPU)
     build(grown, rows[:2500], kind, 0.95, CPU)
     for n_rows in (2501, 3700, N_ROWS):
-        stamp = extend(grown, rows[:n_rows], 0.95)
-        assert (stamp.rows, stamp.trained, stamp) == (n_rows, 2500, read_header(grown))
+        header = extend(grown, rows[:n_rows], 0.95)
+        assert (header.rows, header.trained, header) == (n_rows, 2500, read_header(grown))
         verify(grown, rows[:n_rows])
     everything = [replace_effort(open_compressed(path, rows)) for path in (whole, grown)]
     np.testing.assert_array_equal(*(index.search(queries, 10).rows for index in everything))
@@ -290,7 +292,7 @@ def test_an_extended_index_finds_what_one_made_at_once_does(
 
 def replace_effort(index: CompressedIndex) -> CompressedIndex:
     """Let it look through all its lists, so that what it finds depends on what is in them alone."""
-    index.stamp = replace(index.stamp, probes=index.stamp.lists, candidates=800)
+    index.header = replace(index.header, probes=index.header.lists, candidates=800)
     return index
 
 
@@ -311,7 +313,7 @@ def test_more_candidates_are_compared_as_rows_come_until_it_is_measured_again(ro
     assert (before.candidates_now, again.candidates_now) == (before.candidates, again.candidates)
     assert grown.candidates_now == -(-before.candidates * 2400 // 2000)
     index, wanted = open_compressed(path, rows[:2500]), []
-    index.stamp = replace(grown, rows=2500, digest=again.digest)
+    index.header = replace(grown, rows=2500, digest=again.digest)
     index._candidates = lambda _queries, n, *_: wanted.append(n) or np.arange(n)[None]  # type: ignore[method-assign]
     index.search(np.asarray(rows[:1], np.float32), 10)
     assert wanted == [-(-before.candidates * 2500 // 2000)]
@@ -349,21 +351,21 @@ def test_a_folder_that_is_no_text_and_may_not_be_written_to_can_be_searched(
         folder.chmod(0o700)
 
 
-def restamped(path: Path, stamp: IndexHeader) -> None:
-    """Put another stamp, undamaged, behind the index."""
+def with_header(path: Path, header: IndexHeader) -> None:
+    """Put another header, undamaged, behind the index."""
     with open(path, "r+b") as file:
-        file.seek(index_metadata.stamp_start(file))
+        file.seek(index_metadata.header_start(file))
         file.truncate()
-        index_metadata.append_stamp(file, stamp)
+        index_metadata.append_header(file, header)
 
 
 def test_an_index_of_other_vectors_is_refused(path: Path, rows: Float16) -> None:
     changed = rows.copy()
     changed[-1, 0] += 1
-    stamp = read_header(path)
-    assert stamp is not None
+    header = read_header(path)
+    assert header is not None
     reasons = [reason(other, path) for other in (changed, rows[::-1], rows[:-1], rows[:, :16])]
-    restamped(path, replace(stamp, format=2))
+    with_header(path, replace(header, format=2))
     assert [*reasons, reason(rows, path)] == [
         "it is of other vectors than the store has",
         "it is of other vectors than the store has",
@@ -383,7 +385,7 @@ def test_an_index_of_other_vectors_is_not_extended(path: Path, rows: Float16) ->
 
 def test_a_stamp_with_other_fields_is_of_another_format(path: Path, rows: Float16) -> None:
     with open(path, "r+b") as file:
-        file.seek(index_metadata.stamp_start(file))
+        file.seek(index_metadata.header_start(file))
         file.truncate()
         text = b'{"kind": "new", "shards": 3}'
         file.write(text + index_metadata.FOOTER.pack(len(text), index_metadata.zlib.crc32(text), index_metadata.MAGIC))
@@ -473,10 +475,10 @@ def test_damage_anywhere_is_noticed_or_does_no_harm(
 def test_lists_that_name_no_row_or_one_twice_are_given_up_after_one_warning(
     path: Path, rows: Float16, queries: Float32, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stamp = read_header(path)
-    assert stamp is not None
+    header = read_header(path)
+    assert header is not None
     data = bytearray(path.read_bytes())
-    data[stamp.head : stamp.head + 40 * N_ROWS // 2] = bytes(40 * N_ROWS // 2)
+    data[header.head : header.head + 40 * N_ROWS // 2] = bytes(40 * N_ROWS // 2)
     path.write_bytes(data)
     index = open_compressed(path, rows)
     assert recall(index, queries) == 1
@@ -518,7 +520,7 @@ def test_work_that_fails_while_writing_takes_its_litter_away(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(compressed.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         build(path, rows, "pq", 0.5, CPU)
     assert (path.read_bytes() == before, [file.name for file in path.parent.iterdir()]) == (True, ["index.faiss"])
@@ -528,11 +530,11 @@ KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from indexes import compressed
 from indexes.devices import Device
+from tests.indexes.index_files import build
 
 os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-compressed.build(Path(sys.argv[1]), np.load(sys.argv[2])[:3000], "pq", 0.5, Device("cpu"))
+build(Path(sys.argv[1]), np.load(sys.argv[2])[:3000], "pq", 0.5, Device("cpu"))
 """
 
 
@@ -543,12 +545,12 @@ def test_what_a_kill_while_writing_leaves_is_not_believed_and_overwritten(
     np.save(tmp_path / "rows.npy", rows)
     command = [sys.executable, "-W", "ignore", "-c", KILLED_WHILE_WRITING, str(path), str(tmp_path / "rows.npy")]
     ended = subprocess.run(command, env=environment(OMP_NUM_THREADS="1"), timeout=60)
-    litter = path.with_name("index.faiss.new")
+    litter = draft_of(path)
     assert (ended.returncode, path.read_bytes() == before, litter.exists()) == (-signal.SIGKILL, True, True)
     litter.write_bytes(litter.read_bytes() + bytes(1_000_000))
-    stamp = build(path, rows, "rabitq", 0.5, CPU)
+    header = build(path, rows, "rabitq", 0.5, CPU)
     verify(path, rows)
-    assert (litter.exists(), open_compressed(path, rows).stamp) == (False, stamp)
+    assert (litter.exists(), open_compressed(path, rows).header) == (False, header)
 
 
 def test_a_file_that_is_replaced_is_still_searched_as_it_was(path: Path, rows: Float16, queries: Float32) -> None:

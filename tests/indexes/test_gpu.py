@@ -7,14 +7,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexes import compressed, kmeans
+from indexes import kmeans
 from indexes.ann import ExactIndex
 from indexes.devices import Device, count_gpus
 from indexes.gpu import CagraIndex, GpuIndex, has_cuvs
 from indexes.index_metadata import KINDS
 from indexes.kmeans import KMeansOptions
+from tests.indexes import index_files
 from tests.weights import open_loaded
-from vecstore.embedders import Embedder, EmbedderOptions, open_embedder, unit_rows
+from vecstore.embedders.embedder import Embedder, EmbedderOptions, unit_rows
+from vecstore.embedders.registry import open_embedder
 from vecstore.store import Store
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(count_gpus() == 0, reason="there is no CUDA device")]
@@ -101,5 +103,5 @@ def test_a_graph_on_a_gpu_reaches_its_recall() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_index_made_on_gpus_reaches_its_recall(kind: str, tmp_path: Path) -> None:
     rows, _ = planted(50_000, 256, k=500)
-    stamp = compressed.build(tmp_path / "index.faiss", rows.astype(np.float16), kind, 0.99, CUDA)
-    assert stamp.recall >= 0.99
+    header = index_files.build(tmp_path / "index.faiss", rows.astype(np.float16), kind, 0.99, CUDA)
+    assert header.recall >= 0.99

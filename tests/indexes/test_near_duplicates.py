@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from indexes import near_duplicates
 from indexes.near_duplicates import find_representatives
-from vecstore.embedders import unit_rows
+from vecstore.embedders.embedder import unit_rows
 
 
 def all_scores(vectors: NDArray[np.float16]) -> NDArray[np.float64]:
@@ -32,21 +32,21 @@ def with_copies(n: int, dim: int, n_copies: int, noise: float, seed: int) -> NDA
 def assert_is_what_was_promised(vectors: NDArray[np.float16], rows: NDArray[np.int64], min_score: float) -> None:
     """Check all that `keep` says of its answer, which leaves room for one answer, save for pairs on the very edge."""
     found, scores, edge = find_representatives(vectors, rows, min_score), all_scores(vectors), 2e-5
-    is_kept = found.keepers == rows
-    kept = rows[is_kept]
-    with_kept = scores[np.ix_(rows, kept)]
-    comes_before = np.arange(len(rows))[:, None] > np.flatnonzero(is_kept)
-    nearest_before = np.where(comes_before, with_kept, -2).max(axis=1)
-    assert (nearest_before[is_kept] < min_score + edge).all()
-    assert (nearest_before[~is_kept] >= min_score - edge).all()
-    np.testing.assert_allclose(scores[rows, found.keepers][~is_kept], with_kept.max(axis=1)[~is_kept], atol=edge)
-    np.testing.assert_allclose(found.scores, np.where(is_kept, 1, with_kept.max(axis=1)), atol=edge)
+    is_leader = found.rows == rows
+    kept = rows[is_leader]
+    with_leaders = scores[np.ix_(rows, kept)]
+    comes_before = np.arange(len(rows))[:, None] > np.flatnonzero(is_leader)
+    nearest_before = np.where(comes_before, with_leaders, -2).max(axis=1)
+    assert (nearest_before[is_leader] < min_score + edge).all()
+    assert (nearest_before[~is_leader] >= min_score - edge).all()
+    np.testing.assert_allclose(scores[rows, found.rows][~is_leader], with_leaders.max(axis=1)[~is_leader], atol=edge)
+    np.testing.assert_allclose(found.scores, np.where(is_leader, 1, with_leaders.max(axis=1)), atol=edge)
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.2, 0.4])
 @pytest.mark.parametrize("dim", [3, 64, 65, 300])
 def test_planted_copies_are_found_in_any_dimension(dim: int, noise: float) -> None:
-    vectors = with_copies(2_600, dim, 300, noise, seed=dim)  # more than two blocks of keepers
+    vectors = with_copies(2_600, dim, 300, noise, seed=dim)  # more than two blocks of representatives
     assert_is_what_was_promised(vectors, np.arange(2_600), 0.95)
 
 
@@ -67,7 +67,7 @@ def test_any_rows_in_any_order_are_grouped_as_promised(
     random = np.random.default_rng(seed)
     rows = random.permutation(n)[: random.integers(1, n + 1)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near_duplicates, "KEEPER_ROWS", block)
+        patch.setattr(near_duplicates, "LEADER_ROWS", block)
         patch.setattr(near_duplicates, "OTHER_ROWS", block + 3)
         patch.setattr(near_duplicates, "FULL_ROWS", max(block // 2, 1))
         patch.setattr(near_duplicates, "BOUND_DIM", 5)
@@ -77,7 +77,7 @@ def test_any_rows_in_any_order_are_grouped_as_promised(
 def test_equal_rows_are_near_whatever_their_rounding() -> None:
     vectors = np.repeat(with_copies(40, 200, 0, 0, seed=0), 3, axis=0)
     found = find_representatives(vectors, np.arange(120), 1.0)
-    np.testing.assert_array_equal(found.keepers, np.repeat(np.arange(0, 120, 3), 3))
+    np.testing.assert_array_equal(found.rows, np.repeat(np.arange(0, 120, 3), 3))
     np.testing.assert_allclose(found.scores, 1, atol=1e-5)
 
 
@@ -85,21 +85,21 @@ def test_the_ends_of_a_chain_are_not_grouped() -> None:
     angles = np.deg2rad([0, 14, 29, 43, 58])  # a score of 0.966 with the next, and of 0.883 with the one after
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float16)
     found = find_representatives(vectors, np.arange(5), 0.95)
-    np.testing.assert_array_equal(found.keepers, [0, 0, 2, 2, 4])
+    np.testing.assert_array_equal(found.rows, [0, 0, 2, 2, 4])
 
 
 def test_a_row_goes_to_the_nearest_keeper_and_not_to_the_first() -> None:
     angles = np.deg2rad([0, 17, 20])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float16)
     found = find_representatives(vectors, np.arange(3), float(np.cos(np.deg2rad(18))))
-    np.testing.assert_array_equal(found.keepers, [0, 2, 2])
+    np.testing.assert_array_equal(found.rows, [0, 2, 2])
 
 
 def test_a_row_of_zeros_is_near_to_nothing() -> None:
     vectors = np.zeros((3, 8), np.float16)
-    np.testing.assert_array_equal(find_representatives(vectors, np.arange(3), 0.5).keepers, [0, 1, 2])
+    np.testing.assert_array_equal(find_representatives(vectors, np.arange(3), 0.5).rows, [0, 1, 2])
 
 
 def test_no_rows_have_no_keepers() -> None:
     found = find_representatives(np.zeros((3, 8), np.float16), np.empty(0, np.int64), 0.5)
-    assert (found.keepers.shape, found.scores.shape) == ((0,), (0,))
+    assert (found.rows.shape, found.scores.shape) == ((0,), (0,))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TinyEmbedder, paint
-from vecstore import embedders
+from vecstore.embedders import registry
 from vecstore.errors import StoreDamaged, WeightsUnavailable
 from vecstore.results import Finding
 from vecstore.store import Store
@@ -138,7 +138,7 @@ def test_without_the_embedder_the_damage_is_quarantined_and_told(store: Store, m
         raise WeightsUnavailable("the weights are not here")
 
     damage(store, 4)
-    monkeypatch.setitem(embedders.BUILT_IN, "tiny", "tests.maintenance.test_check:refuse")
+    monkeypatch.setitem(registry.BUILT_IN, "tiny", "tests.maintenance.test_check:refuse")
     monkeypatch.setattr("tests.maintenance.test_check.refuse", refuse, raising=False)
     store.session._embedder = None
     found = store.check(repair=True)

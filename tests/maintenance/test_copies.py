@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import paint
 from vecstore.errors import BadInput, NotFound, StoreBusy, StoreDamaged, VecstoreError, WrongEmbedder
-from vecstore.maintenance import backup, export
+from vecstore.maintenance import backup
 from vecstore.store import Store
 
 OpenStore = Callable[..., Store]
@@ -226,7 +226,6 @@ def test_an_export_overwrites_nothing_and_leaves_nothing_half_done(
 
     before = set(os.listdir(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(export, "sync_directory", lambda _: None)
         patch.setattr(os, "fsync", fail)
         with pytest.raises(VecstoreError, match="No space left on device"):
             store.export(tmp_path / name)

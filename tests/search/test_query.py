@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from cli.app import app
 from tests.conftest import paint
 from tests.programs import start_program
-from vecstore.embedders import unit_rows
+from vecstore.embedders.embedder import unit_rows
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Duplicate, Edge
 from vecstore.search.filters import moment, path_test
@@ -300,7 +300,7 @@ def test_copies_and_near_copies_are_grouped_with_the_one_to_keep_first(
         assert only_copies == [(d.group, d.kind, d.id, d.path) for d in found[:2]]
 
 
-def test_groups_are_numbered_by_the_ids_of_their_keepers(filled: Store, pictures: Path) -> None:
+def test_groups_are_numbered_by_the_ids_of_their_representatives(filled: Store, pictures: Path) -> None:
     for number in (7, 2, 4):
         shutil.copy(next(pictures.rglob(f"{number}.png")), pictures / f"copy-{number}.png")
     filled.add(pictures)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from tests.programs import run_code
-from vecstore.embedders import Embedder
+from vecstore.embedders.embedder import Embedder
 from vecstore.sources import decoding
 from vecstore.sources.decoding import Unreadable, decode, looks_like_picture, read
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.programs import run_code
-from vecstore.embedders import Embedder
+from vecstore.embedders.embedder import Embedder
 from vecstore.sources.decoding import Unreadable, decode, looks_like_picture
 
 SIZE = (224, 224)

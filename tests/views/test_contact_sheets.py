@@ -11,7 +11,7 @@ from vecstore.errors import BadInput, NotFound
 from vecstore.results import Member
 from vecstore.sources import decoding
 from vecstore.store import Store
-from vecstore.views import contact_sheets, drawing
+from vecstore.views import contact_sheets, lettering, svg
 from vecstore.views.contact_sheets import Cell, Section, Sheet, write_sheet
 
 HOSTILE = ("<img src=x onerror=alert(1)>.png", "лиса 狐 🦊 ثعلب.png", "new\nline \x1b[31m.png", "x" * 240 + ".png")
@@ -86,7 +86,7 @@ def test_a_page_of_a_large_store_is_bounded(tmp_path: Path, monkeypatch: pytest.
     # 100,000 images: a page is drawn, and let go of, at a time.
     held = drawn = 0
     made = Image.new("RGB", (32, 24), "red")
-    thumbnail = decoding.encoded(made, drawing.QUALITY)
+    thumbnail = decoding.encoded(made, svg.QUALITY)
 
     class Page:
         def __init__(self, page: Image.Image) -> None:
@@ -126,11 +126,11 @@ def test_a_name_that_is_no_text_can_be_drawn(tmp_path: Path) -> None:
 
 def test_a_caption_keeps_both_ends_of_a_name_and_fits() -> None:
     text = "IMG_" + "0" * 80 + "_edited.jpg"
-    short = drawing.elided(text, 200, 13)
-    assert drawing.width_of(short, 13) <= 200
+    short = lettering.elided(text, 200, 13)
+    assert lettering.width_of(short, 13) <= 200
     assert short.startswith("IMG_")
     assert short.endswith("edited.jpg")
-    assert drawing.elided("short.jpg", 200, 13) == "short.jpg"
+    assert lettering.elided("short.jpg", 200, 13) == "short.jpg"
 
 
 def test_a_sheet_is_a_png(tmp_path: Path) -> None:

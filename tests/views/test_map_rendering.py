@@ -1,5 +1,7 @@
 """Pictures of maps: what is drawn where, in three kinds of files, for few images and for many."""
 
+import base64
+import hashlib
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -11,10 +13,10 @@ from PIL import Image
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Cluster, MapPoint, StoreMap
 from vecstore.sources import decoding
-from vecstore.views import drawing, map_rendering
+from vecstore.views import map_rendering, palette, svg
 from vecstore.views.map_rendering import write_map
 
-THUMBNAIL = decoding.encoded(Image.new("RGB", (64, 48), "red"), drawing.QUALITY)
+THUMBNAIL = decoding.encoded(Image.new("RGB", (64, 48), "red"), svg.QUALITY)
 HOSTILE = "/photos/<img src=x onerror=alert(1)>\"'&\x1b.jpg"
 
 
@@ -66,7 +68,7 @@ def test_a_map_is_a_picture_of_its_size(tmp_path: Path, n: int, k: int) -> None:
 
 
 def test_clusters_beyond_the_colours_differ_in_shape() -> None:
-    styles = [drawing.style(i) for i in range(48)]
+    styles = [palette.style(i) for i in range(48)]
     assert len({*styles}) == 48
 
 
@@ -95,6 +97,15 @@ def test_a_page_runs_its_own_script_and_loads_nothing(tmp_path: Path) -> None:
     assert "<img" not in page
     assert re.findall(r"https?:", page) == []
     assert re.search(r"default-src 'none'; img-src data:; style-src 'sha256-\S+'; script-src 'sha256-\S+'", page)
+
+
+@pytest.mark.parametrize("tag", ["style", "script"])
+def test_the_policy_of_a_page_names_the_hash_of_what_stands_in_it(tag: str, tmp_path: Path) -> None:
+    write_map(a_map(10), clusters(3), lambda _: THUMBNAIL, tmp_path / "map.html")
+    page = (tmp_path / "map.html").read_text()
+    (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+    assert f"{tag}-src 'sha256-{digest}'" in page
 
 
 def test_a_map_has_a_known_suffix_and_images(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ import os
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,3 +144,28 @@ def test_threads_may_ask_for_the_same_at_once(thumbnails: Thumbnails, tmp_path: 
     with ThreadPoolExecutor(8) as pool:
         assert len({*pool.map(ask, range(8))}) == 1
     assert len(files_in(thumbnails.folder)) == 1
+
+
+def test_one_that_goes_while_they_are_counted_hides_none_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thumbnails = Thumbnails(tmp_path / "thumbnails", max_bytes=1_500)
+    folder = thumbnails.folder / "ab"
+    folder.mkdir(parents=True)
+    for name in "abc":
+        (folder / name).write_bytes(bytes(1000))
+    scan = os.scandir
+
+    def scan_and_lose_one(path: str) -> Any:
+        entries = scan(path)
+        if os.fspath(path) == str(folder):
+            with entries:
+                found = list(entries)
+            os.unlink(found[0].path)
+            return nullcontext(found)
+        return entries
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scan_and_lose_one)
+        thumbnails._sweep()
+    assert sum(file.stat().st_size for file in files_in(folder)) <= thumbnails.max_bytes

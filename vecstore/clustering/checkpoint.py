@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecstore.storage.vector_file import load_derived, replacing
+from vecstore.storage.derived_arrays import load_arrays, save_arrays
+from vecstore.storage.durable_files import draft_of
 
 if TYPE_CHECKING:
     from indexes.kmeans import State
@@ -38,7 +39,7 @@ class Checkpoint:
         """Return the state that an earlier run of the same stamp was killed in, None if there is none."""
         from indexes.kmeans import State
 
-        if (found := load_derived(self.path)) is None:
+        if (found := load_arrays(self.path)) is None:
             return None
         try:
             if str(found["stamp"]) != self._stamp:
@@ -64,19 +65,18 @@ class Checkpoint:
 
     def _write(self, state: "State") -> None:
         best = state.best if state.best is not None else np.empty(0, np.float32)
-        with replacing(self.path) as file:
-            np.savez(
-                file,
-                stamp=self._stamp,
-                counts=[state.run, state.iteration],
-                figures=[state.objective, state.imbalance, state.least],
-                centroids=state.centroids,
-                best=best,
-            )
+        save_arrays(
+            self.path,
+            stamp=self._stamp,
+            counts=[state.run, state.iteration],
+            figures=[state.objective, state.imbalance, state.least],
+            centroids=state.centroids,
+            best=best,
+        )
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
-        self.path.with_suffix(".new").unlink(missing_ok=True)
+        draft_of(self.path).unlink(missing_ok=True)
 
 
 def is_readable(folder: Path) -> bool:

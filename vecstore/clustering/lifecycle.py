@@ -8,7 +8,7 @@ with this module: adding nothing new is to need none of it.
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,7 +31,6 @@ from vecstore.storage.vector_file import Float16, Float32
 
 if TYPE_CHECKING:
     from indexes.kmeans import KMeansOptions, State
-    from vecstore.ingest.vector_import import ExportedClusters, ExportedRow
 
 Int64 = NDArray[np.int64]
 
@@ -336,24 +335,6 @@ def assign_missing(catalog: Catalog, vectors: Float16, clustering: int, device: 
         ids = np.array(clusters.ids)[made.labels].tolist()
         catalog.memberships.insert(clustering, zip(missing, ids, made.distances.tolist(), strict=True))
     return len(missing)
-
-
-def take_over(catalog: Catalog, exported: "ExportedClusters", rows: Iterable["ExportedRow"]) -> None:
-    """Make the clustering of an export that of a store which has none, and has taken its images."""
-    with catalog.writing():
-        horizon, memberships = 0, {}
-        for row in rows:
-            own = catalog.images.row_of(row.sha256)
-            if own is not None and row.cluster is not None and row.cluster in exported.ids:
-                memberships[own] = (own, row.cluster, float(row.distance or 0.0))
-            if own is not None and row.id < exported.horizon:
-                horizon = max(horizon, own + 1)
-        run = replace(exported.run, clustering=catalog.clusterings.next_id(), previous=None, current=True)
-        catalog.clusterings.insert(run, {"k_reason": run.k_reason}, horizon, exported.centroids, exported.ids)
-        catalog.memberships.insert(run.clustering, memberships.values())
-        for cluster, name in exported.names.items():
-            catalog.clusterings.name_cluster(cluster, name)
-        catalog.clusterings.make_current(run.clustering)
 
 
 def give_name(catalog: Catalog, clustering: int, cluster: int, name: str) -> None:

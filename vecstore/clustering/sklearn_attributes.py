@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vecstore.embedders import EmbedderSpec
+from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.results import Clustering
 from vecstore.storage.catalog.catalog import Catalog
 

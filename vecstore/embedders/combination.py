@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vecstore.embedders import Embedder, EmbedderSpec, Prepared, unit_rows
+from vecstore.embedders.embedder import Embedder, EmbedderSpec, Prepared, unit_rows
 
 
 class Combination:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vecstore.embedders import EmbedderOptions, EmbedderSpec
+from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec
 from vecstore.embedders.network import INPUT_SIDE, Network, NetworkEmbedder, with_pixels_in
 from vecstore.errors import BadInput
 

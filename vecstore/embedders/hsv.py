@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vecstore.embedders import EmbedderOptions, EmbedderSpec, unit_rows
+from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec, unit_rows
 from vecstore.errors import BadInput
 
 # Hue has the finest bins because it tells colours apart best; 8 x 3 x 3 bins in each of 1 + 4 regions.

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import choose_device
-from vecstore.embedders import EmbedderSpec, unit_rows
+from vecstore.embedders.embedder import EmbedderSpec, unit_rows
 from vecstore.errors import VecstoreError
 from vecstore.sources.paths import cache_dir
+from vecstore.storage.durable_files import move_into_place
 
 log = logging.getLogger(__name__)
 
@@ -166,9 +167,7 @@ def export(module: Any, path: Path) -> None:
         error = float(np.abs(features - truth).max() / np.abs(truth).max())
         if not error <= EXPORT_TOLERANCE:
             raise VecstoreError(f"the exported network differs from torch by {error:.1e}; please report this")
-        with open(draft, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(draft, path)
+        move_into_place(draft, path)
 
 
 def _require_folder(path: Path) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vecstore.embedders import EmbedderOptions, EmbedderSpec
+from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec
 from vecstore.embedders.network import INPUT_SIDE, Network, NetworkEmbedder, is_exported, with_pixels_in
 from vecstore.errors import BadInput, WeightsUnavailable
 from vecstore.sources.paths import cache_dir

@@ -9,17 +9,17 @@ import numpy as np
 
 from indexes.devices import Device
 from indexes.index_metadata import KINDS
+from indexes.rows import in_blocks, rows_per_block
 from vecstore.engines import index_lifecycle
 from vecstore.engines.engine import EMBEDDED, Capabilities, Int64, OnCommit
 from vecstore.engines.index_lifecycle import AUTO, EXACT, BackgroundIndexing, IndexSettings
 from vecstore.errors import NotFound
 from vecstore.storage.catalog.catalog import Catalog
-from vecstore.storage.vector_file import Float16, Float32, VectorFile, sync_directory
+from vecstore.storage.durable_files import sync_directory
+from vecstore.storage.vector_file import Float16, Float32, VectorFile
 
 if TYPE_CHECKING:
     from indexes.ann import Index
-
-BLOCK_ROWS = 4_096
 
 
 class EmbeddedEngine:
@@ -69,8 +69,7 @@ class EmbeddedEngine:
 
     def iterate(self) -> Iterator[tuple[Int64, Float32]]:
         living, vectors = self._living(), self._read()
-        for start in range(0, len(living), BLOCK_ROWS):
-            block = living[start : start + BLOCK_ROWS]
+        for block in in_blocks(living, rows_per_block(self._vectors.dim, np.float32)):
             yield block, np.asarray(vectors[block], np.float32)
 
     def count(self) -> int:

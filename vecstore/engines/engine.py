@@ -1,8 +1,8 @@
 """What searches a store's vectors: this process (`embedded`), or an engine elsewhere (`milvus`).
 
 Wherever it is, the catalog says which images there are and `vectors.f16` holds their vectors; both are in the store's
-folder. An engine that keeps vectors of its own is told what became of which rows, and answers never depend on how far
-that has got: rows it has not been told of are compared here. So an engine's copy is derived, as an index is.
+folder. An engine that keeps vectors of its own is sent what became of which rows, and answers never depend on how far
+that has got: rows it has not been sent are compared here. So an engine's copy is derived, as an index is.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vecstore.engines.index_lifecycle import IndexSettings
 
 Int64 = NDArray[np.int64]
-# Told how many rows the catalog has after a commit that added some.
+# Is given how many rows the catalog has after a commit that added some.
 OnCommit: TypeAlias = Callable[[int], None]
 
 EMBEDDED = "embedded"
@@ -61,18 +61,18 @@ class Engine(Protocol):
         ...
 
     def flush_pending(self, on_sent: Callable[[int], None] | None = None) -> None:
-        """Upsert and delete whatever the catalog says that the engine has not been told.
+        """Upsert and delete whatever the catalog says that the engine has not been sent.
 
-        on_sent: is given the number of rows told so far, now and then.
+        on_sent: is given the number of rows sent so far, now and then.
         """
         ...
 
     def growing(self) -> AbstractContextManager[OnCommit]:
-        """Keep up with the commits made inside; yields what is to be told of each."""
+        """Keep up with the commits made inside; yields what is to be called after each."""
         ...
 
     def flush(self) -> None:
-        """Return when what the engine was told is on its disks."""
+        """Return when what the engine was sent is on its disks."""
         ...
 
     def get(self, rows: Int64) -> Float32:

@@ -23,6 +23,7 @@ from indexes.index_metadata import (
     read_header,
 )
 from vecstore.errors import BadInput, Interrupted, VecstoreError
+from vecstore.storage.durable_files import replacing
 from vecstore.storage.vector_file import ROW_DTYPE, Float16, VectorFile
 
 if TYPE_CHECKING:
@@ -115,11 +116,11 @@ def is_due(path: Path, n_rows: int, dim: int, settings: IndexSettings) -> bool:
     kind = settings.kind_for(n_rows, dim)
     if kind == EXACT:
         return path.exists()
-    stamp = read_header(path)
-    if stamp is None or stamp.kind != kind or stamp.dim != dim or stamp.rows > n_rows:
+    header = read_header(path)
+    if header is None or header.kind != kind or header.dim != dim or header.rows > n_rows:
         return True
     tail = max(TAIL_BYTES // (dim * ROW_DTYPE.itemsize), n_rows // TAIL_PART)
-    return n_rows - stamp.rows > tail or n_rows >= RETRAIN_FACTOR * stamp.trained
+    return n_rows - header.rows > tail or n_rows >= RETRAIN_FACTOR * header.trained
 
 
 def is_valid(path: Path, vectors: Float16) -> bool:
@@ -142,7 +143,7 @@ def bring_up_to_date(
     stop: threading.Event | None = None,
     rebuild: bool = False,
 ) -> IndexHeader | None:
-    """Take every row into the index, making it (anew) where need be; return its stamp, None for exact search.
+    """Take every row into the index, making it (anew) where need be; return its header, None for exact search.
 
     Raises Stopped. The index that was there answers until the new one is in its place.
     """
@@ -155,15 +156,17 @@ def bring_up_to_date(
         return None
     try:
         with open(path, "rb") as file:
-            stamp = load_header(file)
-        if not rebuild and stamp.kind == kind and n_rows < RETRAIN_FACTOR * stamp.trained:
-            return compressed.extend(path, vectors, settings.target_recall, stop)
+            header = load_header(file)
+        if not rebuild and header.kind == kind and n_rows < RETRAIN_FACTOR * header.trained:
+            with replacing(path, "w+b") as file:
+                return compressed.extend(file, path, vectors, settings.target_recall, stop)
     except FileNotFoundError:
         pass
     except InvalidIndex as error:
         log.warning("the index %s is made anew: %s", path, error)
     log.info("indexing %d images (%s) ...", n_rows, kind)
-    return compressed.build(path, vectors, kind, settings.target_recall, device, stop)
+    with replacing(path, "w+b") as file:
+        return compressed.build(file, vectors, kind, settings.target_recall, device, stop)
 
 
 class BackgroundIndexing:

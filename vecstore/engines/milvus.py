@@ -1,7 +1,7 @@
 """A store whose vectors are searched by Milvus: a collection with a row's number and vector, and nothing else.
 
-Paths, clusters and the rows themselves stay in the companion folder, so Milvus is told two things, upsert and delete,
-and an index that is lost is told again. Rows to tell are in the catalog (`pending`), put there in the transaction that
+Paths, clusters and the rows themselves stay in the companion folder, so Milvus is sent two things, upsert and delete,
+and an index that is lost is sent again. Rows to send are in the catalog (`pending`), put there in the transaction that
 changes them and taken out once Milvus has them: a kill at any moment costs a repetition.
 
 Facts of milvus 2.3.5: float16 vectors crash the server, so float32 is sent; `insert` doubles a row that is sent twice,
@@ -12,17 +12,18 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.rows import in_blocks
 from vecstore.engines.address import Address
 from vecstore.engines.engine import Capabilities, Int64, OnCommit
-from vecstore.engines.index_lifecycle import AUTO, EXACT, KINDS_ELSEWHERE, IndexSettings
+from vecstore.engines.index_lifecycle import AUTO, EXACT, IndexSettings
 from vecstore.engines.milvus_connection import MOST_ROWS, Connection
+from vecstore.engines.milvus_index import HNSW, IVF_SQ8, IndexState
 from vecstore.errors import BadInput, NotFound, StoreDamaged
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.vector_file import Float16, Float32, VectorFile
@@ -36,33 +37,14 @@ log = logging.getLogger(__name__)
 
 ROW, VECTOR = "row", "vector"
 STORE, EMBEDDER = "vecstore.store", "vecstore.embedder"  # properties of the collection
-IVF_SQ8, HNSW = KINDS_ELSEWHERE
 STRONG = "Strong"
 # Bytes of vectors in one message, which with their framing stays well below 64 MiB.
 MESSAGE_BYTES = 16 << 20
 GET_ROWS = 1_000
-SETTLE_ROWS = 2_048  # what is told between two notes of it
+SENT_ROWS = 2_048  # sent between two notes of it in the catalog
 # Building an index, loading a collection: a server at work answers, but late.
 LONG_SECONDS = 24 * 3600.0
 RECALL_QUERIES, RECALL_K = 50, 10
-
-
-@dataclass(frozen=True)
-class IndexState:
-    """The collection's index. kind: of `IndexSettings`. effort: `nprobe` or `ef` of a search. recall: measured."""
-
-    kind: str = EXACT
-    effort: int = 0
-    recall: float = 1.0
-
-    @classmethod
-    def from_json(cls, text: str | None) -> "IndexState":
-        return cls(**json.loads(text)) if text else cls()
-
-    def search_parameters(self, limit: int) -> dict[str, Any]:
-        # HNSW refuses to keep fewer candidates than it is to return.
-        parameters = {HNSW: {"ef": max(self.effort, limit)}, IVF_SQ8: {"nprobe": self.effort}}
-        return {"metric_type": "IP", "params": parameters.get(self.kind, {})}
 
 
 class MilvusEngine:
@@ -79,16 +61,16 @@ class MilvusEngine:
         self._vectors = vectors
         self._connection = Connection(address)
         self._is_open = False
-        self._has_told = False
+        self._has_sent = False
 
-    # Being there
+    # Opening
 
     def open(self) -> None:
         if self._is_open:
             return
         found = _described(self._connection, self._collection)
         if found is None:
-            if self._has_been_told():
+            if self._has_rows():
                 raise StoreDamaged(
                     f"{self.name} is gone, or was never on this server, and its companion {self._catalog.path.parent} "
                     "is whole; `vecstore index --rebuild` makes the collection anew from it"
@@ -141,7 +123,7 @@ class MilvusEngine:
             self._create_index(client, self._state(), seconds)
         client.load_collection(self._collection, timeout=seconds)
 
-    # Being told
+    # What it is sent
 
     def upsert(self, rows: Int64, vectors: Float16) -> None:
         self.open()
@@ -154,9 +136,8 @@ class MilvusEngine:
 
     def delete(self, rows: Int64) -> None:
         self.open()
-        for start in range(0, len(rows), MOST_ROWS):
-            block = rows[start : start + MOST_ROWS].tolist()
-            self._connection.call(partial(self._delete, block))
+        for block in in_blocks(rows, MOST_ROWS):
+            self._connection.call(partial(self._delete, block.tolist()))
 
     def _upsert(self, entities: list[dict[str, Any]], client: "MilvusClient", seconds: float) -> None:
         client.upsert(self._collection, entities, timeout=seconds)
@@ -165,8 +146,8 @@ class MilvusEngine:
         client.delete(self._collection, ids=rows, timeout=seconds)
 
     def flush_pending(self, on_sent: Callable[[int], None] | None = None) -> None:
-        n_told = 0
-        while pending := self._catalog.engine.pending_rows(SETTLE_ROWS):
+        n_sent = 0
+        while pending := self._catalog.engine.pending_rows(SENT_ROWS):
             n_rows = self._catalog.images.row_count()
             removed = np.isin(pending, self._catalog.images.hidden_rows())
             rows = np.asarray(pending, np.int64)
@@ -174,16 +155,16 @@ class MilvusEngine:
             if removed.any():
                 self.delete(rows[removed])
             self._catalog.engine.clear_pending(pending)
-            self._has_told = True
-            n_told += len(pending)
+            self._has_sent = True
+            n_sent += len(pending)
             if on_sent is not None:
-                on_sent(n_told)
+                on_sent(n_sent)
 
     @contextmanager
     def growing(self) -> Iterator[OnCommit]:
         yield lambda _n_rows: self.flush_pending()
         self.flush_pending()
-        if self._has_told:
+        if self._has_sent:
             self._reconcile()
             self.keep_up()
 
@@ -192,29 +173,28 @@ class MilvusEngine:
         self._connection.call(lambda client, seconds: client.flush(self._collection, timeout=seconds), LONG_SECONDS)
 
     def _reconcile(self) -> None:
-        """Tell Milvus again what it has lost, or has too much, where its number of rows is not the catalog's."""
+        """Where Milvus has another number of rows than the catalog, send what it lacks and delete what is too much."""
         if self.count() == self._catalog.images.found_count():
             return
         kept = np.concatenate([rows for rows, _ in self._blocks([ROW])] or [np.empty(0, np.int64)])
         differing = np.setxor1d(kept, np.asarray(self._catalog.images.searchable_rows(), np.int64))
-        log.warning("%s differs from its companion in %d images; telling it of them again", self.name, len(differing))
+        log.warning("%s differs from its companion in %d images; sending them again", self.name, len(differing))
         self._catalog.engine.mark_pending(differing[differing < self._catalog.images.row_count()].tolist())
         foreign = differing[differing >= self._catalog.images.row_count()]
         if len(foreign):
             self.delete(foreign)
         self.flush_pending()
 
-    def _has_been_told(self) -> bool:
+    def _has_rows(self) -> bool:
         return self._catalog.engine.pending_count() < self._catalog.images.found_count()
 
-    # Being asked
+    # Reading and searching
 
     def get(self, rows: Int64) -> Float32:
         self.open()
         found: dict[int, list[float]] = {}
-        for start in range(0, len(rows), GET_ROWS):
-            ids = rows[start : start + GET_ROWS].tolist()
-            for entity in self._query(f"{ROW} in {ids}", [ROW, VECTOR]):
+        for block in in_blocks(rows, GET_ROWS):
+            for entity in self._query(f"{ROW} in {block.tolist()}", [ROW, VECTOR]):
                 found[entity[ROW]] = entity[VECTOR]
         absent = [row for row in rows.tolist() if row not in found]
         if absent:
@@ -235,7 +215,7 @@ class MilvusEngine:
         from indexes.ann import ExactIndex
         from vecstore.engines.milvus_search import MilvusIndex, Moment
 
-        if exact or not self._has_been_told():
+        if exact or not self._has_rows():
             return ExactIndex(vectors)
         self.open()
         pending = np.asarray(self._catalog.engine.pending_rows(-1), np.int64)
@@ -307,7 +287,7 @@ class MilvusEngine:
             self._connection.call(lambda client, seconds: self._exchange_index(client, state, seconds), LONG_SECONDS)
         if kind != EXACT:
             state = self._tuned(kind, settings.target_recall)
-        self._catalog.engine.set_index_state(json.dumps(asdict(state)))
+        self._catalog.engine.set_index_state(state.to_json())
 
     def keep_up(self) -> None:
         settings = IndexSettings.from_json(self._catalog.index_settings())

@@ -7,7 +7,6 @@ import importlib.util
 import logging
 import os
 import re
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,6 +47,7 @@ class Connection:
     """Makes calls on a Milvus; connects for the first, and again after each that the connection broke in."""
 
     def __init__(self, address: Address) -> None:
+        self.shown = address.shown
         self._address = address
         self._client: MilvusClient | None = None
 
@@ -59,28 +59,25 @@ class Connection:
         """
         pymilvus = _pymilvus()
         import grpc  # comes with pymilvus, which lets some of its errors through
+        import tenacity
 
         failures = (pymilvus.exceptions.MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
-        started, delay, has_told = time.monotonic(), FIRST_DELAY_SECONDS, False
-        while True:
-            try:
-                return function(self._connected(), seconds)
-            except failures as error:
-                refusal = self._refusal(error)
-                if refusal is not None:
-                    raise refusal from error
-                waited = time.monotonic() - started
-                if waited + delay > _patience():
-                    raise EngineUnavailable(
-                        f"{self._address.shown} does not answer, after {waited:.0f} s of trying ({_said(error)}); see "
-                        f"that Milvus runs there, and run this again (${PATIENCE}: how many seconds to try)"
-                    ) from error
-                if not has_told and waited > 1:
-                    log.warning("%s does not answer (%s); trying on", self._address.shown, _said(error))
-                    has_told = True
-            self.close()
-            time.sleep(delay)
-            delay = min(2 * delay, MOST_DELAY_SECONDS)
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, failures) and not self._refusal(error)),
+            wait=tenacity.wait_exponential(FIRST_DELAY_SECONDS, MOST_DELAY_SECONDS),
+            stop=tenacity.stop_before_delay(_patience()),
+            before_sleep=_Reconnection(self),
+            reraise=True,
+        )
+        try:
+            result: T = attempts(lambda: function(self._connected(), seconds))
+        except failures as error:
+            waited = attempts.statistics["delay_since_first_attempt"]
+            raise self._refusal(error) or EngineUnavailable(
+                f"{self.shown} does not answer, after {waited:.0f} s of trying ({_said(error)}); see that Milvus runs "
+                f"there, and run this again (${PATIENCE}: how many seconds to try)"
+            ) from error
+        return result
 
     def close(self) -> None:
         if self._client is not None:
@@ -142,6 +139,21 @@ class Connection:
                 f"{shown} is open in another process, and milvus-lite takes one at a time; wait until it ends"
             )
         return None if PASSING.search(said) else EngineRefused(f"{shown} refused: {said}")
+
+
+class _Reconnection:
+    """What is done before a call is tried again: the next attempt connects anew, and the user hears of it once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._has_warned = False
+
+    def __call__(self, state: Any) -> None:
+        if not self._has_warned and state.seconds_since_start > 1:
+            said = _said(state.outcome.exception())
+            log.warning("%s does not answer (%s); trying on", self._connection.shown, said)
+            self._has_warned = True
+        self._connection.close()
 
 
 def _pymilvus() -> Any:

@@ -1,29 +1,28 @@
 """Search by Milvus: it finds candidates, and the stored rows put them in exact order, so scores are those of any store.
 
-An answer is of one moment of the catalog. Rows that Milvus had not been told of then are compared here; what it has
+An answer is of one moment of the catalog. Rows that Milvus had not been sent then are compared here; what it has
 that the moment has not (a writer went on) is passed over, and it is asked for more.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.ann import ROUNDING, ExactIndex, Neighbours, check, gathered, ranked
 from indexes.index_metadata import EXACT_BYTES
+from indexes.rows import in_blocks
 from vecstore.engines.engine import Int64
 from vecstore.engines.index_lifecycle import EXACT
 from vecstore.engines.milvus_connection import MOST_ROWS
+from vecstore.engines.milvus_index import IndexState
 from vecstore.storage.vector_file import ROW_DTYPE, Float16, Float32
-
-if TYPE_CHECKING:
-    from vecstore.engines.milvus import IndexState
 
 Bool = NDArray[np.bool_]
 Found: TypeAlias = tuple[Int64, NDArray[np.float32]]
-Ask: TypeAlias = "Callable[[Float32, int, str, IndexState], list[Found]]"
+Ask: TypeAlias = Callable[[Float32, int, str, IndexState], list[Found]]
 
 # Seen on 2.3.5: a few thousand ids in a condition cost what a search costs anyway, a million take 22 s.
 MOST_IDS = 8_192
@@ -36,7 +35,7 @@ ROUNDED_TIMES = 4
 
 @dataclass(frozen=True)
 class Moment:
-    """What is searched. vectors: (rows, dim), mapped. pending: rows Milvus was not told of. removed: in no answer."""
+    """What is searched. vectors: (rows, dim), mapped. pending: rows not sent to Milvus yet. removed: in no answer."""
 
     vectors: Float16
     pending: Int64
@@ -48,7 +47,7 @@ class MilvusIndex:
 
     bytes = None  # it is not here, and Milvus does not say
 
-    def __init__(self, ask: Ask, moment: Moment, state: "IndexState") -> None:
+    def __init__(self, ask: Ask, moment: Moment, state: IndexState) -> None:
         self.kind, self.recall = state.kind, state.recall
         self._ask, self._state = ask, state
         self._vectors = np.asarray(moment.vectors)
@@ -67,14 +66,14 @@ class MilvusIndex:
             return gathered(self._compare(queries, k, allowed), k)
         if k + MORE > MOST_ROWS:
             return ExactIndex(self._vectors).search(queries, k, allowed)
-        told = allowed.copy()
-        told[self._pending] = False
-        late = allowed & ~told
-        blocks = [queries[start : start + QUERY_ROWS] for start in range(0, len(queries), QUERY_ROWS)]
-        return gathered([found for block in blocks for found in self._search_block(block, k, told, late)], k)
+        sent = allowed.copy()
+        sent[self._pending] = False
+        late = allowed & ~sent
+        blocks = in_blocks(queries, QUERY_ROWS)
+        return gathered([found for block in blocks for found in self._search_block(block, k, sent, late)], k)
 
-    def _search_block(self, queries: Float32, k: int, told: Bool, late: Bool) -> Iterator[Found]:
-        candidates = self._candidates(queries, k, told)
+    def _search_block(self, queries: Float32, k: int, sent: Bool, late: Bool) -> Iterator[Found]:
+        candidates = self._candidates(queries, k, sent)
         n_late = int(np.count_nonzero(late))
         if n_late:
             compared = self._compare(queries, min(k, n_late), late)
@@ -84,22 +83,22 @@ class MilvusIndex:
             yield (
                 ranked(self._vectors, rows, query, k)
                 if len(rows) >= k
-                else self._compare(query[None], k, told | late)[0]
+                else self._compare(query[None], k, sent | late)[0]
             )
 
-    def _candidates(self, queries: Float32, k: int, told: Bool) -> list[Int64]:
-        """Return, for each query, rows among which are its k nearest of those that Milvus was told of."""
+    def _candidates(self, queries: Float32, k: int, sent: Bool) -> list[Int64]:
+        """Return, for each query, rows among which are its k nearest of those that Milvus was sent."""
         found = [np.empty(0, np.int64) for _ in queries]
-        for condition, n_rows in conditions(told, self._removed):
+        for condition, n_rows in conditions(sent, self._removed):
             asked, wanted = np.arange(len(queries)), min(k, n_rows) * self._times() + MORE
             while len(asked):
                 wanted = min(wanted, MOST_ROWS)
                 answers = self._ask(queries[asked], wanted, condition, self._state)
                 again = []
                 for i, (rows, scores) in zip(asked.tolist(), answers, strict=True):
-                    known = rows < len(told)
+                    known = rows < len(sent)
                     usable = np.zeros(len(rows), np.bool_)
-                    usable[known] = told[rows[known]]
+                    usable[known] = sent[rows[known]]
                     if len(rows) == wanted < MOST_ROWS and not self._is_enough(scores, usable, min(k, n_rows)):
                         again.append(i)
                     else:
@@ -129,24 +128,24 @@ class MilvusIndex:
         return bool(n_rows * self._vectors.shape[1] * ROW_DTYPE.itemsize <= EXACT_BYTES)
 
 
-def conditions(told: Bool, removed: Int64) -> list[tuple[str, int]]:
-    """Return conditions for Milvus, each with how many rows it leaves, that together leave the rows in `told`.
+def conditions(sent: Bool, removed: Int64) -> list[tuple[str, int]]:
+    """Return conditions for Milvus, each with how many rows it leaves, that together leave the rows in `sent`.
 
     A condition names ids, those that are in or those that are out, whichever are fewer, and not too many: 2.3.5 fails
     on a hundred ranges and takes its time over many ids. removed: are not in Milvus, so they need not be named.
     """
-    absent = np.zeros(len(told), np.bool_)
+    absent = np.zeros(len(sent), np.bool_)
     absent[removed] = True
-    inside, outside = told, ~told & ~absent
+    inside, outside = sent, ~sent & ~absent
     made = []
     start = n_in = n_out = 0
-    for block in range(0, len(told), SPAN_ROWS):
+    for block in range(0, len(sent), SPAN_ROWS):
         more_in, more_out = (int(rows[block : block + SPAN_ROWS].sum()) for rows in (inside, outside))
         if min(n_in + more_in, n_out + more_out) > MOST_IDS:
             made.append((_condition(inside, outside, start, block), n_in))
             start, n_in, n_out = block, 0, 0
         n_in, n_out = n_in + more_in, n_out + more_out
-    made.append((_condition(inside, outside, start, len(told)), n_in))
+    made.append((_condition(inside, outside, start, len(sent)), n_in))
     return [(condition, n_rows) for condition, n_rows in made if n_rows]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import Device, choose_device
+from indexes.rows import in_blocks
 from vecstore.engines.segments import RowSource
 from vecstore.storage.vector_file import Float16, Float32
 
@@ -50,8 +51,7 @@ class RayBlocks:
         shared = self.ray.put(centroids)
         most = TASKS_PER_CORE * int(resources.get("GPU" if on_gpus else "CPU", 1))
         under_way: deque[Any] = deque()
-        for start in range(0, len(rows), TASK_ROWS):
-            block = rows[start : start + TASK_ROWS]
+        for block in in_blocks(rows, TASK_ROWS):
             under_way.append(task.remote(work, self.source, block, shared, self.device))
             if len(under_way) >= most:
                 yield self.ray.get(under_way.popleft())

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from vecstore.errors import BadInput, StoreDamaged, VecstoreError
-from vecstore.storage.vector_file import ROW_DTYPE, Float16, VectorFile, replacing
+from vecstore.storage.durable_files import replacing
+from vecstore.storage.vector_file import ROW_DTYPE, Float16, VectorFile
 
 SEGMENT_BYTES = 1 << 26
 OWNER = "store.json"

@@ -17,7 +17,7 @@ def require_equal(
 ) -> int:
     """Compare what the engine has with the rows, a sample of them unless all are asked for; return how many.
 
-    The engine has been told of everything. next_step: what to do where they differ. Raises StoreDamaged, and NotFound
+    The engine has been sent everything. next_step: what to do where they differ. Raises StoreDamaged, and NotFound
     for a row that the engine lacks.
     """
     if engine.count() != catalog.images.found_count():

@@ -1,11 +1,10 @@
 """Ready-made vectors into a store: those of a file, or all that another store exported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from vecstore.clustering import lifecycle
-from vecstore.embedders import EmbedderSpec
+from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.errors import WrongEmbedder
 from vecstore.ingest import vector_import
 from vecstore.ingest.pipeline import Picture, Progress
@@ -14,6 +13,7 @@ from vecstore.results import AddReport
 from vecstore.session import IMPORTED, Session, difference
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import absolute, shown
+from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.vector_file import Float32
 
 
@@ -50,7 +50,7 @@ def _import_export(
     with session.writing("import", shown(absolute(exported.path))), session.engine.growing() as committed:
         report = ingestion(session, committed, on_progress=on_progress).take(map(_exported, exported.rows()))
         if exported.clusters is not None and not session.catalog.clusterings.all():
-            lifecycle.take_over(session.catalog, exported.clusters, exported.rows())
+            _take_over(session.catalog, exported.clusters, exported.rows())
         return report
 
 
@@ -75,6 +75,26 @@ def _require_fit(session: Session, source: Path, dim: int) -> None:
             f"{source} has {dim} numbers a vector, and the store {session.path} has {session.spec.dim}, "
             f"made by {session.spec.name}; use another --store"
         )
+
+
+def _take_over(
+    catalog: Catalog, exported: vector_import.ExportedClusters, rows: Iterable[vector_import.ExportedRow]
+) -> None:
+    """Make the clustering of an export that of a store which has none, and has taken its images."""
+    with catalog.writing():
+        horizon, memberships = 0, {}
+        for row in rows:
+            own = catalog.images.row_of(row.sha256)
+            if own is not None and row.cluster is not None and row.cluster in exported.ids:
+                memberships[own] = (own, row.cluster, float(row.distance or 0.0))
+            if own is not None and row.id < exported.horizon:
+                horizon = max(horizon, own + 1)
+        run = replace(exported.run, clustering=catalog.clusterings.next_id(), previous=None, current=True)
+        catalog.clusterings.insert(run, {"k_reason": run.k_reason}, horizon, exported.centroids, exported.ids)
+        catalog.memberships.insert(run.clustering, memberships.values())
+        for cluster, name in exported.names.items():
+            catalog.clusterings.name_cluster(cluster, name)
+        catalog.clusterings.make_current(run.clustering)
 
 
 def _imported(path: bytes, unit: Float32) -> Picture:

@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from vecstore.clustering.lifecycle import CurrentClusters
-from vecstore.embedders import Embedder, Prepared
+from vecstore.embedders.embedder import Embedder, Prepared
 from vecstore.errors import Interrupted, StoreDamaged
 from vecstore.results import AddReport
 from vecstore.sources import archives, decoding
@@ -118,7 +118,7 @@ class Ingest:
     ) -> None:
         """embedder: called at the first picture that is new. retry: try unchanged failures again.
 
-        total: counts the files; asked on a thread of its own, only where there is `progress`. committed: told how many
+        total: counts the files; asked on a thread of its own, only where there is `progress`. committed: given how many
         rows the catalog has, after each commit that added some.
         """
         self.catalog = catalog

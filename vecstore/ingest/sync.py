@@ -196,7 +196,7 @@ def _ingest(
     ingest = ingestion(session, committed, retry, on_progress, lambda: count_pictures(selection.roots))
     files = selection.pictures(session.path, None if retry else catalog, catalog.archives.record)
     if ray is not None:
-        from vecstore.engines.ray_embedding import RayEmbedding
+        from vecstore.ingest.ray_embedding import RayEmbedding
 
         return ingest.run_elsewhere(files, RayEmbedding(ray, session.spec, session.options).embedded)
     return ingest.run(files)

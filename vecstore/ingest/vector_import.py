@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecstore.embedders import EmbedderSpec
+from indexes.rows import in_blocks, rows_per_block
+from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.errors import BadInput
 from vecstore.results import Clustering
 from vecstore.sources import decoding
@@ -26,7 +27,8 @@ from vecstore.storage.checksums import LENGTH_ERROR
 from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET
 from vecstore.storage.vector_file import ROW_DTYPE, Float16
 
-BLOCK_ROWS = 4_096
+# Of a Parquet file, read at a time: with the vectors, as many Python objects.
+BATCH_ROWS = 4_096
 
 
 def load(vectors: Path, paths: Path | None) -> tuple[NDArray[Any], list[bytes]]:
@@ -92,7 +94,7 @@ class Exported:
         fields = [name for name in ExportedRow.__annotations__ if name != "vector"]
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(BLOCK_ROWS):
+                for batch in file.iter_batches(BATCH_ROWS):
                     column = batch.column("vector")
                     vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
                     _require_units(vectors, self.spec.dim)
@@ -110,7 +112,7 @@ def open_export(path: Path) -> Exported | None:
     try:
         import pyarrow
         import pyarrow.parquet
-    except ImportError:  # told where it is read
+    except ImportError:  # reported where it is read
         return None
     try:
         metadata = pyarrow.parquet.read_schema(path).metadata or {}
@@ -118,7 +120,7 @@ def open_export(path: Path) -> Exported | None:
             return None
         spec = EmbedderSpec.from_json(metadata[EMBEDDER])
         return Exported(path, spec, _clusters(metadata[CLUSTERING], spec.dim) if CLUSTERING in metadata else None)
-    except (OSError, pyarrow.ArrowException):  # told where it is read
+    except (OSError, pyarrow.ArrowException):  # reported where it is read
         return None
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} is a damaged export ({error}); export again") from error
@@ -163,14 +165,16 @@ def unit_blocks(rows: NDArray[Any], source: Path) -> Iterator[NDArray[Any]]:
 
     Rows of float16 that are of length 1 already are taken for stored ones, and left as they are.
     """
-    for start in range(0, len(rows), BLOCK_ROWS):
-        block = np.asarray(rows[start : start + BLOCK_ROWS], np.float64)
+    first = 0
+    for given in in_blocks(rows, rows_per_block(rows.shape[1], np.float64)):
+        block = np.asarray(given, np.float64)
         lengths = np.linalg.norm(block, axis=1)
         bad = np.flatnonzero(~((lengths > 0) & np.isfinite(lengths)))
         if len(bad):
-            raise BadInput(f"vector {start + bad[0]} of {source} is of length {lengths[bad[0]]}; nothing was imported")
-        stored = np.asarray(rows[start : start + BLOCK_ROWS])
+            raise BadInput(f"vector {first + bad[0]} of {source} is of length {lengths[bad[0]]}; nothing was imported")
+        stored = np.asarray(given)
         yield stored if stored.dtype == ROW_DTYPE and _are_units(stored) else (block / lengths[:, None]).astype("f4")
+        first += len(block)
 
 
 def identify(path: bytes) -> tuple[FileStamp, bytes, str | None]:

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import filelock
 
+from vecstore.embedders.recorded import recorded_embedder
 from vecstore.engines.index_lifecycle import AUTO, KINDS_ELSEWHERE, IndexSettings
 from vecstore.errors import BadInput, StoreBusy, StoreDamaged, VecstoreError
 from vecstore.results import BackupReport
 from vecstore.sources.paths import bytes_on_disk, network_file_system
 from vecstore.storage.catalog.catalog import Catalog
-from vecstore.storage.checksums import damaged_rows, recorded_embedder
+from vecstore.storage.checksums import damaged_rows
+from vecstore.storage.durable_files import sync_directory, sync_file
 from vecstore.storage.layout import CATALOG, INDEX, LOCK, VECTORS
-from vecstore.storage.vector_file import VectorFile, copy_with_holes, runs, sync_directory
+from vecstore.storage.vector_file import VectorFile, copy_with_holes, runs
 
 
 def backup(catalog: Catalog, target: Path, with_index: bool) -> BackupReport:
@@ -65,10 +67,10 @@ def _copy(live: Catalog, partial: Path, with_index: bool) -> tuple[int, int]:
         gaps = [(first * row_bytes, beyond * row_bytes) for first, beyond in runs(live.images.vacant_rows())]
         if count:
             copy_with_holes(source / VECTORS, partial / VECTORS, count * row_bytes, gaps)
+            sync_file(partial / VECTORS)
     if with_index and (source / INDEX).exists():
         shutil.copyfile(source / INDEX, partial / INDEX)
-        with open(partial / INDEX, "rb") as file:
-            os.fsync(file.fileno())
+        sync_file(partial / INDEX)
     with closing(Catalog(partial / CATALOG)) as copied:
         _detach(copied)
         found = _require_whole(copied, partial)

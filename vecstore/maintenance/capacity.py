@@ -13,7 +13,8 @@ import numpy as np
 
 from indexes.devices import Device, choose_device
 from indexes.index_metadata import KINDS, index_bytes
-from vecstore.embedders import DEFAULT_EMBEDDER, Embedder, EmbedderOptions, open_embedder, unit_rows
+from vecstore.embedders.embedder import Embedder, EmbedderOptions, unit_rows
+from vecstore.embedders.registry import DEFAULT_EMBEDDER, open_embedder
 from vecstore.errors import BadInput
 from vecstore.results import Plan, Rates
 from vecstore.session import Session

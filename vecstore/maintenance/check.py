@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import Device
+from indexes.rows import in_blocks, rows_per_block
 from vecstore.clustering import lifecycle
 from vecstore.clustering.checkpoint import CHECKPOINT, is_readable
-from vecstore.embedders import Embedder
+from vecstore.embedders.embedder import Embedder
 from vecstore.engines.engine import Engine
 from vecstore.engines.index_lifecycle import IndexSettings
 from vecstore.engines.verify_copy import require_equal
@@ -28,10 +29,10 @@ from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import on_disk, shown
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import DamagedRow, damaged_rows
+from vecstore.storage.durable_files import NEW
 from vecstore.storage.layout import INDEX
 from vecstore.storage.vector_file import Float16, VectorFile, checksum, quantize_unit_rows
 
-BLOCK_ROWS = 4_096
 # Of a distance on record, which is worked out in float32 and may be near 0, where that is least exact.
 DISTANCE_ERROR = 5e-3
 # What SQLite says of an index that disagrees with its table; the table holds all that it does.
@@ -262,8 +263,7 @@ def _misplaced(parts: Parts, number: int, damaged: list[DamagedRow]) -> NDArray[
     position = order[np.searchsorted(clusters.ids, ids, sorter=order)]
     vectors = np.asarray(parts.vectors.read(min(parts.catalog.images.row_count(), parts.vectors.rows_there())))
     wrong = []
-    for start in range(0, len(rows), BLOCK_ROWS):
-        part = slice(start, start + BLOCK_ROWS)
+    for part in in_blocks(np.arange(len(rows)), rows_per_block(parts.vectors.dim, np.float32)):
         away = np.linalg.norm(vectors[rows[part]].astype(np.float32) - clusters.centroids[position[part]], axis=1)
         wrong.append(rows[part][~(np.abs(away - distances[part]) <= DISTANCE_ERROR)])
     return np.concatenate(wrong) if wrong else np.empty(0, np.int64)
@@ -300,7 +300,7 @@ def _of_index(parts: Parts) -> Iterator[Finding]:
     if not parts.index.exists():
         return
     if parts.vectors.rows_there() < parts.catalog.images.row_count():
-        return  # told already, and nothing to compare it with
+        return  # reported already, and nothing to compare it with
     try:
         verify(parts.index, _vectors(parts))
     except (InvalidIndex, OSError) as error:
@@ -308,7 +308,7 @@ def _of_index(parts: Parts) -> Iterator[Finding]:
 
 
 def _mend_index(parts: Parts) -> None:
-    for left_over in parts.folder.glob("*.new"):  # of a derived file whose writing was killed
+    for left_over in parts.folder.glob(f"*{NEW}"):  # of a derived file whose writing was killed
         left_over.unlink()
     settings = IndexSettings.from_json(parts.catalog.index_settings())
     if list(_of_index(parts)):

@@ -8,23 +8,25 @@ import base64
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vecstore.embedders import EmbedderSpec
+from indexes.rows import in_blocks, rows_per_block
+from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import ExportReport
 from vecstore.session import Session
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import ChecksumVerifier
+from vecstore.storage.durable_files import replacing, replacing_path, translate_os_errors
 from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET
-from vecstore.storage.vector_file import ROW_DTYPE, Float16, sync_directory, translate_os_errors
+from vecstore.storage.vector_file import ROW_DTYPE, Float16
 
-BLOCK_ROWS = 4_096
+# Of a row group of Parquet.
+GROUP_ROWS = 4_096
 FIELDS = (
     *("id", "path", "sha256", "width", "height", "added", "size", "mtime_ns"),
     *("cluster", "distance", "cluster_name"),
@@ -65,14 +67,15 @@ def _write_npy(
     known = [(row, path) for row, path, *_ in found]
     # A line for each path, unless one has a line end itself.
     end = b"\0" if any(b"\n" in path or b"\r" in path for _, path in known) else b"\n"
-    with _beside(listed) as partial:
-        partial.write_bytes(b"".join(path + end for _, path in known))
-        with _beside(file) as target:
+    with translate_os_errors(listed), replacing(listed) as text:
+        text.write(b"".join(path + end for _, path in known))
+        with translate_os_errors(file), replacing_path(file) as target:
             out = np.lib.format.open_memmap(target, "w+", ROW_DTYPE, (len(known), vectors.shape[1]))
-            for start in range(0, len(known), BLOCK_ROWS):
-                rows = [row for row, _ in known[start : start + BLOCK_ROWS]]
-                guard.require(rows)
-                out[start : start + len(rows)] = vectors[rows]
+            written = 0
+            for rows in in_blocks(np.array([row for row, _ in known]), rows_per_block(vectors.shape[1], ROW_DTYPE)):
+                guard.require(rows.tolist())
+                out[written : written + len(rows)] = vectors[rows]
+                written += len(rows)
             out.flush()
     return len({row for row, _ in known}), len(known)
 
@@ -90,22 +93,9 @@ def _write_parquet(
         import pyarrow.parquet as pq
     except ImportError as error:
         raise BadInput(f"writing {file} needs pyarrow; install vecstore[parquet], or name a .npy") from error
-    schema = pa.schema(
-        [
-            pa.field("id", pa.int64()),
-            pa.field("path", pa.string() if _are_text(catalog) else pa.binary()),
-            pa.field("vector", pa.list_(pa.float16(), vectors.shape[1])),
-            pa.field("sha256", pa.binary(32)),
-            *[pa.field(name, pa.int64()) for name in ("width", "height")],
-            pa.field("added", pa.string()),
-            *[pa.field(name, pa.int64()) for name in ("size", "mtime_ns", "cluster")],
-            pa.field("distance", pa.float64()),
-            pa.field("cluster_name", pa.string()),
-        ],
-        metadata={EMBEDDER: spec.to_json(), **_clustering(catalog)},
-    )
+    schema = _schema(catalog, spec)
     images, n_rows = 0, 0
-    with _beside(file) as target, pq.ParquetWriter(target, schema) as writer:
+    with translate_os_errors(file), replacing_path(file) as target, pq.ParquetWriter(target, schema) as writer:
         for block in _blocks(found):
             columns = dict(zip(FIELDS, zip(*block, strict=True), strict=True))
             rows = list(columns["id"])
@@ -120,11 +110,30 @@ def _write_parquet(
     return images, n_rows
 
 
+def _schema(catalog: Catalog, spec: EmbedderSpec) -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("id", pa.int64()),
+            pa.field("path", pa.string() if _are_text(catalog) else pa.binary()),
+            pa.field("vector", pa.list_(pa.float16(), spec.dim)),
+            pa.field("sha256", pa.binary(32)),
+            *[pa.field(name, pa.int64()) for name in ("width", "height")],
+            pa.field("added", pa.string()),
+            *[pa.field(name, pa.int64()) for name in ("size", "mtime_ns", "cluster")],
+            pa.field("distance", pa.float64()),
+            pa.field("cluster_name", pa.string()),
+        ],
+        metadata={EMBEDDER: spec.to_json(), **_clustering(catalog)},
+    )
+
+
 def _blocks(found: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the rows in blocks; all paths of an image are in one."""
     block: list[tuple[Any, ...]] = []
     for row in found:
-        if len(block) >= BLOCK_ROWS and row[0] != block[-1][0]:
+        if len(block) >= GROUP_ROWS and row[0] != block[-1][0]:
             yield block
             block = []
         block.append(row)
@@ -157,20 +166,3 @@ def _clustering(catalog: Catalog) -> dict[bytes, str]:
         "centroids": base64.b64encode(centroids).decode(),
     }
     return {CLUSTERING: json.dumps(known)}
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Yield where to write what takes the target's name when it is whole and on the disk."""
-    beside = target.with_name(f".{target.name}.partial")
-    try:
-        with translate_os_errors(target):
-            yield beside
-            if beside.exists():
-                with open(beside, "rb") as file:
-                    os.fsync(file.fileno())
-                os.rename(beside, target)
-                sync_directory(target.parent)
-    finally:
-        with suppress(OSError):  # on a read-only disk even what is not there cannot be removed
-            beside.unlink()

@@ -7,7 +7,6 @@ source is read only, and left as it is.
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -17,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from indexes.devices import Device
+from indexes.rows import in_blocks, rows_per_block
+from vecstore.embedders.recorded import recorded_embedder
 from vecstore.engines.address import Address, place_of
 from vecstore.engines.engine import Engine
 from vecstore.engines.factory import engine_for, require_room
@@ -29,12 +30,11 @@ from vecstore.session import Session
 from vecstore.sources.paths import AnyPath, network_file_system
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.catalog.connection import holds_store
-from vecstore.storage.checksums import recorded_embedder
+from vecstore.storage.durable_files import make_directory, move_into_place
 from vecstore.storage.layout import CATALOG, VECTORS
-from vecstore.storage.vector_file import VectorFile, make_directory, sync_directory
+from vecstore.storage.vector_file import ROW_DTYPE, VectorFile
 
 PARTIAL = f"{CATALOG}.partial"
-BLOCK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _migrate(
     engine = engine_for(to.folder, to.address, catalog, copy, to.device)
     with closing(catalog), closing(engine):
         _require_equal_rows(vectors, copy, source.images.row_count())
-        _tell(engine, catalog, on_progress)
+        _send(engine, catalog, on_progress)
         compared = require_equal(engine, catalog, copy, "run this again", all_rows=compare_all)
         catalog.engine.set_migrating(None)
         return MigrateReport(
@@ -135,7 +135,7 @@ def _remove_database(path: Path) -> None:
 
 
 def _copy_rows(source: VectorFile, n_rows: int, to: VectorFile) -> None:
-    rows, block = source.read(n_rows), max(BLOCK_BYTES // source.row_bytes, 1)
+    rows, block = source.read(n_rows), rows_per_block(source.dim, ROW_DTYPE)
     for start in range(min(to.rows_there(), n_rows), n_rows, block):
         to.append(np.asarray(rows[start : start + block]), start)
 
@@ -145,10 +145,7 @@ def _install(to: Destination, migrating: str) -> None:
     catalog.engine.set_migrating(migrating)
     catalog.engine.move_to(_engine_of(to))
     catalog.close()
-    with open(to.folder / PARTIAL, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(to.folder / PARTIAL, to.folder / CATALOG)
-    sync_directory(to.folder)
+    move_into_place(to.folder / PARTIAL, to.folder / CATALOG)
 
 
 def _engine_of(to: Destination) -> str | None:
@@ -163,18 +160,18 @@ def _require_equal_rows(source: VectorFile, copy: VectorFile, n_rows: int) -> No
 
 
 def _digest(file: VectorFile, n_rows: int) -> bytes:
-    rows, block, digest = file.read(n_rows), max(BLOCK_BYTES // file.row_bytes, 1), hashlib.sha256()
-    for start in range(0, n_rows, block):
-        digest.update(np.ascontiguousarray(rows[start : start + block]).data)
+    digest = hashlib.sha256()
+    for block in in_blocks(file.read(n_rows), rows_per_block(file.dim, ROW_DTYPE)):
+        digest.update(np.ascontiguousarray(block).data)
     return digest.digest()
 
 
-def _tell(engine: Engine, catalog: Catalog, on_progress: Callable[[Progress], None]) -> None:
+def _send(engine: Engine, catalog: Catalog, on_progress: Callable[[Progress], None]) -> None:
     settings = IndexSettings.from_json(catalog.index_settings())
     if settings.kind not in engine.capabilities.index_kinds:
         settings = replace(settings, kind=AUTO)
         catalog.set_index_settings(settings.to_json())
     before, total = catalog.images.found_count() - catalog.engine.pending_count(), catalog.images.found_count()
-    engine.flush_pending(lambda n_told: on_progress(Progress(before + n_told, total, 0)))
+    engine.flush_pending(lambda n_sent: on_progress(Progress(before + n_sent, total, 0)))
     engine.build_index(settings)
     engine.flush()

@@ -1,8 +1,8 @@
 """Groups of equal and nearly equal images, each with the one to keep.
 
 Equal is the same content under several paths: the catalog knows. Nearly equal is a matter of scores: every other image
-of a group is near to its keeper, and no two keepers are near. A chain of images, each a little different from the one
-before, is therefore no group: its ends need not look alike.
+of a group is near to its representative, and no two representatives are near. A chain of images, each a little
+different from the one before, is therefore not a group: its ends need not look alike.
 """
 
 import os
@@ -26,45 +26,47 @@ def duplicates(session: Session, min_score: float, exact: bool) -> Iterator[Dupl
 
 
 def find(catalog: Catalog, vectors: Float16 | None, min_score: float) -> Iterator[Duplicate]:
-    """Return the groups, a path at a time, by their keepers' ids; all is compared before this returns.
+    """Return the groups, a path at a time, by their representatives' ids; all is compared before this returns.
 
     vectors: (rows, dim) float16, may be mapped; None to find equal images alone.
     """
     others = _near(catalog, vectors, min_score) if vectors is not None else {}
-    keepers = sorted(
-        {*others, *catalog.paths.rows_with_copies()} - {row for near in others.values() for row, _ in near}
-    )
+    near = {row for members in others.values() for row, _ in members}
+    representatives = sorted({*others, *catalog.paths.rows_with_copies()} - near)
     guard = ChecksumVerifier(catalog, vectors) if vectors is not None else None
-    return _groups(catalog, keepers, others, guard)
+    return _groups(catalog, representatives, others, guard)
 
 
 def _near(catalog: Catalog, vectors: Float16, min_score: float) -> dict[int, list[tuple[int, float]]]:
-    """Return, for every keeper that others are near to, these as (row, score), nearest first."""
+    """Return, for every representative that others are near to, these as (row, score), nearest first."""
     from indexes.near_duplicates import find_representatives
 
     counted = np.asarray(np.fromiter(catalog.images.pixel_counts(), np.dtype((np.int64, 2))), np.int64)
     counted = np.delete(counted, catalog.images.hidden_rows(), axis=0)
     rows = counted[np.lexsort((counted[:, 0], -counted[:, 1])), 0]
-    kept = find_representatives(vectors, rows, min_score)
+    found = find_representatives(vectors, rows, min_score)
     others: dict[int, list[tuple[int, float]]] = {}
-    passed_over = np.flatnonzero(kept.keepers != rows)
-    for i in passed_over[np.lexsort((rows[passed_over], -kept.scores[passed_over]))].tolist():
-        others.setdefault(int(kept.keepers[i]), []).append((int(rows[i]), float(kept.scores[i])))
+    passed_over = np.flatnonzero(found.rows != rows)
+    for i in passed_over[np.lexsort((rows[passed_over], -found.scores[passed_over]))].tolist():
+        others.setdefault(int(found.rows[i]), []).append((int(rows[i]), float(found.scores[i])))
     return others
 
 
 def _groups(
-    catalog: Catalog, keepers: list[int], others: dict[int, list[tuple[int, float]]], guard: ChecksumVerifier | None
+    catalog: Catalog,
+    representatives: list[int],
+    others: dict[int, list[tuple[int, float]]],
+    guard: ChecksumVerifier | None,
 ) -> Iterator[Duplicate]:
     number = 0
-    for keeper in keepers:
+    for representative in representatives:
         with catalog.reading():
-            members = [(keeper, 1.0), *others.get(keeper, [])]
+            members = [(representative, 1.0), *others.get(representative, [])]
             seen = [(row, path, score) for row, score in members for path in catalog.paths.of(row)]
             if guard is not None:
                 guard.require(row for row, _, _ in seen)
         if len(seen) > 1:  # the images of a group may have been removed meanwhile
             number += 1
             for place, (row, path, score) in enumerate(seen):
-                kind = NEAR if row != keeper else COPY if place else KEEP
+                kind = NEAR if row != representative else COPY if place else KEEP
                 yield Duplicate(number, kind, row, os.fsdecode(path), score)

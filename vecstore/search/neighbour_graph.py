@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.rows import in_blocks
 from vecstore.results import Edge
 from vecstore.search.filters import Filter
 from vecstore.search.query import allowed_in, neighbours
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from indexes.ann import Index
 
 # Images asked for at once; the first are printed when so many were searched.
-BLOCK_ROWS = 64
+QUERIES_AT_ONCE = 64
 
 
 def edges(session: Session, conditions: Filter, k: int, min_score: float | None, exact: bool) -> Iterator[Edge]:
@@ -49,8 +50,7 @@ def nearest_of_each(
 ) -> Iterator[tuple[int, list[tuple[int, float]]]]:
     """Yield (row, its k nearest others as (row, score), nearest first) for every row that is allowed, ascending."""
     rows = np.arange(len(vectors)) if allowed is None else np.flatnonzero(allowed)
-    for start in range(0, len(rows), BLOCK_ROWS):
-        block = rows[start : start + BLOCK_ROWS]
+    for block in in_blocks(rows, QUERIES_AT_ONCE):
         found = index.search(vectors[block].astype(np.float32), k + 1, allowed)
         for row, near, scores in zip(block.tolist(), found.rows.tolist(), found.scores.tolist(), strict=True):
             # Among more than k equals a row need not find itself, so that others are counted and not cut by one.

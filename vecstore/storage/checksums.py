@@ -11,25 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.rows import release_pages
-from vecstore.embedders import EmbedderSpec
 from vecstore.errors import StoreDamaged
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.vector_file import Float16, VectorFile, checksum
 
-BLOCK_ROWS = 4_096
+# Checksums taken from the catalog at a time.
+CATALOG_ROWS = 4_096
 # Of a stored row's squared length; float16 leaves less than 1e-3.
 LENGTH_ERROR = 5e-3
 NEXT_STEP = "`vecstore check --repair` embeds it again from its file"
-
-
-def recorded_embedder(catalog: Catalog) -> EmbedderSpec:
-    """Return what made a store's vectors. Raises StoreDamaged where that cannot be read any more."""
-    try:
-        return EmbedderSpec.from_json(catalog.embedder())
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreDamaged(
-            f"{catalog.path} does not say any more what made its vectors ({error}); restore the store from a backup"
-        ) from error
 
 
 class ChecksumVerifier:
@@ -67,8 +57,8 @@ def damaged_rows(catalog: Catalog, file: VectorFile, rows: range | None = None) 
     rows = range(catalog.images.row_count()) if rows is None else rows
     there = min(file.rows_there(), rows.stop)
     vectors = np.asarray(file.read(there))
-    for start in range(rows.start, rows.stop, BLOCK_ROWS):
-        for row, sha256, recorded in catalog.checksums.of_rows(start, min(start + BLOCK_ROWS, rows.stop)):
+    for start in range(rows.start, rows.stop, CATALOG_ROWS):
+        for row, sha256, recorded in catalog.checksums.of_rows(start, min(start + CATALOG_ROWS, rows.stop)):
             reason = "it is missing" if row >= there else _what_is_wrong(vectors[row], sha256, recorded)
             if reason is not None:
                 yield DamagedRow(row, reason)
@@ -79,8 +69,8 @@ def require_rows(catalog: Catalog, vectors: Float16, rows: NDArray[np.int64]) ->
     wanted = np.zeros(len(vectors), np.bool_)
     wanted[rows] = True
     plain = np.asarray(vectors)
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        for row, sha256, recorded in catalog.checksums.of_rows(start, start + BLOCK_ROWS):
+    for start in range(0, len(vectors), CATALOG_ROWS):
+        for row, sha256, recorded in catalog.checksums.of_rows(start, start + CATALOG_ROWS):
             if wanted[row] and recorded != checksum(plain[row], sha256):
                 raise StoreDamaged(f"the vector of @{row} is damaged; {NEXT_STEP}")
         release_pages(vectors)
@@ -90,8 +80,8 @@ def record_missing(catalog: Catalog, file: VectorFile) -> None:
     """Give the rows of an older store their checksums, from the vectors that are there."""
     count = catalog.images.row_count()
     vectors = np.asarray(file.read(min(file.rows_there(), count)))
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        block = catalog.checksums.of_rows(start, min(start + BLOCK_ROWS, len(vectors)))
+    for start in range(0, len(vectors), CATALOG_ROWS):
+        block = catalog.checksums.of_rows(start, min(start + CATALOG_ROWS, len(vectors)))
         catalog.checksums.record((row, checksum(vectors[row], sha256)) for row, sha256, _ in block)
 
 

@@ -13,14 +13,13 @@ import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecstore.errors import StoreDamaged, VecstoreError
+from vecstore.errors import StoreDamaged
+from vecstore.storage.durable_files import replacing_path, sync_directory, translate_os_errors
 
 Float16 = NDArray[np.float16]
 Float32 = NDArray[np.float32]
@@ -124,14 +123,8 @@ class VectorFile:
                 done = all(punch_hole(file.fileno(), start, end - start) for start, end in gaps)
                 os.fsync(file.fileno())
             if not done:
-                beside = self.path.with_name(self.path.name + ".new")
-                try:
+                with replacing_path(self.path) as beside:
                     copy_with_holes(self.path, beside, self._size(), gaps)
-                    os.replace(beside, self.path)
-                except BaseException:  # a disk that is full needs the room
-                    beside.unlink(missing_ok=True)
-                    raise
-                sync_directory(self.path.parent)
 
     def read(self, count: int) -> Float16:
         """Return the first `count` rows, (count, dim) float16, mapped and not read.
@@ -183,7 +176,7 @@ def punch_hole(descriptor: int, start: int, n_bytes: int) -> bool:
 
 
 def copy_with_holes(source: Path, target: Path, n_bytes: int, gaps: Iterable[tuple[int, int]]) -> None:
-    """Copy the first n_bytes of a file but for the gaps, ascending (start, end), and return when they are on the disk.
+    """Copy the first n_bytes of a file but for the gaps, ascending (start, end). Nothing waits for the disk.
 
     Where the file system can, the gaps take no room. Raises OSError; the target is incomplete then.
     """
@@ -200,61 +193,3 @@ def copy_with_holes(source: Path, target: Path, n_bytes: int, gaps: Iterable[tup
                 position += len(block)
             position = max(position, end)
         copy.truncate(n_bytes)
-        copy.flush()
-        os.fsync(copy.fileno())
-
-
-@contextmanager
-def translate_os_errors(path: Path) -> Iterator[None]:
-    """Raise VecstoreError, in words, where the disk is full or fails while `path` is written."""
-    try:
-        yield
-    except OSError as error:
-        raise VecstoreError(
-            f"{path} cannot be written: {error.strerror or error}; what was reported as done is safe in the store: "
-            "mend that, and run the same command again"
-        ) from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that takes the path's place when all is written and on the disk; nothing is left on an error."""
-    beside = path.with_suffix(".new")
-    try:
-        with open(beside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        with suppress(OSError):  # on a read-only disk even what is not there cannot be removed
-            beside.unlink()
-        raise
-    sync_directory(path.parent)
-
-
-def load_derived(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Return the arrays of a .npz that can be made anew; None if there is none, or it is damaged."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
-    except Exception:  # damage makes NumPy raise whatever zipfile, its codecs, ast and tokenize do; all mean "anew"
-        return None
-
-
-def make_directory(path: Path) -> None:
-    """Make a directory, and those above it that are missing; return when their names are on the disk."""
-    missing = [folder for folder in path.parents if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    for folder in (path, *missing):
-        with suppress(PermissionError):  # one that may be written to and not be read
-            sync_directory(folder.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Return when the directory's entries (new and renamed files) are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

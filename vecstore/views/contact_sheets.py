@@ -19,9 +19,11 @@ from vecstore.search.filters import Filter
 from vecstore.search.query import nearest
 from vecstore.session import Session
 from vecstore.sources.paths import absolute, shown
-from vecstore.views import drawing
-from vecstore.views.drawing import Pixels
-from vecstore.views.thumbnails import Thumbnails
+from vecstore.views import palette
+from vecstore.views.canvas import Picture, Rectangle, Text
+from vecstore.views.lettering import elided, width_of
+from vecstore.views.pixels import Pixels
+from vecstore.views.thumbnails import Thumbnails, fit_to_box
 
 COLUMNS, CELL_WIDTH, CELL_HEIGHT = 6, 204, 153
 MARGIN, GAP, CAPTIONS = 40, 16, 46
@@ -182,8 +184,8 @@ def draw_page(title: str, note: str, sections: Sequence[Section], thumbnail_of: 
     for section in sections:
         height += (HEADING if section.heading else 0) + -(-len(section.cells) // COLUMNS) * row_height
     page = Pixels(width, height)
-    page.text(MARGIN, 50, drawing.elided(title, width - 2 * MARGIN, 24, bold=True), 24, bold=True)
-    page.text(MARGIN, 76, drawing.elided(note, width - 2 * MARGIN, 14), 14, "pale")
+    page.draw(Text(MARGIN, 50, elided(title, width - 2 * MARGIN, 24, bold=True), 24, bold=True))
+    page.draw(Text(MARGIN, 76, elided(note, width - 2 * MARGIN, 14), 14, "pale"))
     top = HEADER
     for section in sections:
         if section.heading:
@@ -213,34 +215,34 @@ def _pages(sheet: Sheet) -> Iterator[list[Section]]:
 
 
 def _draw_heading(page: Pixels, section: Section, top: float, width: int) -> None:
-    page.box(MARGIN, top, width - 2 * MARGIN, 1, "line")
-    heading = drawing.elided(section.heading, width / 2, 16, bold=True)
-    page.text(MARGIN, top + 28, heading, 16, bold=True)
-    after = MARGIN + drawing.width_of(heading, 16, bold=True) + 14
-    page.text(after, top + 28, drawing.elided(section.note, width - MARGIN - after, CAPTION_SIZE), CAPTION_SIZE, "pale")
+    page.draw(Rectangle(MARGIN, top, width - 2 * MARGIN, 1, "line"))
+    heading = elided(section.heading, width / 2, 16, bold=True)
+    page.draw(Text(MARGIN, top + 28, heading, 16, bold=True))
+    after = MARGIN + width_of(heading, 16, bold=True) + 14
+    page.draw(Text(after, top + 28, elided(section.note, width - MARGIN - after, CAPTION_SIZE), CAPTION_SIZE, "pale"))
 
 
 def _draw_cell(page: Pixels, cell: Cell, left: float, top: float, thumbnail_of: ThumbnailOf) -> None:
-    page.box(left, top, CELL_WIDTH, CELL_HEIGHT, "ground")
+    page.draw(Rectangle(left, top, CELL_WIDTH, CELL_HEIGHT, "ground"))
     picture = _picture(cell, thumbnail_of)
     if picture is None:
-        page.text(
-            left + CELL_WIDTH / 2, top + CELL_HEIGHT / 2 + 4, "no picture: its file is gone", 12, "pale", "middle"
+        page.draw(
+            Text(left + CELL_WIDTH / 2, top + CELL_HEIGHT / 2 + 4, "no picture: its file is gone", 12, "pale", "middle")
         )
     else:
         place = (left + (CELL_WIDTH - picture.width) // 2, top + (CELL_HEIGHT - picture.height) // 2)
-        page.picture(*place, picture)
+        page.draw(Picture(*place, picture))
         if cell.id is None:
-            page.box(left - 3, top - 3, CELL_WIDTH + 6, CELL_HEIGHT + 6, stroke=drawing.COLOURS[0], thick=3)
-    page.text(left, top + CELL_HEIGHT + 19, drawing.elided(cell.caption, CELL_WIDTH, CAPTION_SIZE), CAPTION_SIZE)
-    page.text(left, top + CELL_HEIGHT + 37, drawing.elided(cell.note, CELL_WIDTH, NOTE_SIZE), NOTE_SIZE, "pale")
+            page.draw(Rectangle(left - 3, top - 3, CELL_WIDTH + 6, CELL_HEIGHT + 6, stroke=palette.COLOURS[0], thick=3))
+    page.draw(Text(left, top + CELL_HEIGHT + 19, elided(cell.caption, CELL_WIDTH, CAPTION_SIZE), CAPTION_SIZE))
+    page.draw(Text(left, top + CELL_HEIGHT + 37, elided(cell.note, CELL_WIDTH, NOTE_SIZE), NOTE_SIZE, "pale"))
 
 
 def _picture(cell: Cell, thumbnail_of: ThumbnailOf) -> Image.Image | None:
     if cell.picture is not None:
-        return drawing.fit_to_box(cell.picture, CELL_WIDTH, CELL_HEIGHT)
+        return fit_to_box(cell.picture, CELL_WIDTH, CELL_HEIGHT)
     try:
-        return drawing.fit_to_box(thumbnail_of(cell.id or 0), CELL_WIDTH, CELL_HEIGHT)
+        return fit_to_box(thumbnail_of(cell.id or 0), CELL_WIDTH, CELL_HEIGHT)
     except VecstoreError:
         return None
 

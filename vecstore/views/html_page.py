@@ -2,7 +2,27 @@
 
 import base64
 import hashlib
-from html import escape
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+def templates(**filters: Callable[..., Any]) -> "jinja2.Environment":
+    """Return what renders `vecstore/templates`, escaping every value that is not Markup. filters: more of them."""
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("vecstore"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters.update(filters)
+    return made
 
 
 def policy(style: str, script: str = "") -> str:
@@ -15,13 +35,18 @@ def policy(style: str, script: str = "") -> str:
 
 def page(title: str, style: str, body: str, script: str = "") -> str:
     """Return a page. title: text; style, body and script as they are to stand there."""
-    run = f"<script>{script}</script>" if script else ""
+    from markupsafe import Markup
+
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy(style, script)}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta name="color-scheme" content="light dark">\n<title>{escape(title)}</title>\n'
-        f"<style>{style}</style>\n</head>\n<body>\n{body}\n{run}</body>\n</html>\n"
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            policy=Markup(policy(style, script)),
+            style=Markup(style),
+            body=Markup(body),
+            script=Markup(script),
+        )
     )
 
 

@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.rows import BLOCK_ROWS, in_blocks
 from vecstore.errors import VecstoreError
 from vecstore.results import MapPoint, StoreMap
 from vecstore.session import Session
 from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.derived_arrays import load_arrays, save_arrays
 from vecstore.storage.layout import MAP
-from vecstore.storage.vector_file import Float16, Float32, load_derived, replacing
+from vecstore.storage.vector_file import Float16, Float32
 
 Int64 = NDArray[np.int64]
 
@@ -45,8 +47,6 @@ PLACING = {"learning_rate": 0.1, "exaggeration": 1.5, "max_grad_norm": 0.25}
 PLACING_PERPLEXITY, PLACING_NEIGHBOURS, PLACING_STEPS = 5, 25, 250
 # How wide the first positions lie; from wider ones, the first steps tear them apart.
 START = 1e-4
-# Rows placed at a time: 64 MiB at 2048 dimensions.
-BLOCK_ROWS = 8_192
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def extend_map(layout: Layout, vectors: Float16, rows: Int64) -> Layout:
     if not len(new):
         return layout
     reference = _read(vectors, layout.reference)
-    blocks = [new[start : start + BLOCK_ROWS] for start in range(0, len(new), BLOCK_ROWS)]
-    placed = [_placed(_read(vectors, block), reference, layout.positions[: layout.fitted]) for block in blocks]
+    fitted = layout.positions[: layout.fitted]
+    placed = [_placed(_read(vectors, block), reference, fitted) for block in in_blocks(new, BLOCK_ROWS)]
     return Layout(
         rows=np.concatenate([layout.rows, new]),
         positions=np.concatenate([layout.positions, *placed]),
@@ -180,7 +180,7 @@ class StoredMap:
 
         An image whose vector is another by now, or was given up (`compact`), is not on it any more; the others stay.
         """
-        if (found := load_derived(self.path)) is None:
+        if (found := load_arrays(self.path)) is None:
             return None
         try:
             layout = Layout(found["rows"], found["positions"], *(int(n) for n in found["counts"]))
@@ -199,15 +199,14 @@ class StoredMap:
     def _save(self, layout: Layout, vectors: Float16) -> None:
         """Write the map down, whole or not at all; by the holder of the store's lock alone. Raises OSError."""
         prints = _prints(vectors, layout.rows)
-        with replacing(self.path) as file:
-            np.savez(
-                file,
-                stamp=self._stamp(layout, prints),
-                counts=[layout.fitted, layout.images, layout.seed],
-                rows=layout.rows,
-                positions=layout.positions,
-                prints=prints,
-            )
+        save_arrays(
+            self.path,
+            stamp=self._stamp(layout, prints),
+            counts=[layout.fitted, layout.images, layout.seed],
+            rows=layout.rows,
+            positions=layout.positions,
+            prints=prints,
+        )
 
     def _stamp(self, layout: Layout, prints: NDArray[np.uint64]) -> str:
         """Return what a map depends on, and a checksum of it."""
@@ -287,11 +286,11 @@ def _placed(points: Float32, reference: Float32, positions: Float32) -> Float32:
 
 def _principal(points: Float32) -> Float32:
     """Return (n, 2) float32 positions of points along their two principal directions, around the origin."""
+    from indexes.principal_directions import principal_directions
+
     centred = points - points.mean(axis=0)
-    # Subspace iteration with more directions than are wanted: all of them, exactly, took 7 s at 1280 dimensions.
-    directions = np.random.default_rng(0).standard_normal((points.shape[1], 10), np.float32)
-    for _ in range(8):
-        directions = np.linalg.qr(centred.T @ (centred @ directions))[0]
+    # More than are wanted, so that two are exact: all of them took 7 s at 1280 dimensions.
+    directions = principal_directions(centred, 10, 8, np.random.default_rng(0))
     _, _, turned = np.linalg.svd(centred @ directions, full_matrices=False)
     positions = np.zeros((len(points), 2), np.float32)
     positions[:, : len(turned[:2])] = centred @ directions @ turned[:2].T  # a single image has a single direction

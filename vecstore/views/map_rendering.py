@@ -19,9 +19,13 @@ from PIL import Image
 from vecstore.errors import BadInput, VecstoreError
 from vecstore.results import Cluster, MapPoint, StoreMap
 from vecstore.sources.paths import shown
-from vecstore.views import drawing
+from vecstore.views import palette
+from vecstore.views.canvas import Canvas, Mark, Picture, Rectangle, Text
 from vecstore.views.contact_sheets import ThumbnailOf, called
-from vecstore.views.drawing import Canvas, Pixels, Svg
+from vecstore.views.lettering import elided, width_of
+from vecstore.views.pixels import Pixels
+from vecstore.views.svg import Svg, role_styles
+from vecstore.views.thumbnails import squared
 
 WIDTH, MARGIN = 1600, 40
 LEAST_HEIGHT, MOST_HEIGHT = 520, 1100  # of the map below the header
@@ -36,7 +40,7 @@ MOST_LABELS = 40
 REACHES = ((300, 2.5), (3_000, 1.0))
 # Of marks, from how many of them on.
 MARK_RADII = ((8_000, 2.4), (3_000, 3.2), (0, 4.5))
-PLAIN = (drawing.COLOURS[0], "circle")  # without clusters
+PLAIN = (palette.COLOURS[0], "circle")  # without clusters
 
 
 @dataclass(frozen=True)
@@ -111,11 +115,11 @@ def describe(found: StoreMap) -> str:
 
 
 def _draw(canvas: Canvas, found: StoreMap, clusters: Sequence[Cluster], layout: _Layout, titles: bool) -> None:
-    styles = {cluster.cluster: drawing.style(i) for i, cluster in enumerate(clusters)}
+    styles = {cluster.cluster: palette.style(i) for i, cluster in enumerate(clusters)}
     n_framed, n_marks = len(layout.framed), len(found.points) - len(layout.framed)
-    canvas.text(MARGIN, 50, f"Map of {describe(found)}", 26, bold=True)
+    canvas.draw(Text(MARGIN, 50, f"Map of {describe(found)}", 26, bold=True))
     shown_as = f" · {n_framed:,} shown as thumbnails, {n_marks:,} as marks" if n_marks else ""
-    canvas.text(MARGIN, 78, f"Near each other: alike (t-SNE){shown_as}", 15, "pale")
+    canvas.draw(Text(MARGIN, 78, f"Near each other: alike (t-SNE){shown_as}", 15, "pale"))
     radius = next(radius for least, radius in MARK_RADII if n_marks >= least)
     # Marks first: a thumbnail covers those below it, and no mark a thumbnail.
     for i in sorted(range(len(found.points)), key=layout.framed.__contains__):
@@ -123,14 +127,14 @@ def _draw(canvas: Canvas, found: StoreMap, clusters: Sequence[Cluster], layout: 
         title = f"@{point.id} {shown(os.fsencode(point.path))}" if titles else ""
         colour, shape = styles.get(point.cluster, PLAIN) if point.cluster is not None else PLAIN
         if i not in layout.framed:
-            canvas.mark(*layout.at[i], radius, colour, shape, title)
+            canvas.draw(Mark(*layout.at[i], radius, colour, shape, title))
             continue
         left, top, picture = layout.framed[i]
         for rim, paint in ((RIM + 1, "paper"), (RIM, colour)):
-            canvas.box(left - rim, top - rim, picture.width + 2 * rim, picture.height + 2 * rim, paint)
-        canvas.picture(left, top, picture, title)
-        if len(clusters) > len(drawing.COLOURS):  # a colour stands for more than one cluster
-            canvas.mark(left + 2, top + 2, 6, colour, shape)
+            canvas.draw(Rectangle(left - rim, top - rim, picture.width + 2 * rim, picture.height + 2 * rim, paint))
+        canvas.draw(Picture(left, top, picture, title))
+        if len(clusters) > len(palette.COLOURS):  # a colour stands for more than one cluster
+            canvas.draw(Mark(left + 2, top + 2, 6, colour, shape))
     for cluster in clusters:
         if cluster.cluster in layout.labels:
             _draw_label(canvas, layout.labels[cluster.cluster], _short(cluster), *styles[cluster.cluster])
@@ -139,13 +143,13 @@ def _draw(canvas: Canvas, found: StoreMap, clusters: Sequence[Cluster], layout: 
 
 
 def _draw_label(canvas: Canvas, box: _Box, text: str, colour: str, shape: str) -> None:
-    canvas.box(box.left, box.top, box.width, box.height, "paper", colour, 2, radius=box.height / 2)
-    canvas.mark(box.left + 15, box.top + box.height / 2, 6, colour, shape)
-    canvas.text(box.left + 25, box.top + 18, text, LABEL_SIZE, bold=True)
+    canvas.draw(Rectangle(box.left, box.top, box.width, box.height, "paper", colour, 2, radius=box.height / 2))
+    canvas.draw(Mark(box.left + 15, box.top + box.height / 2, 6, colour, shape))
+    canvas.draw(Text(box.left + 25, box.top + 18, text, LABEL_SIZE, bold=True))
 
 
 def _short(cluster: Cluster) -> str:
-    return drawing.elided(called(cluster), 200, LABEL_SIZE, bold=True)
+    return elided(called(cluster), 200, LABEL_SIZE, bold=True)
 
 
 def _laid_out(points: Sequence[MapPoint], clusters: Sequence[Cluster], thumbnail_of: ThumbnailOf) -> _Layout:
@@ -166,7 +170,7 @@ def _laid_out(points: Sequence[MapPoint], clusters: Sequence[Cluster], thumbnail
     framed = {}
     for i, (left, top) in corners.items():
         with suppress(VecstoreError):  # its file is gone: it stays a mark
-            framed[i] = (left + RIM + 1, top + RIM + 1, drawing.squared(thumbnail_of(points[i].id), side))
+            framed[i] = (left + RIM + 1, top + RIM + 1, squared(thumbnail_of(points[i].id), side))
     return _Layout(round(HEADER + within.height + MARGIN), at, labels, framed)
 
 
@@ -243,7 +247,7 @@ def _labels(
         # A cluster can lie in two parts with nothing of it between them: not the mean, but the image nearest to it.
         centre = tuple(sum(axis) / len(places) for axis in zip(*places, strict=True))
         x, y = min(places, key=partial(math.dist, centre))
-        width = drawing.width_of(_short(cluster), LABEL_SIZE, bold=True) + 37
+        width = width_of(_short(cluster), LABEL_SIZE, bold=True) + 37
         left = min(max(x - width / 2, within.left), within.left + within.width - width)
         heights = [y - LABEL_HEIGHT / 2 + step * sign * LABEL_HEIGHT / 2 for step in range(20) for sign in (1, -1)]
         boxes = [_Box(round(left), round(top), round(width), LABEL_HEIGHT) for top in heights]
@@ -266,75 +270,32 @@ def _draw_legend(
 ) -> None:
     left, right = WIDTH - MARGIN - LEGEND_WIDTH, WIDTH - MARGIN
     on_map = Counter(point.cluster for point in points)
-    canvas.text(left, HEADER + 8, f"{len(clusters)} clusters", 15, bold=True)
-    canvas.text(right, HEADER + 8, "images", 13, "pale", "end")
-    canvas.box(left, HEADER + 20, LEGEND_WIDTH, 1, "line")
+    canvas.draw(Text(left, HEADER + 8, f"{len(clusters)} clusters", 15, bold=True))
+    canvas.draw(Text(right, HEADER + 8, "images", 13, "pale", "end"))
+    canvas.draw(Rectangle(left, HEADER + 20, LEGEND_WIDTH, 1, "line"))
     top = HEADER + 46
     room = int((height - MARGIN - top) // LEGEND_ROW) + 1
     listed = clusters if len(clusters) <= room else clusters[: room - 1]
     for row, cluster in enumerate(listed):
         y = top + row * LEGEND_ROW
-        canvas.mark(left + 8, y - 5, 7, *styles[cluster.cluster])
+        canvas.draw(Mark(left + 8, y - 5, 7, *styles[cluster.cluster]))
         count = f"{cluster.size:,}"
-        text = drawing.elided(called(cluster), LEGEND_WIDTH - 40 - drawing.width_of(count, 14), 14)
-        canvas.text(left + 24, y, text, 14, "ink" if on_map[cluster.cluster] else "pale")
-        canvas.text(right, y, count, 14, "pale", "end")
+        text = elided(called(cluster), LEGEND_WIDTH - 40 - width_of(count, 14), 14)
+        canvas.draw(Text(left + 24, y, text, 14, "ink" if on_map[cluster.cluster] else "pale"))
+        canvas.draw(Text(right, y, count, 14, "pale", "end"))
     if len(listed) < len(clusters):
         rest = clusters[len(listed) :]
-        canvas.text(left + 24, top + len(listed) * LEGEND_ROW, f"and {len(rest):,} more", 14, "pale")
+        canvas.draw(Text(left + 24, top + len(listed) * LEGEND_ROW, f"and {len(rest):,} more", 14, "pale"))
         total = f"{sum(cluster.size for cluster in rest):,}"
-        canvas.text(right, top + len(listed) * LEGEND_ROW, total, 14, "pale", "end")
-
-
-# A wheel zooms, a drag moves, + - 0 and the arrows do the same; what has a title says it at the pointer.
-_SCRIPT = """
-const svg = document.querySelector("svg"), note = document.querySelector("output");
-const whole = svg.viewBox.baseVal, full = [whole.x, whole.y, whole.width, whole.height];
-let view = [...full];
-const show = () => svg.setAttribute("viewBox", view.join(" "));
-function zoom(factor, x, y) {
-  const width = Math.min(full[2], Math.max(full[2] / 40, view[2] * factor)), by = width / view[2];
-  view = [x - (x - view[0]) * by, y - (y - view[1]) * by, width, view[3] * by];
-  if (width === full[2]) view = [...full];
-  show();
-}
-function move(dx, dy) { view[0] += dx; view[1] += dy; show(); }
-function place(event) {
-  const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-  return [at.x, at.y];
-}
-svg.addEventListener("wheel", event => {
-  event.preventDefault(); zoom(event.deltaY > 0 ? 1.2 : 1 / 1.2, ...place(event));
-}, {passive: false});
-let from = null;
-svg.addEventListener("pointerdown", event => { from = place(event); svg.setPointerCapture(event.pointerId); });
-svg.addEventListener("pointerup", () => { from = null; });
-svg.addEventListener("pointermove", event => {
-  if (from) { const at = place(event); move(from[0] - at[0], from[1] - at[1]); return; }
-  const title = event.target.querySelector && event.target !== svg && event.target.querySelector("title");
-  note.textContent = title ? title.textContent : "";
-});
-svg.addEventListener("dblclick", event => zoom(1 / 2, ...place(event)));
-document.addEventListener("keydown", event => {
-  const step = view[2] / 10, middle = [view[0] + view[2] / 2, view[1] + view[3] / 2];
-  const does = {"+": () => zoom(1 / 1.5, ...middle), "-": () => zoom(1.5, ...middle), "0": () => zoom(99, ...middle),
-    ArrowLeft: () => move(-step, 0), ArrowRight: () => move(step, 0), ArrowUp: () => move(0, -step),
-    ArrowDown: () => move(0, step)}[event.key];
-  if (does) { event.preventDefault(); does(); }
-});
-"""
-_PAGE_STYLE = (
-    "html,body{margin:0;height:100%%;background:%(paper)s}"
-    "svg{display:block;width:100vw;height:100vh;touch-action:none;cursor:grab}"
-    "output{position:fixed;left:0;right:0;bottom:0;padding:.5em 1em;min-height:1.3em;text-align:center;"
-    "font:14px DejaVu Sans,Verdana,sans-serif;color:%(pale)s;pointer-events:none;overflow-wrap:anywhere}"
-)
-_DARK_PAGE_STYLE = "@media(prefers-color-scheme:dark){html,body{background:%(paper)s}output{color:%(pale)s}}"
+        canvas.draw(Text(right, top + len(listed) * LEGEND_ROW, total, 14, "pale", "end"))
 
 
 def _page(svg: Svg, label: str) -> str:
-    from vecstore.views.html_page import page
+    from markupsafe import Markup
 
-    style = _PAGE_STYLE % drawing.LIGHT + drawing.role_styles() + _DARK_PAGE_STYLE % drawing.DARK
-    hint = "Wheel or + and - to zoom, drag or arrows to move, 0 for the whole map."
-    return page(f"Map of {label}", style, f"{svg.element(label)}<output>{hint}</output>", _SCRIPT)
+    from vecstore.views.html_page import page, templates
+
+    made = templates()
+    style = role_styles() + made.get_template("map.css.j2").render(light=palette.LIGHT, dark=palette.DARK)
+    body = made.get_template("map.html.j2").render(svg=Markup(svg.element(label)))  # which escapes what it is given
+    return page(f"Map of {label}", style, body, made.get_template("map.js").render())

@@ -6,7 +6,7 @@ from typing import Any
 
 from vecstore.errors import BadInput
 from vecstore.results import Elbow
-from vecstore.views.drawing import DARK, LIGHT
+from vecstore.views.palette import DARK, LIGHT
 
 # Okabe and Ito's colours, which stay apart for the colour-blind, on light paper and on dark.
 LOSS, SILHOUETTE = ("#0072B2", "#56B4E9"), ("#D55E00", "#E69F00")

@@ -20,12 +20,15 @@ from vecstore.session import Session
 from vecstore.sources import decoding
 from vecstore.sources.paths import shown
 from vecstore.storage.catalog.catalog import Catalog
-from vecstore.views import drawing
+from vecstore.version import __version__
+from vecstore.views import palette
+from vecstore.views.canvas import Mark
 from vecstore.views.contact_sheets import called, name
-from vecstore.views.html_page import page
+from vecstore.views.html_page import page, templates
 from vecstore.views.map_layout import store_map
 from vecstore.views.map_rendering import describe, svg_of
-from vecstore.views.thumbnails import Thumbnails, thumbnail
+from vecstore.views.svg import Svg, data_uri, role_styles
+from vecstore.views.thumbnails import Thumbnails, fit_to_box, thumbnail
 
 # Of all thumbnails of a page together, as they stand in it.
 MAX_THUMBNAIL_BYTES = 24 << 20
@@ -71,11 +74,11 @@ class Shots:
             self.n_left_out += 1
         else:
             try:
-                picture = drawing.fit_to_box(self.thumbnail_of(row), SIDE, SIDE)
+                picture = fit_to_box(self.thumbnail_of(row), SIDE, SIDE)
             except VecstoreError:  # its file is gone
                 pass
             else:
-                source, size = drawing.data_uri(decoding.encoded(picture, QUALITY)), picture.size
+                source, size = data_uri(decoding.encoded(picture, QUALITY)), picture.size
                 self.left -= len(source)
         return Shot(row, name(path), path_shown, note, source, *size)
 
@@ -144,7 +147,7 @@ def _described(session: Session, shots: Shots, clusters: Sequence[Cluster]) -> l
         n_odd = min(ODD, cluster.size - len(typical))
         odd = clustering.members(session, cluster.cluster, n_odd, True) if n_odd else []
         kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in members] for members in (typical, odd)]
-        described.append(Described(cluster, called(cluster), *drawing.style(number), *kinds))
+        described.append(Described(cluster, called(cluster), *palette.style(number), *kinds))
     return described
 
 
@@ -163,7 +166,7 @@ def _elbow(session: Session) -> dict[str, Any]:
         found = clustering.elbow(session, 0, None, None)
     except BadInput as error:  # too few images
         return {"reason": str(error)}
-    light, dark = (drawing.data_uri(elbow_curve(found, "svg", dark), "image/svg+xml") for dark in (False, True))
+    light, dark = (data_uri(elbow_curve(found, "svg", dark), "image/svg+xml") for dark in (False, True))
     return {"found": found, "light": light, "dark": dark}
 
 
@@ -245,24 +248,14 @@ def _path(catalog: Catalog, row: int) -> str:
 
 
 def _rendered(values: dict[str, Any]) -> str:
-    import jinja2
     from markupsafe import Markup
 
-    import vecstore
-
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("vecstore"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    made = templates(bytes=_bytes, called=called, svg=Markup)  # `svg` is for what vecstore.views.svg made
+    body = made.get_template("report.html.j2").render(
+        **values, shapes=_shapes, title=_title(values["info"].store), version=__version__, limits=_LIMITS
     )
-    templates.filters.update(bytes=_bytes, called=called, svg=Markup)  # `svg` is for what vecstore.views.drawing made
-    body = templates.get_template("report.html.j2").render(
-        **values, shapes=_shapes, title=_title(values["info"].store), version=vecstore.__version__, limits=_LIMITS
-    )
-    style = templates.get_template("report.css.j2").render(light=drawing.LIGHT, dark=drawing.DARK)
-    return page(_title(values["info"].store), drawing.role_styles() + style, body)
+    style = made.get_template("report.css.j2").render(light=palette.LIGHT, dark=palette.DARK)
+    return page(_title(values["info"].store), role_styles() + style, body)
 
 
 _LIMITS = {"clusters": CLUSTERS, "groups": GROUPS, "failures": FAILURES}
@@ -274,8 +267,8 @@ def _title(store: str) -> str:
 
 def _shapes(colour: str, shape: str) -> str:
     """Return a cluster's mark as a small SVG."""
-    svg = drawing.Svg(18, 18)
-    svg.mark(9, 9, 8, colour, shape)
+    svg = Svg(18, 18)
+    svg.draw(Mark(9, 9, 8, colour, shape))
     return svg.element(f"{shape} mark")
 
 

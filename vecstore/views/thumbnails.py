@@ -5,21 +5,22 @@ whatever became of the file. Written beside and renamed; several threads and pro
 bounded in bytes: the least recently used go first.
 """
 
+import io
 import logging
 import os
-import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vecstore.errors import BadInput, NotFound
 from vecstore.image_ref import ImageRef, require_stored
 from vecstore.session import Session
 from vecstore.sources import archives, decoding
 from vecstore.sources.paths import cache_dir, on_disk, shown
+from vecstore.storage.durable_files import replacing_in_cache
 
 log = logging.getLogger(__name__)
 
@@ -77,14 +78,8 @@ class Thumbnails:
 
     def _keep(self, kept: Path, thumbnail: bytes) -> None:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, beside = tempfile.mkstemp(dir=kept.parent, suffix=".new")
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(thumbnail)
-            os.replace(beside, kept)
-        except BaseException:
-            os.unlink(beside)
-            raise
+        with replacing_in_cache(kept) as file:
+            file.write(thumbnail)
         with self._counting:
             self._left -= len(thumbnail)
             if self._left < 0:
@@ -93,11 +88,14 @@ class Thumbnails:
     def _sweep(self) -> None:
         """Remove the least recently used until there is room again, and work out when to look next."""
         found = []
-        for folder in os.scandir(self.folder):
-            with suppress(OSError):  # removed by another process meanwhile
-                for entry in os.scandir(folder):
-                    state = entry.stat(follow_symlinks=False)
-                    found.append((state.st_mtime_ns, state.st_size, entry.path))
+        with os.scandir(self.folder) as folders:
+            names = [folder.path for folder in folders]
+        for name in names:
+            with suppress(NotADirectoryError, FileNotFoundError), os.scandir(name) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # removed by another process meanwhile
+                        state = entry.stat(follow_symlinks=False)
+                        found.append((state.st_mtime_ns, state.st_size, entry.path))
         held = sum(size for _, size, _ in found)
         if held > self.max_bytes:
             for _, size, path in sorted(found):
@@ -123,6 +121,18 @@ def paths_and_content(session: Session, ref: ImageRef) -> tuple[list[bytes], byt
     with session.catalog.reading():
         row = require_stored(session, ref)
         return session.catalog.paths.of(row), session.catalog.images.sha256_of(row) or b""
+
+
+def fit_to_box(thumbnail: bytes, width: int, height: int) -> Image.Image:
+    """Return a thumbnail scaled to fit into a box."""
+    with Image.open(io.BytesIO(thumbnail), formats=["JPEG"]) as picture:
+        return ImageOps.contain(picture.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+
+
+def squared(thumbnail: bytes, side: int) -> Image.Image:
+    """Return the middle of a thumbnail as a square."""
+    with Image.open(io.BytesIO(thumbnail), formats=["JPEG"]) as picture:
+        return ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
 
 
 def _picture(path: bytes, sha256: bytes) -> Image.Image:

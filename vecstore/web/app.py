@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
-import vecstore
 from vecstore.errors import NotFound, VecstoreError
 from vecstore.store import Store
+from vecstore.version import __version__
 from vecstore.web.jobs import Jobs
 from vecstore.web.metrics import Counted, Metrics
 from vecstore.web.responses import on_http_error, on_invalid, on_store_error
@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics()
     app = FastAPI(
         title="vecstore",
-        version=vecstore.__version__,
+        version=__version__,
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecstore.embedders import EmbedderOptions, EmbedderSpec, open_embedder
+from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec
+from vecstore.embedders.registry import open_embedder
 from vecstore.engines.ray_cluster import connected
 from vecstore.errors import WrongEmbedder
 from vecstore.ingest import pipeline
