@@ -81,9 +81,27 @@ app = typer.Typer(
 
 def main() -> None:
     """The `vecstore` program."""
+    open_standard_streams()
     # A service manager's SIGTERM ends a run as Ctrl-C does: what is embedded is committed.
     signal.signal(signal.SIGTERM, _interrupt)
     app()
+
+
+def open_standard_streams() -> None:
+    """Put the null device in the place of standard streams that are closed, as daemons and some schedulers have them.
+
+    Else the next files opened, a database among them, would be the standard streams, and be written to by whatever
+    prints.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:  # the lowest number that is free
+        os.set_inheritable(descriptor, True)
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+    # Python has None for what was closed when it began.
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:

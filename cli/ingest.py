@@ -173,10 +173,14 @@ def failures(
 
 def _chosen(paths: list[str], intake: Intake) -> tuple[list[str], dict[str, Any]]:
     """Return the paths that are named, and the library's other arguments for what to look at."""
-    from vecstore.sources.scan import Patterns, read_list
+    from vecstore.sources.scan import Patterns
+    from vecstore.sources.text_files import read_list, unknown_encoding
 
     listed = read_list(sys.stdin.buffer.read()) if "-" in paths else []
-    patterns = Patterns(tuple(intake.glob or ()), tuple(intake.exclude or ()))
+    if (trouble := unknown_encoding(listed)) is not None:
+        output.notice(f"the list: {trouble}")
+    defaults = not intake.no_default_excludes
+    patterns = Patterns(tuple(intake.glob or ()), tuple(intake.exclude or ()), defaults=defaults)
     return [path for path in paths if path != "-"], {"listed": listed, "patterns": patterns}
 
 

@@ -15,8 +15,9 @@ from vecstore.errors import BadInput
 
 # What every record has; the rest was given with `extra`.
 PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
-# Told to a person also without --verbose, unless they ask for quiet: fetching weights takes a while, and happens once.
-ALOUD = "vecstore.embedders"
+# Told to a person also without --verbose, unless they ask for quiet: fetching weights takes a while, and happens once;
+# what a scan has left out would be missed.
+ALOUD = ("vecstore.embedders", "vecstore.sources.exclusions")
 
 
 class ForPeople(logging.Filter):
@@ -64,7 +65,8 @@ def begin(verbose: bool, file: Path | None) -> None:
     root.addHandler(on_stderr)
     # Only what somebody is going to read is put together.
     root.setLevel(logging.INFO if verbose or file is not None else logging.WARNING)
-    logging.getLogger(ALOUD).setLevel(logging.INFO)
+    for name in ALOUD:
+        logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells which of its builds it tried
     if file is None:
         return

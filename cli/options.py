@@ -55,6 +55,10 @@ Excludes = Annotated[
     list[str] | None,
     typer.Option("--exclude", help="No files or folders that match; may be repeated.", metavar="PATTERN"),
 ]
+NoDefaultExcludes = Annotated[
+    bool,
+    typer.Option("--no-default-excludes", help="Also take thumbnails, trash and system folders, left out by default."),
+]
 Images = Annotated[list[str], typer.Argument(help="Files, or stored ids such as @12.", metavar="IMAGE...")]
 ImagesOrAll = Annotated[list[str] | None, typer.Argument(help="Files, or stored ids such as @12.", metavar="IMAGE...")]
 EmbedderName = Annotated[
@@ -86,6 +90,7 @@ class Intake:
     weights: WeightsFile = None
     glob: Globs = None
     exclude: Excludes = None
+    no_default_excludes: NoDefaultExcludes = False
     ray: RayAddress = None
 
 

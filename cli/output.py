@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +63,9 @@ def fields(result: Any, as_json: bool) -> None:
 
 
 def notice(text: str) -> None:
-    """Tell a person something, on stderr."""
-    print(text, file=sys.stderr)
+    """Tell a person something, on stderr; where that cannot be written to, there is nobody to be told."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

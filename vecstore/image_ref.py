@@ -17,7 +17,8 @@ from vecstore.errors import BadInput, NotFound
 from vecstore.session import Session
 from vecstore.sources import archives, decoding
 from vecstore.sources.file_stamp import FileStamp
-from vecstore.sources.paths import AnyPath, absolute, on_disk, shown
+from vecstore.sources.paths import AnyPath, absolute, is_address, on_disk, shown
+from vecstore.sources.spelling import as_stored
 from vecstore.storage.checksums import ChecksumVerifier
 from vecstore.storage.vector_file import Float32, quantize_unit_rows
 
@@ -130,8 +131,10 @@ def _resolve(session: Session, ref: ImageRef) -> int | _Content:
         return row
     if isinstance(ref, decoding.Encoded):
         return _row_or_content(session, hashlib.sha256(ref.data).digest(), ref.data)
-    path = absolute(as_path(ref))
+    path = as_stored(absolute(as_path(ref)), session.catalog.paths.under)
     known = session.catalog.paths.known(path)
+    if known is not None and is_address(path):
+        return known.row
     try:
         state = os.stat(on_disk(path))
         if known is not None and known.is_as_in(FileStamp(path, state.st_size, state.st_mtime_ns)):

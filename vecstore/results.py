@@ -19,6 +19,8 @@ class AddReport:
     that the store has (copies, renames). updated: files whose content changed since the last look.
     failed: files that could not be added (see `failures`), the unchanged ones of earlier runs included.
     forgotten: paths dropped because they are gone (sync only). embedded: pictures that went through the network.
+    Not among the files seen: excluded: folders and files that are left out by default, a folder counted once. ignored:
+    those that a `.vecstoreignore` names. linked_folders: links to folders, which are not followed.
     """
 
     added: int
@@ -28,6 +30,9 @@ class AddReport:
     forgotten: int
     embedded: int
     seconds: float
+    excluded: int = 0
+    ignored: int = 0
+    linked_folders: int = 0
 
     @property
     def seen(self) -> int:

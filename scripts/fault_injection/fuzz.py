@@ -112,12 +112,13 @@ def _archive(data: bytes) -> None:
 def _paths(data: bytes) -> None:
     from vecstore.errors import BadInput, NotFound
     from vecstore.sources import paths, scan
+    from vecstore.sources.text_files import read_list
 
-    lines = scan.read_list(data)
+    lines = read_list(data)
     for line in lines:
         if b"\0" not in line:
             spelled = paths.absolute(line)
-            require(spelled.startswith(b"/"), spelled)
+            require(spelled.startswith(b"/") or paths.is_address(spelled), spelled)
             require("\n" not in paths.shown(spelled) and paths.shown(spelled).isprintable(), spelled)
             paths.on_disk(spelled)
     with contextlib.suppress(BadInput, NotFound):

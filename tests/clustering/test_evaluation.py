@@ -1,5 +1,6 @@
 """How clusters and neighbours are judged by labels. The oracle is worked out by hand."""
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import paint
-from vecstore.clustering.evaluation import compare, folder_label, queries, read_labels
+from vecstore.clustering.evaluation import compare, folder_label, label_images, queries, read_labels
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import ClassScore, Misplaced
 from vecstore.store import Store
@@ -79,6 +80,68 @@ def test_a_table_that_is_none_is_refused(text: str, message: str, tmp_path: Path
         read_labels(tmp_path / "labels.csv")
     with pytest.raises(BadInput, match="cannot be read as a table of path,label"):
         read_labels(tmp_path / "missing.csv")
+
+
+@pytest.mark.parametrize("empty", ["b.jpg,\n", "b.jpg,  \n", 'b.jpg,""\n', "b.jpg,\t,more\n"])
+def test_an_image_whose_label_is_empty_is_left_out(empty: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(f"a.jpg,cat\n{empty}c.jpg,dog\n")
+    assert read_labels(tmp_path / "labels.csv") == {
+        bytes(tmp_path / "a.jpg"): "cat",
+        bytes(tmp_path / "c.jpg"): "dog",
+    }
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_table_is_read_as_spreadsheets_save_it(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes("path,label\r\né.jpg,Küche\r\n".encode(encoding))
+    assert read_labels(tmp_path / "labels.csv") == {bytes(tmp_path / "é.jpg"): "Küche"}
+
+
+@pytest.mark.parametrize("line", ["a.jpg,Küche", "Küche.jpg,a"])
+def test_a_table_in_another_encoding_is_refused_by_its_line(line: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes(f"b.jpg,cat\n{line}\n".encode("latin-1"))
+    with pytest.raises(BadInput, match="line 2: .*is not UTF-8; save it as UTF-8"):
+        read_labels(tmp_path / "labels.csv")
+
+
+def test_a_file_whose_name_is_no_text_can_be_labelled(tmp_path: Path) -> None:
+    name = b"k\xfcche.jpg"
+    (tmp_path / os.fsdecode(name)).touch()
+    (tmp_path / "labels.csv").write_bytes(name + b",cat\n")
+    assert read_labels(tmp_path / "labels.csv") == {bytes(tmp_path) + b"/" + name: "cat"}
+
+
+def test_an_address_is_labelled_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("https://a.example/x.jpg,cat\n")
+    assert read_labels(tmp_path / "labels.csv") == {b"https://a.example/x.jpg": "cat"}
+
+
+def test_a_path_with_two_labels_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("a.jpg,cat\nb.jpg,cat\na.jpg,cat\n./a.jpg,dog\n")
+    with pytest.raises(BadInput) as refused:
+        read_labels(tmp_path / "labels.csv")
+    assert str(refused.value) == (
+        f"{tmp_path}/labels.csv: {tmp_path}/a.jpg is 'cat' in line 1 and 'dog' in line 4; a picture has one label"
+    )
+
+
+def test_a_picture_with_two_labels_by_two_paths_is_refused() -> None:
+    images = [(3, b"/a.jpg"), (3, b"/b.jpg"), (4, b"/c.jpg")]
+    with pytest.raises(BadInput) as refused:
+        label_images(images, {b"/a.jpg": "cat", b"/b.jpg": "dog"})
+    assert str(refused.value) == (
+        "@3 has two labels: /a.jpg is 'cat', and /b.jpg, the same picture, 'dog'; "
+        "give both the same one, or leave one out"
+    )
+
+
+def test_by_its_folders_a_picture_has_the_label_of_the_first() -> None:
+    assert label_images([(3, b"/cat/a.jpg"), (3, b"/dog/a.jpg")], None) == {3: (b"/cat/a.jpg", "cat")}
+
+
+def test_a_label_is_that_of_the_path_in_whatever_normalisation() -> None:
+    images = [(0, "/e\u0301.jpg".encode()), (1, b"/b.jpg")]
+    assert label_images(images, {"/é.jpg".encode(): "cat"}) == {0: ("/e\u0301.jpg".encode(), "cat")}
 
 
 def test_neighbours_of_a_large_store_are_judged_on_a_sample_that_is_the_same_every_time() -> None:

@@ -12,7 +12,8 @@ from cli.app import app
 from tests.conftest import TinyEmbedder, paint
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Change
-from vecstore.sources.scan import Patterns, read_list
+from vecstore.sources.scan import Patterns
+from vecstore.sources.text_files import read_list
 from vecstore.store import Store
 
 OpenStore = Callable[..., Store]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from cli.app import app
-from tests.conftest import TinyEmbedder
-from vecstore.errors import BadInput, WrongEmbedder
+from tests.conftest import TinyEmbedder, paint
+from vecstore.errors import BadInput, NotFound, WrongEmbedder
+from vecstore.ingest.vector_import import ExportedRow, _checked
 from vecstore.storage.vector_file import quantize_unit_rows
 from vecstore.store import Store
 
@@ -58,6 +60,79 @@ def test_neighbours_are_found_by_path(new_store: Callable[..., Store], tmp_path:
     with new_store() as store:
         store.import_vectors(*write(tmp_path, rows, addresses(6)))
         assert [hit.id for hit in store.similar("/nowhere/1.jpg", k=2)] == [1, 4]
+
+
+ADDRESSES = [
+    "https://a.example/x.jpg",
+    "s3://b/y z.jpg",
+    "gs://b/../z.jpg",
+    "file:///home/a.jpg",
+    "HTTP://a.example//b",
+]
+
+
+def test_addresses_stay_as_they_are_whatever_the_current_folder(
+    new_store: Callable[..., Store], tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, paths = write(tmp_path, rows[:5], ADDRESSES)
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    paint(tmp_path / "there/https:/a.example/x.jpg", 0)  # which no address leads to
+    monkeypatch.chdir(tmp_path / "here")
+    with new_store() as store:
+        assert store.import_vectors(vectors, paths).added == 5
+        monkeypatch.chdir(tmp_path / "there")
+        assert store.import_vectors(vectors, paths).known == 5
+        assert [store.similar(row, k=1)[0].path for row in range(5)] == ADDRESSES
+        assert [store.similar(address, k=1)[0].id for address in ADDRESSES] == [0, 1, 2, 3, 4]
+        assert store.check(files=True) == []
+        assert store.remove(ADDRESSES[0]).removed == 1
+
+
+def test_addresses_come_back_from_an_export(new_store: Callable[..., Store], tmp_path: Path, rows: Rows) -> None:
+    vectors, paths = write(tmp_path, rows[:5], ADDRESSES)
+    with new_store() as store:
+        store.import_vectors(vectors, paths)
+        store.export(tmp_path / "out.parquet")
+    with Store.open(tmp_path / "second", create=True) as second:
+        assert second.import_vectors(tmp_path / "out.parquet").added == 5
+        assert {second.similar(row, k=1)[0].path for row in range(5)} == {*ADDRESSES}
+
+
+def test_an_address_is_no_file_to_add(new_store: Callable[..., Store]) -> None:
+    with new_store(embedder="tiny") as store, pytest.raises(NotFound, match="^no file or folder at https://a.example"):
+        store.add("https://a.example/x.jpg")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_list_of_paths_is_read_as_windows_saves_it(
+    encoding: str, new_store: Callable[..., Store], tmp_path: Path, rows: Rows
+) -> None:
+    vectors, paths = write(tmp_path, rows[:2], [])
+    paths.write_bytes("/é.jpg\r\n/b.jpg\r\n".encode(encoding))
+    with new_store() as store:
+        store.import_vectors(vectors, paths)
+        assert [store.similar(row, k=1)[0].path for row in range(2)] == ["/é.jpg", "/b.jpg"]
+
+
+def test_a_list_in_another_encoding_is_refused_by_its_line(
+    new_store: Callable[..., Store], tmp_path: Path, rows: Rows
+) -> None:
+    vectors, paths = write(tmp_path, rows[:2], [])
+    paths.write_bytes(b"/a.jpg\n/caf\xe9.jpg\n")
+    with new_store() as store, pytest.raises(BadInput) as refused:
+        store.import_vectors(vectors, paths)
+    assert str(refused.value) == (
+        f"{paths}: entry 2 (/caf\\xe9.jpg) is not UTF-8, and no file is called so; save it as UTF-8; "
+        "nothing was imported"
+    )
+
+
+@pytest.mark.parametrize(("field", "value"), [("width", 1 << 63), ("height", -1), ("size", 1 << 80)])
+def test_an_export_with_a_number_that_cannot_be_is_damaged(field: str, value: int) -> None:
+    row = ExportedRow(0, b"/a.jpg", np.zeros(2, np.float16), bytes(32), 1, 1, 1, 1, None, None)
+    with pytest.raises(ValueError, match="a size that cannot be"):
+        _checked(replace(row, **{field: value}))
 
 
 def test_parquet_brings_its_paths(new_store: Callable[..., Store], tmp_path: Path, rows: Rows) -> None:

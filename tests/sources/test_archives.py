@@ -438,8 +438,8 @@ def test_an_archive_is_opened_once_a_scan(
 ) -> None:
     archive = pack(tmp_path / "x.zip", [(f"{seed}.png", picture(seed)) for seed in range(40)])
     paths: list[Path] = []
-    directory = zipfile.ZipFile._RealGetContents  # type: ignore[attr-defined]
-    monkeypatch.setattr(zipfile.ZipFile, "_RealGetContents", lambda self: paths.append(archive) or directory(self))
+    directory = archives.ZipFile._RealGetContents
+    monkeypatch.setattr(archives.ZipFile, "_RealGetContents", lambda self: paths.append(archive) or directory(self))
     with open_store() as store:
         assert store.add(archive).added == 40
     assert len(paths) == 2  # to see that there is a picture in it at all, and to read it
@@ -784,7 +784,7 @@ def test_an_archive_that_failed_is_tried_again_on_request(
     paint(tmp_path / "other.png", 30)
     with open_store() as store:
         with monkeypatch.context() as patch:
-            patch.setattr(zipfile, "ZipFile", lambda file: file.fileno(-1))
+            patch.setattr(archives, "ZipFile", lambda file: file.fileno(-1))
             store.add(archive, tmp_path / "other.png")
         assert [name for name, _ in failures(store)] == ["photos.zip"]
         assert (store.retry_failures().added, store.failures()) == (3, [])

@@ -35,6 +35,12 @@ def test_what_changed_is_looked_at_and_no_more(pictures: Path, changed: list[str
     assert found == [os.fsencode(pictures / path) for path in looked_at]
 
 
+def test_a_change_in_what_is_passed_over_is_not_looked_at(pictures: Path) -> None:
+    root = os.fsencode(pictures)
+    changed = [root + b"/deep/5.png", root + b"/5.png"]
+    assert affected_folders([root], changed, lambda path, _: path != changed[0]) == [root + b"/deep"]
+
+
 def test_a_file_that_is_followed_is_looked_at_itself(pictures: Path) -> None:
     root = os.fsencode(pictures / "0.png")
     assert affected_folders([root], [root]) == [root]

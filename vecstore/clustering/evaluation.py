@@ -5,8 +5,9 @@ without a label are left out.
 """
 
 import csv
+import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from vecstore.clustering.clusters import current_clusters
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import ClassScore, Evaluation, Misplaced
 from vecstore.session import Session
-from vecstore.sources.paths import AnyPath, absolute, shown
-from vecstore.storage.catalog.catalog import Catalog
+from vecstore.sources.paths import AnyPath, absolute, is_address, shown
+from vecstore.sources.spelling import same_name
+from vecstore.sources.text_files import is_utf8, read_text
 
 # Queries to judge the neighbours by, at the most.
 MOST_QUERIES = 10_000
@@ -33,7 +35,7 @@ def evaluate(session: Session, labels: AnyPath | None, neighbours: int) -> Evalu
     catalog = session.catalog
     with catalog.reading():
         current = current_clusters(session).clustering
-        found = _labelled(catalog, table)
+        found = label_images(sorted(catalog.paths.all()), table)
         if not found:
             source = "its folders" if labels is None else shown(absolute(labels))
             raise NotFound(f"no image of the store {session.path} has a label in {source}; name a table of its paths")
@@ -41,16 +43,6 @@ def evaluate(session: Session, labels: AnyPath | None, neighbours: int) -> Evalu
         clusters = {row: cluster for row, cluster, _ in catalog.memberships.all(current)}
         precision = _precision(session, named, neighbours)
         return compare([(row, path) for row, (path, _) in found.items()], named, clusters, precision, neighbours)
-
-
-def _labelled(catalog: Catalog, table: dict[bytes, str] | None) -> dict[int, tuple[bytes, str]]:
-    """Return the first labelled path of each image that has one, with its label, by row."""
-    found: dict[int, tuple[bytes, str]] = {}
-    for row, path in sorted(catalog.paths.all()):
-        label = folder_label(path) if table is None else table.get(path)
-        if label is not None and row not in found:
-            found[row] = (path, label)
-    return found
 
 
 def _precision(session: Session, labels: dict[int, str], n: int) -> float | None:
@@ -78,25 +70,78 @@ def folder_label(path: bytes) -> str:
 def read_labels(table: AnyPath) -> dict[bytes, str]:
     """Return label by path, of a CSV whose first two columns are path and label, with or without such a heading.
 
-    Paths are absolute or relative to the table's folder. Raises BadInput on a line without two columns, or if the
-    table has no lines.
+    Paths are absolute or relative to the table's folder, or addresses. It is UTF-8, or UTF-16 as spreadsheets save it.
+    Lines with an empty label are left out. Raises BadInput on a line without two columns, on one that is not UTF-8 and
+    names no file, on a path with two labels, or if the table has no labels.
     """
     source = Path(os.fsdecode(absolute(table)))
-    labels: dict[bytes, str] = {}
+    found: dict[bytes, tuple[str, int]] = {}
     try:
-        with open(source, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            for number, line in enumerate(csv.reader(file), start=1):
-                if not line:
-                    continue
-                if len(line) < 2:
-                    raise BadInput(f"{source}, line {number}: {line[0]!r} has no label; a line is path,label")
-                if number > 1 or [cell.strip().lower() for cell in line[:2]] != ["path", "label"]:
-                    labels[os.path.normpath(os.fsencode(source.parent / line[0]))] = line[1]
+        for number, line in enumerate(csv.reader(io.StringIO(read_text(source.read_bytes()), newline="")), start=1):
+            labelled = _labelled(source, number, line)
+            if labelled is None:
+                continue
+            path, label = labelled
+            before, earlier = found.setdefault(path, (label, number))
+            if before != label:
+                raise BadInput(
+                    f"{source}: {shown(path)} is {before!r} in line {earlier} and {label!r} in line {number}; "
+                    "a picture has one label"
+                )
     except (OSError, csv.Error) as error:
         raise BadInput(f"{source} cannot be read as a table of path,label: {error}") from error
-    if not labels:
+    if not found:
         raise BadInput(f"{source} has no lines of path,label")
-    return labels
+    return {path: label for path, (label, _) in found.items()}
+
+
+def _labelled(source: Path, number: int, line: list[str]) -> tuple[bytes, str] | None:
+    """Return the path and label of a line, None for an empty one, a heading, or one with an empty label."""
+    if not line:
+        return None
+    if len(line) < 2:
+        raise BadInput(f"{source}, line {number}: {line[0]!r} has no label; a line is path,label")
+    if number == 1 and [cell.strip().lower() for cell in line[:2]] == ["path", "label"]:
+        return None
+    name, label = os.fsencode(line[0]), line[1].strip()
+    path = name if is_address(name) else os.path.normpath(os.path.join(os.fsencode(source.parent), name))
+    if not is_utf8(os.fsencode(label)) or (not is_utf8(name) and not os.path.lexists(path)):
+        raise BadInput(f"{source}, line {number}: {shown(os.fsencode(','.join(line)))} is not UTF-8; save it as UTF-8")
+    return (path, label) if label else None
+
+
+def label_images(paths: Iterable[tuple[int, bytes]], table: Mapping[bytes, str] | None) -> dict[int, tuple[bytes, str]]:
+    """Return (path, label) of each image that has a label, by row; the path is the first that has one.
+
+    table: label by path, where paths that differ in Unicode normalisation alone are one unless the table has both; None
+    for the folders' names. By these an image in several folders has the label of the first, by a table it may have only
+    one: raises BadInput where it has two.
+    """
+    alike: dict[str, set[str]] = {}
+    for path, given in (table or {}).items():
+        if not path.isascii():
+            alike.setdefault(same_name(path), set()).add(given)
+
+    def label_of(path: bytes) -> str | None:
+        if table is None:
+            return folder_label(path)
+        if path in table or path.isascii():
+            return table.get(path)
+        labels = alike.get(same_name(path), set())
+        return next(iter(labels)) if len(labels) == 1 else None
+
+    found: dict[int, tuple[bytes, str]] = {}
+    for row, path in paths:
+        label = label_of(path)
+        if label is None:
+            continue
+        first, before = found.setdefault(row, (path, label))
+        if table is not None and before != label:
+            raise BadInput(
+                f"@{row} has two labels: {shown(first)} is {before!r}, and {shown(path)}, the same picture, {label!r}; "
+                "give both the same one, or leave one out"
+            )
+    return found
 
 
 def compare(

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from vecstore.results import AddReport
 from vecstore.sources import archives, decoding
 from vecstore.sources.archives import Member
 from vecstore.sources.file_stamp import FileStamp
+from vecstore.sources.paths import shown
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.catalog.images import NewImage
 from vecstore.storage.vector_file import Float16, Float32, VectorFile, checksum, quantize_unit_rows
@@ -291,6 +293,8 @@ class Ingest:
         """Record what became of one file; return its image's row if it has come alive by it, None otherwise."""
         sha256, path = picture.sha256, picture.stamp.path
         reason = picture.reason or (self._unreadable.get(sha256) if sha256 is not None else None)
+        # A decoder's message may quote bytes that are no text, which the catalog could not hold.
+        reason = reason and reason.encode("utf-8", "backslashreplace").decode()
         if reason is not None or sha256 is None:
             if sha256 is not None:
                 # What the path used to hold is no longer there. (A file that could not even be read may still hold it.)
@@ -331,7 +335,8 @@ class Ingest:
 
     def _count(self) -> None:
         if self._count_files:
-            self._total = self._count_files()
+            with suppress(OSError):  # a progress bar without an end
+                self._total = self._count_files()
 
 
 def read(file: FileStamp | Picture) -> Picture:
@@ -354,7 +359,12 @@ def decode(picture: Picture, embedder: Embedder) -> Picture:
         image = decoding.decode(picture.data, at_least=embedder.input_size)
     except decoding.Unreadable as error:
         return replace(picture, data=b"", new=False, reason=str(error))
-    return replace(picture, data=b"", prepared=embedder.prepare(image), width=image.width, height=image.height)
+    try:
+        prepared = embedder.prepare(image)
+    except Exception as error:  # an embedder of somebody else's, of a shape that it was never tried with
+        log.info("%s cannot be made ready", shown(picture.stamp.path), exc_info=True)
+        return replace(picture, data=b"", new=False, reason=f"cannot be made ready for the network: {error!r}")
+    return replace(picture, data=b"", prepared=prepared, width=image.width, height=image.height)
 
 
 def embed(batch: list[Picture], embedder: Embedder) -> list[Picture]:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,6 +21,7 @@ from vecstore.ingest.pipeline import Ingest, Progress
 from vecstore.results import AddReport, Change, RemoveReport
 from vecstore.session import Session, log
 from vecstore.sources import archives, decoding
+from vecstore.sources.exclusions import LeftOut
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import AnyPath, absolute, shown
 from vecstore.sources.scan import (
@@ -28,11 +30,13 @@ from vecstore.sources.scan import (
     Patterns,
     RecordArchive,
     count_pictures,
+    is_passed_over,
     pictures,
     require_pictures,
     roots_of,
     without_members,
 )
+from vecstore.sources.spelling import as_on_disk, as_stored
 from vecstore.storage.catalog.catalog import Catalog
 
 OnProgress: TypeAlias = Callable[[Progress], None]
@@ -43,19 +47,28 @@ PAUSE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Selection:
-    """What an add or a sync was asked to look at. roots: to scan. named: to try whatever they are called."""
+    """What an add or a sync was asked to look at. roots: to scan. named: to try whatever they are called.
+
+    tops: where roots are only what has changed in the folders that were named, these folders.
+    """
 
     roots: list[bytes]
     named: frozenset[bytes]
     patterns: Patterns
+    tops: tuple[bytes, ...] = ()
 
     @classmethod
     def of(cls, paths: Sequence[AnyPath], listed: Iterable[AnyPath], patterns: Patterns) -> "Selection":
         listed = list(listed)
-        return cls(roots_of(paths, listed), frozenset(absolute(path) for path in (*paths, *listed)), patterns)
+        named = frozenset(as_on_disk(absolute(path)) for path in (*paths, *listed))
+        return cls(roots_of(paths, listed), named, patterns)
 
-    def pictures(self, skip: Path, catalog: Catalog | None, record: RecordArchive | None = None) -> Iterator[FileStamp]:
-        return pictures(self.roots, self.named, self.patterns, skip, catalog, record)
+    def pictures(
+        self, skip: Path, catalog: Catalog | None, left_out: LeftOut, record: RecordArchive | None = None
+    ) -> Iterator[FileStamp]:
+        """Yield the files to look at. catalog: whose archives need not be opened again, as far as they are known."""
+        known = catalog.archives if catalog else None
+        return pictures(self.roots, self.named, self.patterns, skip, known, record, left_out, self.tops)
 
 
 def add(
@@ -89,10 +102,10 @@ def follow(
     from vecstore.sources.watch import folders_that_change
 
     _require_pictures(session, selection, forget=True)
-    for number, changed in enumerate(folders_that_change(selection.roots, stop)):
-        # Patterns are read from the folder that was named, so with them all of it is looked at.
-        roots = changed if selection.patterns == ALL_FILES else selection.roots
-        report = _bring_in_when_free(session, replace(selection, roots=roots), on_progress, stop)
+    passed_over = partial(is_passed_over, patterns=selection.patterns, skip=session.path)
+    for number, changed in enumerate(folders_that_change(selection.roots, stop, passed_over)):
+        tops = tuple(selection.roots) if number else ()
+        report = _bring_in_when_free(session, replace(selection, roots=changed, tops=tops), on_progress, stop)
         if report is None:
             return
         if not number or report.added or report.updated or report.failed or report.forgotten:
@@ -145,11 +158,12 @@ def ingestion(
 
 def _require_pictures(session: Session, selection: Selection, forget: bool) -> None:
     catalog = session.catalog if session.exists else None
-    require_pictures(selection.roots, selection.named, selection.patterns, catalog)
+    known = catalog.archives if catalog else None
+    require_pictures(selection.roots, selection.named, selection.patterns, known)
     if forget and catalog is not None:
         for root in selection.roots:  # an unplugged disk can leave its empty folder behind
             if os.path.isdir(root) and any(True for _ in catalog.paths.under(root)):
-                require_pictures([root], selection.named, catalog=catalog)
+                require_pictures([root], selection.named, known=known)
 
 
 def _bring_in(
@@ -193,23 +207,30 @@ def _ingest(
     for folder in catalog.failures.of_size(UNLISTED):
         if os.access(folder, os.R_OK):  # it can be listed by now; if it is scanned and cannot, it fails again
             catalog.failures.forget(folder)
-    ingest = ingestion(session, committed, retry, on_progress, lambda: count_pictures(selection.roots))
-    files = selection.pictures(session.path, None if retry else catalog, catalog.archives.record)
+    total, left_out = partial(count_pictures, selection.roots, selection.patterns), LeftOut()
+    ingest = ingestion(session, committed, retry, on_progress, total)
+    files = selection.pictures(session.path, None if retry else catalog, left_out, catalog.archives.record)
     if ray is not None:
         from vecstore.ingest.ray_embedding import RayEmbedding
 
-        return ingest.run_elsewhere(files, RayEmbedding(ray, session.spec, session.options).embedded)
-    return ingest.run(files)
+        report = ingest.run_elsewhere(files, RayEmbedding(ray, session.spec, session.options).embedded)
+    else:
+        report = ingest.run(files)
+    if not selection.tops:  # what follows is of the same folders
+        left_out.log()
+    excluded, ignored, linked = left_out.excluded, left_out.ignored, left_out.linked_folders
+    return replace(report, excluded=excluded, ignored=ignored, linked_folders=linked)
 
 
 def _changes(session: Session, selection: Selection) -> Iterator[Change]:
-    catalog = session.catalog if session.exists else None
-    for file in selection.pictures(session.path, catalog):
+    catalog, left_out = session.catalog if session.exists else None, LeftOut()
+    for file in selection.pictures(session.path, catalog, left_out):
         kind = _change_of(catalog, file)
         if kind is not None:
             yield Change(kind, os.fsdecode(file.path))
     if catalog is not None:
         yield from (Change("forget", os.fsdecode(path)) for path in _gone(session, selection.roots))
+    left_out.log()
 
 
 def _change_of(catalog: Catalog | None, file: FileStamp) -> str | None:
@@ -232,7 +253,7 @@ def _change_of(catalog: Catalog | None, file: FileStamp) -> str | None:
 def _gone(session: Session, roots: Iterable[bytes]) -> list[bytes]:
     catalog = session.catalog
     known = {path for root in roots for path in catalog.paths.under(root)}
-    return without_members((path for path in known if not _is_there(catalog, path)), catalog)
+    return without_members((path for path in known if not _is_there(catalog, path)), catalog.archives)
 
 
 def _is_there(catalog: Catalog, path: bytes) -> bool:
@@ -259,7 +280,7 @@ def _forget(session: Session, paths: Iterable[bytes]) -> int:
 
 
 def _known_at(catalog: Catalog, path: bytes) -> list[bytes]:
-    known = list(catalog.paths.under(path))
+    known = list(catalog.paths.under(path)) or list(catalog.paths.under(as_stored(path, catalog.paths.under)))
     if not known:
         raise NotFound(f"nothing at or under {shown(path)} is in the store; nothing was removed")
     return known

@@ -20,9 +20,9 @@ from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.errors import BadInput
 from vecstore.results import Clustering
 from vecstore.sources import decoding
-from vecstore.sources.file_stamp import FileStamp
-from vecstore.sources.paths import absolute
-from vecstore.sources.scan import read_list
+from vecstore.sources.file_stamp import MOST, FileStamp
+from vecstore.sources.paths import absolute, is_address
+from vecstore.sources.text_files import read_list, unknown_encoding
 from vecstore.storage.checksums import LENGTH_ERROR
 from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET
 from vecstore.storage.vector_file import ROW_DTYPE, Float16
@@ -40,6 +40,8 @@ def load(vectors: Path, paths: Path | None) -> tuple[NDArray[Any], list[bytes]]:
     rows, named = _parquet(vectors) if vectors.suffix.lower() in PARQUET else (_npy(vectors), [])
     if paths is not None:
         named = read_list(_bytes_of(paths))
+        if (trouble := unknown_encoding(named)) is not None:
+            raise BadInput(f"{paths}: {trouble}; nothing was imported")
     if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.floating):
         raise BadInput(
             f"{vectors} holds {rows.dtype} of shape {rows.shape}; (n, dim) floating-point numbers are wanted"
@@ -153,9 +155,11 @@ def _checked(row: ExportedRow) -> ExportedRow:
     numbers = (row.id, row.width, row.height, row.size, row.mtime_ns)
     if not all(isinstance(number, int) for number in numbers) or len(row.sha256) != 32:
         raise ValueError("a row has an empty field")
+    if not all(0 <= number <= MOST for number in (row.width, row.height, row.size)):
+        raise ValueError("a row has a size that cannot be")
     if not isinstance(row.path, bytes):
         object.__setattr__(row, "path", os.fsencode(row.path))
-    if not row.path.startswith(b"/") or b"\0" in row.path:
+    if not (row.path.startswith(b"/") or is_address(row.path)) or b"\0" in row.path:
         raise ValueError("a path is not absolute")
     return row
 
@@ -182,7 +186,7 @@ def identify(path: bytes) -> tuple[FileStamp, bytes, str | None]:
 
     A file that is not there, or not a file at all (an address), is known by its path alone.
     """
-    if not os.path.lexists(path):
+    if is_address(path) or not os.path.lexists(path):
         return FileStamp(path, 0, 0), hashlib.sha256(b"vecstore path\0" + path).digest(), None
     try:
         content = decoding.read(path)

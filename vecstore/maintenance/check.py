@@ -26,7 +26,7 @@ from vecstore.results import Finding
 from vecstore.session import Session
 from vecstore.sources import archives, decoding
 from vecstore.sources.file_stamp import FileStamp
-from vecstore.sources.paths import on_disk, shown
+from vecstore.sources.paths import is_address, on_disk, shown
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import DamagedRow, damaged_rows
 from vecstore.storage.durable_files import NEW
@@ -352,6 +352,8 @@ def _of_files(parts: Parts) -> Iterator[Finding]:
 
 def _changed(catalog: Catalog, row: int, known: FileStamp) -> str | None:
     """Return in words how a file is not what was added, None if it is."""
+    if is_address(known.path):  # nothing on this machine
+        return None
     file = on_disk(known.path)
     try:
         state = os.stat(file)
@@ -359,7 +361,7 @@ def _changed(catalog: Catalog, row: int, known: FileStamp) -> str | None:
         if (known.size, known.mtime_ns) == (0, 0):  # of imported vectors; there never was one
             return None
         return f"it cannot be looked at ({error.strerror}); `vecstore sync` forgets what is gone"
-    if (state.st_size, state.st_mtime_ns) != (known.size, known.mtime_ns):
+    if FileStamp(known.path, state.st_size, state.st_mtime_ns) != known:
         return "it has changed since; `vecstore sync` embeds it again"
     if file != known.path:  # a member: its archive is as it was, and reading on to each would take long
         return None

@@ -24,6 +24,7 @@ from vecstore.sources import decoding
 from vecstore.sources.decoding import Content, Unreadable
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import archive_of, shown
+from vecstore.sources.zip_directory import ZipFile
 
 ZIP_SUFFIXES = (b".zip", b".cbz")
 # bzip2 can make 900,000 bytes of 45, and zipfile decompresses what it reads of that or LZMA in one go: small bites.
@@ -69,7 +70,7 @@ class Member(FileStamp):
         if by_name is not None:
             return by_name
         try:
-            with translate_sqlite_errors():
+            with translate_archive_errors():
                 head = self._file.read(decoding.MAGIC_BYTES)
                 self._file.seek(0)  # within the buffer: a compressed tar would be read again from its beginning
         except Unreadable:
@@ -82,7 +83,7 @@ class Member(FileStamp):
             raise Unreadable(f"the file has {self.declared:,} bytes; the limit is {decoding.MAX_FILE_BYTES:,}")
         chunks = []
         left = decoding.MAX_FILE_BYTES
-        with translate_sqlite_errors(), self._file as file:
+        with translate_archive_errors(), self._file as file:
             while chunk := file.read(CHUNK_BYTES):
                 left -= len(chunk)
                 if left < 0:
@@ -104,7 +105,7 @@ def broken(archive: FileStamp, reason: str) -> Member:
 def members(archive: FileStamp) -> Iterator[Member]:
     """Yield an archive's files in order. Raises Unreadable where it cannot be opened, or not be read on."""
     walk = _zip_members if archive.path.lower().endswith(ZIP_SUFFIXES) else _tar_members
-    with translate_sqlite_errors(), open(archive.path, "rb") as file:
+    with translate_archive_errors(), open(archive.path, "rb") as file:
         for inner, declared, opened in walk(file):
             yield Member(archive.path + b"!" + inner, archive.size, archive.mtime_ns, declared, opened)
 
@@ -125,8 +126,8 @@ def count_pictures(path: bytes) -> int:
     if not path.lower().endswith(ZIP_SUFFIXES):
         return 1
     try:
-        with translate_sqlite_errors(), zipfile.ZipFile(os.fsdecode(path)) as archive:
-            return sum(decoding.has_picture_suffix(_inner(name)) for name in archive.namelist())
+        with translate_archive_errors(), open(path, "rb") as file, ZipFile(file) as archive:
+            return sum(decoding.has_picture_suffix(_inner(name)) for name in archive.names)
     except Unreadable:
         return 1
 
@@ -160,10 +161,10 @@ _Entry = tuple[bytes, int, Callable[[], IO[bytes]]]
 
 
 def _zip_members(file: IO[bytes]) -> Iterator[_Entry]:
-    with zipfile.ZipFile(file) as archive:
-        last = {_inner(info.filename): info for info in archive.infolist()}
-        for inner, info in last.items():
-            if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16):
+    with ZipFile(file) as archive:
+        last = {_inner(name): (name, info) for name, info in zip(archive.names, archive.infolist(), strict=True)}
+        for inner, (name, info) in last.items():
+            if not name.endswith(b"/") and not stat.S_ISLNK(info.external_attr >> 16):
                 yield inner, info.file_size, functools.partial(_open_in_zip, archive, info)
 
 
@@ -184,9 +185,9 @@ def _tar_members(file: IO[bytes]) -> Iterator[_Entry]:
             # `tar --append` puts a file's newer version behind the older one, which it cannot do where all is
             # compressed. There, looking ahead would mean to decompress twice, and the newer replaces the older.
             with suppress(Exception):  # it comes again below, behind the members before it
-                newest.update((_inner(info.name), info.offset) for info in archive)
+                newest.update((_inner(_bytes_of(info.name)), info.offset) for info in archive)
         for info in archive:
-            inner = _inner(info.name)
+            inner = _inner(_bytes_of(info.name))
             if info.isreg() and newest.get(inner, info.offset) == info.offset:
                 yield inner, info.size, functools.partial(_open_in_tar, archive, info)
 
@@ -219,14 +220,26 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"a header of {header.size:,} bytes")
         return header
 
+    def _block(self, count: int) -> int:
+        if count < 0:  # tarfile would go back, to the same header again (CVE-2025-8194)
+            raise tarfile.ReadError(f"a member of {count:,} bytes")
+        return int(super()._block(count))  # type: ignore[misc]
 
-def _inner(name: str) -> bytes:
-    """Return a member's name as it is addressed, from the archive's root: without `.`, `..` and doubled slashes."""
-    return os.path.normpath(b"/" + name.encode("utf-8", "surrogateescape").lstrip(b"/"))
+
+def _bytes_of(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _inner(name: bytes) -> bytes:
+    """Return a member's name as it is addressed, from the archive's root: without `.`, `..` and doubled slashes.
+
+    It ends at a NUL, which no path has, as in the headers of a tar.
+    """
+    return os.path.normpath(b"/" + name.partition(b"\0")[0].lstrip(b"/"))
 
 
 @contextmanager
-def translate_sqlite_errors() -> Iterator[None]:
+def translate_archive_errors() -> Iterator[None]:
     """Turn whatever zipfile, tarfile and the decompressors raise into Unreadable."""
     try:
         yield

@@ -144,7 +144,7 @@ def read(path: bytes) -> Content:
             state = os.fstat(file.fileno())
             if state.st_size > MAX_FILE_BYTES:
                 raise Unreadable(f"the file has {state.st_size:,} bytes; the limit is {MAX_FILE_BYTES:,}")
-            content = file.read(state.st_size + 1)  # or one that grows would be read for ever
+            content = file.read(max(state.st_size, 0) + 1)  # or one that grows would be read for ever
             after = os.fstat(file.fileno())
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror or error}") from error

@@ -15,6 +15,8 @@ AnyPath: TypeAlias = str | bytes | os.PathLike[str]
 NETWORK_FILE_SYSTEMS = frozenset(
     "nfs nfs4 cifs smb3 smbfs 9p afs ceph lustre gpfs beegfs glusterfs fuse.glusterfs fuse.sshfs fuse.rclone".split()
 )
+# A scheme of at least two letters: one is a drive of Windows.
+ADDRESS = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]+://.", re.DOTALL)
 ARCHIVE_SUFFIXES = tuple(b".zip .cbz .tar .tar.gz .tgz .tar.bz2 .tbz2 .tar.xz .txz".split())
 
 
@@ -26,7 +28,9 @@ def cache_dir() -> Path:
 def absolute(path: AnyPath) -> bytes:
     """Return the path as the catalog spells it: absolute, in the file system's own bytes, links not resolved.
 
-    `~` stands for a home folder, unless something here is called so. Raises BadInput for what no file can be called.
+    `~` stands for a home folder, unless something here is called so. An address (`https://...`, `s3://...`) is no path
+    of this machine's and stays as it is; a folder called like one is `./https:/...`. Raises BadInput for what no file
+    can be called.
     """
     try:
         path = os.fsencode(path)
@@ -34,9 +38,16 @@ def absolute(path: AnyPath) -> bytes:
         raise BadInput(f"{path!r} is no path: it has characters that no file name has") from error
     if b"\0" in path:
         raise BadInput(f"{shown(path)} is no path: it has a NUL, which no file name has")
+    if is_address(path):
+        return path
     # Expanded as text: as bytes, a user's name that is not ASCII is an error of Python's.
     home = path if os.path.lexists(path) else os.fsencode(os.path.expanduser(os.fsdecode(path)))
     return os.path.abspath(home)
+
+
+def is_address(path: bytes) -> bool:
+    """Say whether this is an address as of the Web or an object store, and not a path."""
+    return ADDRESS.match(path) is not None
 
 
 def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:

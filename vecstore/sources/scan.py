@@ -1,19 +1,22 @@
 """What is there to add: files under the given paths, with what tells their state without reading them.
 
 Files come out sorted folder by folder, so that the same folder gives the same rows every time, and members in the order
-of their archive; one that is as it was when it was looked through is not opened, the catalog has its members. Links to
-files are followed, links to folders are not (they can lead in circles), except where one is given as a path itself.
-This module loads nothing heavy and knows no store.
+of their archive; one that is as it was when it was looked through is not opened, what is known of it has its members.
+Links to files are followed, links to folders are not (they can lead in circles), except where one is given as a path
+itself. What was named is found, whatever leaves out the folder that it is in. This module loads nothing heavy and knows
+no store.
 """
 
 import functools
+import hashlib
 import itertools
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from pathspec import GitIgnoreSpec
 
@@ -21,9 +24,10 @@ from vecstore.errors import BadInput, NotFound
 from vecstore.sources import archives
 from vecstore.sources.archives import Member
 from vecstore.sources.decoding import Unreadable, has_picture_suffix, looks_like_picture
+from vecstore.sources.exclusions import IGNORE_FILE, IgnoreFile, LeftOut, is_left_out_by_default, is_store
 from vecstore.sources.file_stamp import FileStamp
-from vecstore.sources.paths import AnyPath, absolute, is_archive_name, on_disk, plain_pattern, shown
-from vecstore.storage.catalog.catalog import Catalog
+from vecstore.sources.paths import AnyPath, absolute, cache_dir, is_archive_name, on_disk, plain_pattern, shown
+from vecstore.sources.spelling import as_on_disk
 
 # Told of each archive that was looked through: its stamp, what was asked of it, how many paths came of it, whether it
 # failed. As `Catalog.archives.record` is.
@@ -33,6 +37,16 @@ RecordArchive: TypeAlias = Callable[[FileStamp, str, int, bool], None]
 UNLISTED = -1
 
 
+class KnownArchives(Protocol):
+    """What is on record of archives that were looked through, so that they need not be opened again."""
+
+    def members(self, archive: FileStamp) -> list[bytes]:
+        """Return the paths on record in an archive of this state, and its own if that is, by path."""
+
+    def count_of(self, archive: FileStamp, asked: str) -> int | None:
+        """Return how many paths came of an archive in this state, None if it was not looked through for that."""
+
+
 @dataclass(frozen=True)
 class Patterns:
     """Which files of a folder to take, by patterns as in a .gitignore, read from the folder that is scanned.
@@ -40,26 +54,40 @@ class Patterns:
     To patterns an archive is a folder, called as it is: `photos.zip/inner/a.jpg`.
 
     only: files that match one of these; all where there are none. exclude: no files or folders that match one of
-    these. A file that is named itself is taken whatever the patterns.
+    these. defaults: leave out what belongs to no collection (`exclusions`). A file that is named itself is taken
+    whatever the patterns.
     """
 
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    defaults: bool = True
 
     @functools.cached_property
-    def _specs(self) -> tuple[GitIgnoreSpec, GitIgnoreSpec]:
+    def _specs(self) -> tuple[GitIgnoreSpec, GitIgnoreSpec, GitIgnoreSpec]:
         try:
             only, exclude = ([*map(plain_pattern, patterns)] for patterns in (self.only, self.exclude))
-            return GitIgnoreSpec.from_lines(only), GitIgnoreSpec.from_lines(exclude)
+            any_case = GitIgnoreSpec.from_lines(pattern.lower() for pattern in only)
+            return GitIgnoreSpec.from_lines(only), GitIgnoreSpec.from_lines(exclude), any_case
         except ValueError as error:
             raise BadInput(f"a pattern is not of the kind that .gitignore has: {error}") from error
 
+    @property
+    def choose(self) -> bool:
+        """Whether there are patterns of the user's own."""
+        return bool(self.only or self.exclude)
+
     def take_file(self, relative: bytes) -> bool:
-        if not self.only and not self.exclude:
+        if not self.choose:
             return True
-        only, exclude = self._specs
+        only, exclude, _ = self._specs
         path = os.fsdecode(relative)
         return (not self.only or only.match_file(path)) and not exclude.match_file(path)
+
+    def differ_by_case(self, relative: bytes) -> bool:
+        """Say whether a file that is not taken would be if upper and lower case were the same."""
+        _, exclude, any_case = self._specs
+        path = os.fsdecode(relative)
+        return bool(self.only) and any_case.match_file(path.lower()) and not exclude.match_file(path)
 
     def enter_folder(self, relative: bytes) -> bool:
         return not self.exclude or not self._specs[1].match_file(os.fsdecode(relative) + "/")
@@ -69,16 +97,16 @@ ALL_FILES = Patterns()
 
 
 def roots_of(paths: Iterable[AnyPath], listed: Iterable[AnyPath] = ()) -> list[bytes]:
-    """Return the paths to scan, absolute and sorted, less those that a scan of another reaches.
+    """Return the paths to scan, absolute and sorted, less those that lie below another of them.
 
     Raises NotFound if one of `paths` is missing; one of `listed` may be, and is found unreadable when it is tried.
     """
-    named = {absolute(path) for path in paths}
+    named = {as_on_disk(absolute(path)) for path in paths}
     for path in without_members(path for path in named if not os.path.lexists(path)):
         raise NotFound(f"no file or folder at {shown(path)}; nothing was done")
     roots: list[bytes] = []
     entered: set[bytes] = set()
-    for path in sorted({*named, *map(absolute, listed)}):
+    for path in sorted({*named, *(as_on_disk(absolute(path)) for path in listed)}):
         file = on_disk(path)
         if (file != path and file in entered) or any(up in entered and _reaches(up, file) for up in _parents(file)):
             continue
@@ -88,17 +116,17 @@ def roots_of(paths: Iterable[AnyPath], listed: Iterable[AnyPath] = ()) -> list[b
     return roots
 
 
-def without_members(paths: Iterable[bytes], catalog: Catalog | None = None) -> list[bytes]:
+def without_members(paths: Iterable[bytes], known: KnownArchives | None = None) -> list[bytes]:
     """Return, sorted, those of the paths that no member of an archive has.
 
-    catalog: saves opening the archives that are as they were. One that cannot be read through keeps its members.
+    known: saves opening the archives that are as they were. One that cannot be read through keeps its members.
     """
     found: set[bytes] = set()
     for file, group in itertools.groupby(sorted(paths), key=on_disk):
         members = set(group)
         if file not in members:
             archive = _stamp(file)
-            members.difference_update(catalog.archives.members(archive) if catalog else ())
+            members.difference_update(known.members(archive) if known else ())
             try:
                 members.difference_update(archives.names(archive) if members else ())
             except Unreadable:
@@ -107,27 +135,24 @@ def without_members(paths: Iterable[bytes], catalog: Catalog | None = None) -> l
     return sorted(found)
 
 
-def read_list(text: bytes) -> list[bytes]:
-    """Return the paths of a list: separated by NULs if there are any in it (`find -print0`), else one a line."""
-    if b"\0" in text:
-        return [path for path in text.split(b"\0") if path]
-    return [line for line in text.splitlines() if line]
-
-
 def require_pictures(
     roots: Iterable[bytes],
     named: Iterable[bytes] = (),
     patterns: Patterns = ALL_FILES,
-    catalog: Catalog | None = None,
+    known: KnownArchives | None = None,
 ) -> None:
-    """Raise NotFound unless there is at least one file to be tried."""
-    roots = list(roots)
+    """Raise NotFound unless there is at least one file to be tried; it says what was passed over, and why."""
+    roots, left_out = list(roots), LeftOut()
     if not roots:
         raise NotFound("the list is empty; name folders or files, or put some in the list")
-    if next(pictures(roots, named, patterns, catalog=catalog), None) is None:
+    if next(pictures(roots, named, patterns, known=known, left_out=left_out), None) is None:
         places = ", ".join(shown(root) for root in roots[:5]) + (", ..." if len(roots) > 5 else "")
-        which = "that the patterns leave " if patterns != ALL_FILES else ""
-        raise NotFound(f"no pictures {which}under {places}; name a folder that holds some, or the files themselves")
+        which = "that the patterns leave " if patterns.choose else ""
+        advice = (
+            "; ".join([*left_out.complaints, *left_out.counted()])
+            or "name a folder that holds some, or the files themselves"
+        )
+        raise NotFound(f"no pictures {which}under {places}; {advice}")
 
 
 def pictures(
@@ -135,8 +160,10 @@ def pictures(
     named: Iterable[bytes] = (),
     patterns: Patterns = ALL_FILES,
     skip: Path | None = None,
-    catalog: Catalog | None = None,
+    known: KnownArchives | None = None,
     record: RecordArchive | None = None,
+    left_out: LeftOut | None = None,
+    tops: Iterable[bytes] = (),
 ) -> Iterator[FileStamp]:
     """Yield the files of a scan that are to be tried: those named, and those to be taken for pictures.
 
@@ -144,8 +171,9 @@ def pictures(
     it puts the reason on record. A Member is to be read before the next file is asked for.
     """
     roots = list(roots)
-    named = {*named, *roots}
-    for file in scan(roots, skip, patterns, named, catalog, record):
+    tops = list(tops)
+    named = {*named, *roots} if not tops else {*named}  # what changed in a folder was not named
+    for file in scan(roots, skip, patterns, named, known, record, left_out, tops):
         if isinstance(file, Member) or file.path in named or file.size == UNLISTED or looks_like_picture(file.path):
             yield file
 
@@ -155,105 +183,220 @@ def scan(
     skip: Path | None = None,
     patterns: Patterns = ALL_FILES,
     named: Set[bytes] = frozenset(),
-    catalog: Catalog | None = None,
+    known: KnownArchives | None = None,
     record: RecordArchive | None = None,
+    left_out: LeftOut | None = None,
+    tops: Iterable[bytes] = (),
 ) -> Iterator[FileStamp]:
     """Yield every file at or under the roots, and folders that cannot be listed with the size UNLISTED.
 
-    Of an archive come the members that are to be tried. skip: a folder to leave out, the store itself. named: files to
-    yield whatever the patterns. catalog: what is known of archives.
+    Of an archive come the members that are to be tried. skip: a folder to leave out, the store itself; the cache folder
+    and stores below are left out too. named: files and folders to take whatever leaves them out; one that is not there
+    comes too. known: what is known of archives. left_out: counts what is passed over. tops: the folders that patterns
+    are read from, for roots that are only a part of one.
     """
-    scanning = _Scan(absolute(skip) if skip is not None else None, patterns, named, catalog, record)
+    scanning = _Scan(_own_folders(skip), patterns, named, known, record, left_out or LeftOut())
+    tops = list(tops)
     for file, group in itertools.groupby(roots, key=on_disk):
         if os.path.isdir(file):
-            yield from scanning.folder(file)
+            yield from scanning.root(file, next((top for top in tops if file == top or top in _parents(file)), file))
         elif _is_archive(file):
             inside = frozenset(root for root in group if root != file)
-            yield from scanning.archive(_stamp(file), b"", inside or frozenset([file + b"!"]))
+            yield from scanning.archive(_stamp(file), b"", (), inside or frozenset([file + b"!"]))
         else:
             yield _stamp(file)
 
 
-def count_pictures(roots: Iterable[bytes]) -> int:
+def is_passed_over(path: bytes, root: bytes, patterns: Patterns, skip: Path) -> bool:
+    """Say whether what changes at a path below a root is nothing to a scan: of the store, the cache, a left-out folder.
+
+    What a `.vecstoreignore` leaves out is not looked up: a scan for nothing does no harm.
+    """
+    real = os.path.realpath(path)
+    if any(real == own or real.startswith(own + b"/") for own in _own_folders(skip)):
+        return True
+    above = itertools.takewhile(lambda up: up != root, _parents(path))
+    return patterns.defaults and any(is_left_out_by_default(up, True) for up in above)
+
+
+def count_pictures(roots: Iterable[bytes], patterns: Patterns = ALL_FILES) -> int:
     """Return about how many pictures a scan will yield: the files named, and those below with a picture's suffix."""
-    roots = list(roots)
-    below = (os.path.join(folder, name) for root in roots for folder, _, names in os.walk(root) for name in names)
-    n_below = sum(archives.count_pictures(p) if is_archive_name(p) else has_picture_suffix(p) for p in below)
+    roots, n_below = list(roots), 0
+    for root in roots:
+        for folder, folders, names in os.walk(root):
+            if patterns.defaults:
+                folders[:] = [name for name in folders if not is_left_out_by_default(b"/" + name, True)]
+            below = [os.path.join(folder, name) for name in names]
+            n_below += sum(archives.count_pictures(p) if is_archive_name(p) else has_picture_suffix(p) for p in below)
     return n_below + sum(archives.count_pictures(r) if _is_archive(r) else os.path.isfile(on_disk(r)) for r in roots)
+
+
+# The `.vecstoreignore` files that hold in a folder, those of the folders above first.
+_Ignores: TypeAlias = tuple[IgnoreFile, ...]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A folder or file that is waiting to be looked at. relative: to the folder that patterns are read from."""
+
+    path: bytes
+    relative: bytes
+    is_folder: bool
+    ignores: _Ignores
 
 
 @dataclass(frozen=True)
 class _Scan:
-    skipped: bytes | None
+    """One scan. skipped: folders never to be entered, links resolved. met: what of `named` has been come by."""
+
+    skipped: Set[bytes]
     patterns: Patterns
     named: Set[bytes]
-    catalog: Catalog | None
+    known: KnownArchives | None
     record: RecordArchive | None
+    left_out: LeftOut
+    met: set[bytes] = field(default_factory=set)
 
-    def folder(self, root: bytes) -> Iterator[FileStamp]:
+    @functools.cached_property
+    def _sorted_names(self) -> list[bytes]:
+        return sorted(self.named)
+
+    def _meet(self, path: bytes) -> None:
+        if path in self.named:
+            self.met.add(path)
+
+    def _not_met(self, root: bytes) -> Iterator[bytes]:
+        """Yield what was named below a root and not come by, while it is not: one may be below another."""
+        names, below = self._sorted_names, root.rstrip(b"/")
+        for path in names[bisect_left(names, below + b"/") : bisect_left(names, below + b"0")]:
+            if path not in self.met and _reaches(root, path):
+                yield path
+
+    def root(self, root: bytes, top: bytes) -> Iterator[FileStamp]:
+        """Yield what is under a root, and then what was named below it and not come by. top: see `scan`."""
+        ignores: _Ignores = ()
+        for folder in reversed([up for up in (root, *_parents(root)) if up == top or top in _parents(up)]):
+            if folder != top and not self.takes(folder, True, ignores):
+                return
+            if folder != root:
+                ignores = self.ignores_in(folder, os.path.exists(os.path.join(folder, IGNORE_FILE)), ignores)
+        yield from self.folder(_Entry(root, _relative(root, top), True, ignores))
+        for path in self._not_met(root):
+            file = on_disk(path)
+            if os.path.isdir(path):
+                yield from self.folder(_Entry(path, _relative(path, top), True, ignores))
+            elif file != path or _is_archive(path):
+                inside = frozenset([path if file != path else path + b"!"])
+                yield from self.archive(_stamp(file), _relative(file, top), ignores, inside)
+            else:
+                yield _stamp(path)
+
+    def folder(self, first: _Entry) -> Iterator[FileStamp]:
         # A stack of our own: folders can be nested deeper than Python's calls.
-        waiting: list[tuple[bytes, bytes, bool]] = [(root, b"", True)]
+        waiting, real = [first], os.path.realpath(first.path)
         while waiting:
-            path, relative, is_folder = waiting.pop()
-            if not is_folder:
-                yield from self.file(path, relative)
-            elif path != self.skipped:
-                try:
-                    with os.scandir(path) as entries:
-                        found = sorted(entries, key=lambda entry: entry.name, reverse=True)
-                except OSError:
-                    yield FileStamp(path, UNLISTED, 0)
-                    continue
-                for entry in found:
-                    below = os.path.join(relative, entry.name)
-                    if entry.is_dir(follow_symlinks=False):
-                        if self.patterns.enter_folder(below):
-                            waiting.append((entry.path, below, True))
-                    elif not os.path.isdir(entry.path):
-                        waiting.append((entry.path, below, False))
+            entry = waiting.pop()
+            if not entry.is_folder:
+                yield from self.file(entry)
+                continue
+            # No link is followed below the first, so that links need not be resolved again.
+            if os.path.join(real, entry.path[len(first.path) :].lstrip(b"/")).rstrip(b"/") in self.skipped:
+                continue
+            self._meet(entry.path)
+            try:
+                with os.scandir(entry.path) as entries:
+                    found = sorted(entries, key=lambda item: item.name, reverse=True)
+            except OSError:
+                yield FileStamp(entry.path, UNLISTED, 0)
+                continue
+            names = [item.name for item in found]
+            if entry is not first and is_store(names):
+                continue
+            ignores = self.ignores_in(entry.path, IGNORE_FILE in names, entry.ignores)
+            for item in found:
+                below = _Entry(item.path, os.path.join(entry.relative, item.name), _is_folder(item), ignores)
+                if below.is_folder:
+                    if self.patterns.enter_folder(below.relative) and self.takes(item.path, True, ignores):
+                        waiting.append(below)
+                elif not os.path.isdir(item.path):
+                    waiting.append(below)
+                elif item.path not in self.named:
+                    self.left_out.linked_folders += 1
 
-    def file(self, path: bytes, relative: bytes) -> Iterator[FileStamp]:
-        """Yield a file of a folder, or what is in it, if it is named or the patterns leave it."""
-        if _is_archive(path):
-            if self.patterns.enter_folder(relative) or self._is_named(path):
-                yield from self.archive(_stamp(path), relative, frozenset([path + b"!"]))
-        elif path in self.named or self.patterns.take_file(relative):
-            yield _stamp(path)
+    def file(self, entry: _Entry) -> Iterator[FileStamp]:
+        """Yield a file of a folder, or what is in it, if it is named or nothing leaves it out."""
+        if _is_archive(entry.path):
+            is_named = self._is_named(entry.path)
+            wanted = self.patterns.enter_folder(entry.relative) and self.takes(entry.path, False, entry.ignores)
+            if is_named or wanted:
+                inside = frozenset([entry.path + b"!"])
+                yield from self.archive(_stamp(entry.path), entry.relative, entry.ignores, inside)
+        elif entry.path in self.named:
+            self._meet(entry.path)
+            yield _stamp(entry.path)
+        elif not self.patterns.take_file(entry.relative):
+            self.left_out.other_case += self.patterns.differ_by_case(entry.relative)
+        elif self.takes(entry.path, False, entry.ignores):
+            yield _stamp(entry.path)
 
-    def archive(self, archive: FileStamp, relative: bytes, inside: frozenset[bytes]) -> Iterator[FileStamp]:
+    def ignores_in(self, folder: bytes, has_own: bool, ignores: _Ignores) -> _Ignores:
+        """Return what holds in a folder, of those that hold above it and its own."""
+        own = IgnoreFile.read(folder, self.left_out.complaints) if has_own else None
+        return ignores if own is None else (*ignores, own)
+
+    def takes(self, path: bytes, is_folder: bool, ignores: _Ignores) -> bool:
+        """Say whether neither a .vecstoreignore nor the defaults leave out a file or folder, and count it if so."""
+        if path in self.named:
+            return True
+        by_default = self.patterns.defaults and is_left_out_by_default(path, is_folder)
+        verdicts = (ignore.verdict(path, is_folder) for ignore in reversed(ignores))
+        if by_default or next((verdict for verdict in verdicts if verdict is not None), False):
+            self.left_out.count(path, is_folder, by_default)
+            return False
+        return True
+
+    def archive(
+        self, archive: FileStamp, relative: bytes, ignores: _Ignores, inside: frozenset[bytes]
+    ) -> Iterator[FileStamp]:
         """Yield an archive's members to be tried, or those on record if it is as it was; itself if it is broken.
 
         inside: what of it is scanned, members or folders of them; all of it is `archive.zip!`.
         """
+        self._meet(archive.path)
         is_whole = archive.path + b"!" in inside
-        asked = "" if self.patterns == ALL_FILES else repr((self.patterns, relative))
-        if self.catalog is not None and is_whole:
-            on_record = self.catalog.archives.members(archive)
-            known = [path for path in on_record if path == archive.path or self._takes(path, relative, inside)]
-            if len(known) == self.catalog.archives.count_of(archive, asked):
+        asked = self._asked(relative, ignores)
+        looking = _ArchiveScan(self, archive.path, relative, ignores, inside)
+        if self.known is not None and is_whole:
+            on_record = self.known.members(archive)
+            uncounted = replace(looking, scan=replace(self, left_out=LeftOut()), folders={})
+            known = [path for path in on_record if path == archive.path or uncounted.takes(path)]
+            if len(known) == self.known.count_of(archive, asked):
+                self.met.update(self.named & {*known})
                 yield from (Member(path, archive.size, archive.mtime_ns) for path in known)
                 return
         n_found, failed, met = 0, False, {archive.path + b"!"}
         try:
             for member in archives.members(archive):
                 met.update(inside.intersection((member.path, *_parents(member.path))))
-                if self._takes(member.path, relative, inside) and self._tries(member):
+                if looking.takes(member.path) and self._tries(member):
                     n_found += 1
+                    self._meet(member.path)
                     yield member
             yield from (FileStamp(path, 0, 0) for path in sorted(inside - met))  # listed, and not there
         except Unreadable as error:
             n_found, failed = n_found + 1, True
             is_picture = looks_like_picture(archive.path)  # that somebody called .zip
             yield archive if is_picture else archives.broken(archive, str(error))
+        self.met.update(self.named & inside)
         if self.record is not None and is_whole:
             self.record(archive, asked, n_found, failed)
 
-    def _takes(self, path: bytes, relative: bytes, inside: frozenset[bytes]) -> bool:
-        """Say whether a member is asked for: by its name, or below one of `inside` and not left out by the patterns."""
-        if path in self.named:
-            return True
-        root = next((up for up in _parents(path) if up in inside), None)
-        return root is not None and self.patterns.take_file(os.path.join(relative, path[len(root) + 1 :]))
+    def _asked(self, relative: bytes, ignores: _Ignores) -> str:
+        """Return what tells one way to look through an archive from another; "" for the usual one."""
+        if self.patterns == ALL_FILES and not ignores:
+            return ""
+        rules = hashlib.sha256(repr([(ignore.folder, ignore.text) for ignore in ignores]).encode()).hexdigest()
+        return repr((self.patterns, relative, rules if ignores else ""))
 
     def _tries(self, member: Member) -> bool:
         return (member.path in self.named or member.looks_like_picture()) and not os.path.lexists(member.path)
@@ -263,16 +406,71 @@ class _Scan:
         return archive in self.named or any(path.startswith(archive + b"!/") for path in self.named)
 
 
+@dataclass(frozen=True)
+class _ArchiveScan:
+    """Which members of one archive are asked for. folders: whether they may be entered, of those met so far."""
+
+    scan: _Scan
+    archive: bytes
+    relative: bytes
+    ignores: _Ignores
+    inside: frozenset[bytes]
+    folders: dict[bytes, bool] = field(default_factory=dict)
+
+    def takes(self, path: bytes) -> bool:
+        """Say whether a member is asked for: by its name, or below one of `inside` and not left out by anything."""
+        if path in self.scan.named:
+            return True
+        root = next((up for up in _parents(path) if up in self.inside), None)
+        if root is None:
+            return False
+        relative, patterns = os.path.join(self.relative, path[len(root) + 1 :]), self.scan.patterns
+        if not patterns.take_file(relative):
+            self.scan.left_out.other_case += patterns.differ_by_case(relative)
+            return False
+        return self._enters(os.path.dirname(path), root) and self._is_taken(path, False)
+
+    def _enters(self, folder: bytes, root: bytes) -> bool:
+        if folder == root:
+            return True
+        if folder not in self.folders:
+            above = self._enters(os.path.dirname(folder), root)
+            self.folders[folder] = above and self._is_taken(folder, True)
+        return self.folders[folder]
+
+    def _is_taken(self, path: bytes, is_folder: bool) -> bool:
+        # To patterns the archive is a folder, called as it is.
+        as_in_folder = self.archive + path[len(self.archive) + 1 :]
+        return self.scan.takes(as_in_folder, is_folder, self.ignores)
+
+
+def _own_folders(store: Path | None) -> frozenset[bytes]:
+    """Return the folders that hold no pictures but our own: the store's and the cache's, links resolved."""
+    own = (cache_dir(), cache_dir() / "thumbnails", *((store,) if store is not None else ()))
+    return frozenset(os.path.realpath(os.fsencode(folder)) for folder in own)
+
+
 def _is_archive(path: bytes) -> bool:
     return is_archive_name(path) and os.path.isfile(path)
+
+
+def _is_folder(item: os.DirEntry[bytes]) -> bool:
+    try:
+        return item.is_dir(follow_symlinks=False)
+    except OSError:  # it may not be looked at, or its disk fails: trying it as a file puts the reason on record
+        return False
 
 
 def _stamp(path: bytes) -> FileStamp:
     try:
         state = os.stat(path)
-    except OSError:  # a broken link, or gone since it was listed
+    except (OSError, ValueError):  # a broken link, or gone since it was listed; a member whose name no file can have
         return FileStamp(path, 0, 0)
     return FileStamp(path, state.st_size if stat.S_ISREG(state.st_mode) else 0, state.st_mtime_ns)
+
+
+def _relative(path: bytes, top: bytes) -> bytes:
+    return path[len(top.rstrip(b"/")) + 1 :] if path != top else b""
 
 
 def _parents(path: bytes) -> Iterator[bytes]:

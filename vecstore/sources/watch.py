@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import watchfiles
 
@@ -16,10 +16,15 @@ QUIET_MS, LONGEST_BURST_MS = 200, 1600
 WAKE_MS = 500
 
 
-def folders_that_change(roots: Sequence[bytes], stop: threading.Event | None = None) -> Iterator[list[bytes]]:
+def folders_that_change(
+    roots: Sequence[bytes],
+    stop: threading.Event | None = None,
+    passed_over: Callable[[bytes, bytes], bool] = lambda path, root: False,
+) -> Iterator[list[bytes]]:
     """Yield first the roots themselves, then, after each burst of changes, the folders (or files) to look at again.
 
-    Changes that happen while the caller works on what was yielded come with the next. Raises NotFound when a root is
+    Changes that happen while the caller works on what was yielded come with the next. passed_over: says of a path and
+    its root that what changes there is to be overlooked. Raises NotFound when a root is
     gone or has nothing left in it: that is an unplugged disk, or to be said expressly.
     """
     bursts = watchfiles.watch(
@@ -36,15 +41,22 @@ def folders_that_change(roots: Sequence[bytes], stop: threading.Event | None = N
     for burst in bursts:
         if burst:
             require_roots(roots)
-            yield affected_folders(roots, (os.fsencode(path) for _, path in burst))
+            folders = affected_folders(roots, (os.fsencode(path) for _, path in burst), passed_over)
+            if folders:
+                yield folders
 
 
-def affected_folders(roots: Sequence[bytes], changed: Iterable[bytes]) -> list[bytes]:
+def affected_folders(
+    roots: Sequence[bytes],
+    changed: Iterable[bytes],
+    passed_over: Callable[[bytes, bytes], bool] = lambda path, root: False,
+) -> list[bytes]:
     """Return the least set of folders and root files whose scan meets every change, new, changed or gone."""
     found = set()
     for path in changed:
         for root in roots:
-            if path == root or path.startswith(root.rstrip(b"/") + b"/"):
+            is_below = path.startswith(root.rstrip(b"/") + b"/")
+            if path == root or (is_below and not passed_over(path, root)):
                 folder = os.path.dirname(path)
                 # A name that is no UTF-8 is reported misspelt: then its folder, or failing that the root, is looked at.
                 found.add(folder if path != root and os.path.isdir(folder) else root)

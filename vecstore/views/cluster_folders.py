@@ -8,6 +8,7 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from vecstore.clustering import clusters
@@ -64,7 +65,7 @@ def _make_folders(
     files, missing = 0, []
     for folder, pictures in planned:
         folder.mkdir(parents=True, exist_ok=True)
-        names: set[bytes] = set()
+        names: set[str] = set()
         for member, path in pictures:
             if path is not None and _place(path, os.fsencode(folder), names, link):
                 files += 1
@@ -96,19 +97,21 @@ def _source(catalog: Catalog, row: int) -> bytes | None:
     return None
 
 
-def _place(path: bytes, folder: bytes, names: set[bytes], link: bool) -> bool:
+def _place(path: bytes, folder: bytes, names: set[str], link: bool) -> bool:
     """Copy or link one picture; return whether it could still be read. Two files of one name get different ones."""
-    target = os.path.join(folder, _free_name(os.path.basename(path), names))
+    target = os.path.join(folder, _free_name(os.path.basename(path), names, _most_bytes(folder)))
     if link:
         os.symlink(path, target)
         return True
     if archive_of(path) is None:
         try:
-            with open(path, "rb") as source, open(target, "xb") as copy:
-                shutil.copyfileobj(source, copy)
-        except FileNotFoundError:  # gone since it was looked at
+            source = open(path, "rb")  # noqa: SIM115 - a picture that may not be read is left out, a full disk is not
+        except OSError:
             return False
-        shutil.copystat(path, target)
+        with source, open(target, "xb") as copy:
+            shutil.copyfileobj(source, copy)
+        with suppress(OSError, OverflowError, ValueError):  # a time or right that this disk cannot have
+            shutil.copystat(path, target)
         return True
     try:
         content = archives.read_path(path)
@@ -119,12 +122,38 @@ def _place(path: bytes, folder: bytes, names: set[bytes], link: bool) -> bool:
     return True
 
 
-def _free_name(name: bytes, names: set[bytes]) -> bytes:
+def _free_name(name: bytes, names: set[str], most: int) -> bytes:
+    """Return the name, numbered if it is taken, and shortened before its suffix to what a name may have."""
     stem, suffix = os.path.splitext(name)
-    number = 1
-    # Some file systems take a.jpg and A.JPG for one.
-    while name.lower() in names:
+    if len(suffix) > most // 2:  # no suffix, but a name with a dot in it
+        stem, suffix = name, b""
+    number, free = 1, _shortened(stem, most - len(suffix)) + suffix
+    while _alike(free) in names:
         number += 1
-        name = b"%s (%d)%s" % (stem, number, suffix)
-    names.add(name.lower())
-    return name
+        end = b" (%d)%s" % (number, suffix)
+        free = _shortened(stem, most - len(end)) + end
+    names.add(_alike(free))
+    return free
+
+
+def _alike(name: bytes) -> str:
+    """Return what two names have in common that some file systems take for one: a.jpg and A.JPG, NFC and NFD."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", os.fsdecode(name)).casefold())
+
+
+def _shortened(stem: bytes, most: int) -> bytes:
+    """Return at most so many bytes of a name, without a character that is cut in two."""
+    if len(stem) <= most:
+        return stem
+    end = most
+    while end > max(most - 4, 0) and stem[end] & 0xC0 == 0x80:  # within a character of UTF-8
+        end -= 1
+    return stem[:end]
+
+
+def _most_bytes(folder: bytes) -> int:
+    """Return how long a name may be there: 255 bytes nearly everywhere, 143 where names are encrypted."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):  # Windows does not say
+        return 255
