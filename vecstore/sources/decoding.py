@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
+
+from vecstore.sources import deep_tiff, frames, tone_mapping, transparency
 
 # Pillow warns of doubtful metadata; the pixels are what matters here, and what fails is in the store's failures.
 # (`warnings.catch_warnings` around each decoding would not do: it is not safe in threads.)
@@ -166,7 +166,7 @@ def _open_regular(path: bytes) -> BinaryIO:
 
 
 def decode(content: bytes, at_least: tuple[int, int] | None = None) -> Image.Image:
-    """Return the picture as shown: RGB, orientation applied, transparency on white, first frame of an animation.
+    """Return the picture as shown: RGB, upright, transparency on white, the first frame that is not blank.
 
     content: the file's bytes. at_least: (width, height) that the caller will scale down to; a JPEG, or a large picture
     of any kind, may then come at a fraction of its size as long as it stays at least twice that in both directions
@@ -179,12 +179,13 @@ def decode(content: bytes, at_least: tuple[int, int] | None = None) -> Image.Ima
     try:
         with _opened(content) as image:
             n_bytes = _bytes_to_decode(image, content, side)
+            transparency.correct_transparent_colour(image, content)
             with _memory.taking(n_bytes):
-                image.load()
-                picture = _rgb_or_rgba(image)
-                if side is not None and n_bytes > LARGE_BYTES:
-                    picture = _reduced(picture, side)
-                return _on_white(_upright(picture))
+                return frames.first_not_blank(
+                    image,
+                    show=lambda: _shown(image, side if n_bytes > LARGE_BYTES else None),
+                    fits=lambda: _bytes_to_decode(image, content, side) <= n_bytes,
+                )
     except Unreadable:
         raise
     except (MemoryError, Image.DecompressionBombError) as error:
@@ -227,6 +228,8 @@ def _opened(content: bytes) -> ImageFile.ImageFile:
             continue
         if name == "ICO":
             _check_icon(content)
+        if name == "TIFF" and (deep := deep_tiff.opened(content)) is not None:
+            return deep
         try:
             return factory(io.BytesIO(content), "")
         except Image.DecompressionBombError as error:
@@ -301,6 +304,8 @@ def _bytes_to_decode(image: ImageFile.ImageFile, content: bytes, side: int | Non
     n_bytes += width * height * BYTES_PER_PIXEL.get(image.format or "", usual)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         n_bytes += _bytes_of_strip(image)
+    if isinstance(image, deep_tiff.DeepTiff):
+        n_bytes = image.bytes_to_load
     if n_bytes > MAX_BYTES:
         raise Unreadable(
             f"decoding its {width} x {height} pixels would take {n_bytes >> 20:,} MiB; the limit is {MAX_BYTES >> 20:,}"
@@ -362,9 +367,22 @@ def _check_icon(icon: bytes) -> None:
 # From decoded to shown
 
 
+def _shown(image: ImageFile.ImageFile, side: int | None) -> Image.Image:
+    """Return the present frame; side: None to keep its size."""
+    transparency.correct_palette(image)
+    image.load()
+    picture = _rgb_or_rgba(image)
+    if transparency.has_undeclared_band(image):
+        picture = transparency.without_false_alpha(picture)
+    if side is not None:
+        picture = _reduced(picture, side)
+    picture = _upright(picture.copy() if picture is image and frames.may_follow(image) else picture)
+    return picture if picture.mode == "RGB" else transparency.on_ground(picture)
+
+
 def _rgb_or_rgba(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
-        return _scaled_to_8_bits(image)
+        return tone_mapping.shown_grey(image)
     if image.mode == "CMYK" and "icc_profile" in image.info:
         return _printed(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
@@ -397,36 +415,6 @@ def _upright(image: Image.Image) -> Image.Image:
     with contextlib.suppress(Exception):  # orientation is in the EXIF block; a damaged one says nothing of the pixels
         ImageOps.exif_transpose(image, in_place=True)  # else it copies a picture that is upright already
     return image
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image.getchannel("A"))
-    return white
-
-
-def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
-    # Pillow clips deep greys at 255 instead of scaling them: a 16-bit picture would come out white.
-    strips = [(0, y, image.width, min(y + 256, image.height)) for y in range(0, image.height, 256)]
-    largest = max((float(_numbers(image, strip).max(initial=0)) for strip in strips), default=0.0)
-    top = 65535.0 if image.mode.startswith("I;16") or largest > 255 else 255.0
-    if largest > 65535.0:
-        top = largest
-    if image.mode == "F" and largest <= 1.0:
-        top = 1.0
-    scaled = Image.new("L", image.size)
-    for strip in strips:  # as numbers, the whole picture would take 8 bytes a pixel several times over
-        values = (_numbers(image, strip).clip(0, top) * (255.0 / top)).round().astype(np.uint8)
-        scaled.paste(Image.fromarray(values), strip)
-    scaled.info = image.info.copy()
-    scaled.info.pop("transparency", None)
-    return scaled.convert("RGB")
-
-
-def _numbers(image: Image.Image, box: tuple[int, int, int, int]) -> NDArray[np.float64]:
-    return np.nan_to_num(np.asarray(image.crop(box), np.float64))
 
 
 # What it is instead
