@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scripts.fault_injection import damage, faults, fuzz, interposer, kills, writers
+from scripts.fault_injection import damage, faults, files, fuzz, interposer, kills, writers
 from scripts.fault_injection.runs import Run, scratch_folder
 from scripts.fault_injection.scenario import Pool, load_everything
 
@@ -16,6 +16,7 @@ TORTURES = {
     "damage": damage.torture,
     "writers": writers.torture,
     "fuzz": fuzz.torture,
+    "files": files.torture,
 }
 
 
@@ -23,6 +24,9 @@ def main(
     which: Annotated[list[str] | None, typer.Argument(help=", ".join(TORTURES), metavar="[TORTURE]...")] = None,
     seconds: Annotated[float | None, typer.Option(help="For how long, shared among the tortures.")] = None,
     rounds: Annotated[int | None, typer.Option(help="How many rounds of each.")] = None,
+    n_files: Annotated[
+        int, typer.Option("--files", min=1, help="How many files the torture `files` adds.")
+    ] = files.FILES,
     seed: Annotated[
         int | None, typer.Option(help="Where all chance comes from.", show_default="another each time")
     ] = None,
@@ -42,7 +46,7 @@ def main(
     runs = []
     for name in names:
         with scratch_folder(name) as folder:
-            run = Run(name, seed, Path(folder), seconds and seconds / len(names), rounds)
+            run = Run(name, seed, Path(folder), seconds and seconds / len(names), rounds, n_files)
             TORTURES[name](run, pool)
             print(run.summary(), flush=True)
             runs.append(run)

@@ -388,7 +388,8 @@ def _load() -> None:
     import vecstore.sources.archives
     import vecstore.store
 
-    _ = vecstore.archives, vecstore.checkpoint, vecstore.evaluation, vecstore.importing, vecstore.search.filters
+    _ = vecstore.sources.archives, vecstore.clustering.checkpoint, vecstore.clustering.evaluation
+    _ = vecstore.ingest.vector_import, vecstore.search.filters
     _ = vecstore.store
 
 

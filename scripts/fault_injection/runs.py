@@ -10,13 +10,17 @@ from random import Random
 
 @dataclass
 class Run:
-    """One torture's run. scratch: its own folder. seconds, rounds: it ends after these, None: when it is through."""
+    """One torture's run. scratch: its own folder. seconds, rounds: it ends after these, None: when it is through.
+
+    n_files: how many files there are, where that is what it tortures with.
+    """
 
     name: str
     seed: int
     scratch: Path
     seconds: float | None = None
     rounds: int | None = None
+    n_files: int | None = None
     counts: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
 

@@ -99,7 +99,7 @@ def load_everything() -> None:
 
     pipeline.COMMIT_FILES = 8
     index_lifecycle.TAIL_BYTES = 8 * Hsv.spec.dim * 2
-    _ = cli.app, indexes.compressed, indexes.kmeans, vecstore.duplicates, vecstore.store
+    _ = cli.app, indexes.compressed, indexes.kmeans, vecstore.search.duplicates, vecstore.store
     _ = pyarrow.parquet, scipy.optimize, sklearn.metrics
     gc.freeze()
 

@@ -22,7 +22,7 @@ from vecstore.errors import Interrupted, NothingAdded
 from vecstore.ingest import pipeline
 from vecstore.ingest.pipeline import Progress, ordered
 from vecstore.results import AddReport, Failure
-from vecstore.sources import decoding
+from vecstore.sources import decode_memory, decoding
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.catalog.images import Images
 from vecstore.storage.catalog.paths import Paths
@@ -296,7 +296,7 @@ def test_an_unchanged_broken_file_is_tried_again_on_request(
 ) -> None:
     with open_store() as store:
         with monkeypatch.context() as patch:
-            patch.setattr(decoding, "MAX_PIXELS", 1)  # what fails now is no fault of the files
+            patch.setattr(decode_memory, "MAX_PIXELS", 1)  # what fails now is no fault of the files
             with pytest.raises(NothingAdded):
                 store.add(pictures)
         report = store.retry_failures()

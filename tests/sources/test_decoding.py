@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import struct
+import sys
 import threading
 import tracemalloc
 import zlib
@@ -14,11 +15,11 @@ import numpy as np
 import pillow_heif
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from tests.programs import run_code
 from vecstore.embedders.embedder import Embedder
-from vecstore.sources import decoding
+from vecstore.sources import decode_memory, decoders, decoding
 from vecstore.sources.decoding import Unreadable, decode, looks_like_picture, read
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -228,7 +229,7 @@ def test_every_format_that_is_named_is_decoded(kind: str) -> None:
 
 
 def test_a_format_whose_decoder_starts_programs_is_refused() -> None:
-    with pytest.raises(Unreadable, match="^not a picture in a known format"):
+    with pytest.raises(Unreadable, match="^PostScript pictures are not supported"):
         decode(encoded(noise(), "EPS"))
 
 
@@ -300,7 +301,7 @@ def test_a_picture_beyond_the_limit_is_refused_with_its_size() -> None:
 
 def test_a_picture_beyond_the_limit_is_refused_before_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encoded(Image.new("RGB", (3000, 3000)))
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(decode_memory, "MAX_PIXELS", 1000)
     loaded = []
     load = Image.Image.load
     monkeypatch.setattr(Image.Image, "load", lambda image: (loaded.append(image.size), load(image))[1])
@@ -312,18 +313,18 @@ def test_a_picture_beyond_the_limit_is_refused_before_memory_is_taken(monkeypatc
 
 
 def test_the_limit_is_on_what_is_decoded_and_not_on_what_the_file_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 200 * 150)
+    monkeypatch.setattr(decode_memory, "MAX_PIXELS", 200 * 150)
     content = encoded(Image.new("RGB", (1600, 1200)), "JPEG")
     assert decode(content, at_least=(10, 10)).size == (200, 150)
 
 
 def test_a_picture_of_exactly_the_limit_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 24)
+    monkeypatch.setattr(decode_memory, "MAX_PIXELS", 24)
     assert decode(encoded(noise(6, 4))).size == (6, 4)
 
 
 def test_an_icon_cannot_hide_a_picture_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(decode_memory, "MAX_PIXELS", 1000)
     inside = encoded(Image.new("RGB", (64, 64)))
     entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(inside), 22)
     icon = struct.pack("<HHH", 0, 1, 1) + entry + inside
@@ -332,9 +333,8 @@ def test_an_icon_cannot_hide_a_picture_beyond_the_limit(monkeypatch: pytest.Monk
 
 def test_an_icon_is_looked_into_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     icon = encoded(Image.new("RGB", (64, 64)), "ICO", sizes=[(32, 32), (64, 64)], bitmap_format="bmp")
-    monkeypatch.setattr(decoding, "MAX_ICON_PIXELS", 2000)
-    monkeypatch.setattr(decoding, "_register_decoders", decoding._register_decoders)
-    decoding._register_decoders()
+    monkeypatch.setattr(decode_memory, "MAX_ICON_PIXELS", 2000)
+    decoders._register()
     monkeypatch.setitem(Image.OPEN, "ICO", (None, Image.OPEN["ICO"][1]))  # would fail with another reason
     assert reason(icon) == "32 x 64 pixels are more than the limit of 2,000"  # a bitmap's mask counts as its height
 
@@ -376,7 +376,7 @@ def test_a_jpeg_of_very_many_scans_is_refused() -> None:
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "HEIF"])
 def test_what_decoding_takes_is_bounded_before_it_begins(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content = encoded(Image.new("RGB", (1024, 1024)), kind)
-    monkeypatch.setattr(decoding, "MAX_BYTES", 7 << 20)
+    monkeypatch.setattr(decode_memory, "MAX_BYTES", 7 << 20)
     assert reason(content).startswith("decoding its 1024 x 1024 pixels would take")
 
 
@@ -388,7 +388,7 @@ def test_a_tile_larger_than_its_picture_is_refused() -> None:
 
 
 def test_decodings_wait_until_there_is_memory_for_them() -> None:
-    budget, order = decoding._Budget(10), []
+    budget, order = decode_memory.MemoryBudget(10), []
     started = threading.Event()
 
     def second() -> None:
@@ -418,6 +418,10 @@ def test_a_large_picture_of_any_kind_is_scaled_down_at_once(monkeypatch: pytest.
     "content",
     [
         b"II*\0\x10\0\0\0CR\2\0",
+        b"II*\0\x10\0\0\0IIIIwaR",
+        b"II\x1a\0\0\0HEAPCCDR",
+        b"FOVb\1\0\4\0",
+        b"\0MRM\0\1\0\0",
         b"IIU\0\x18\0\0\0",
         b"IIRO\x08\0\0\0",
         b"FUJIFILMCCD-RAW 0201",
@@ -426,8 +430,9 @@ def test_a_large_picture_of_any_kind_is_scaled_down_at_once(monkeypatch: pytest.
         encoded(noise(), "TIFF", tiffinfo={254: 1, 330: 8}),
     ],
 )
-def test_camera_raw_is_refused_and_its_preview_not_taken(content: bytes) -> None:
-    assert reason(content) == "camera raw pictures are not supported; export it as a JPEG"
+def test_camera_raw_is_refused_by_name_without_its_extra(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    assert reason(content) == "a camera raw picture, which vecstore reads after `pip install 'vecstore[raw]'`"
 
 
 def test_a_tiff_with_a_reduced_picture_alone_is_no_camera_raw() -> None:
@@ -465,6 +470,34 @@ def test_a_refused_tiff_writes_nothing_to_stderr_by_itself(capfd: pytest.Capture
     assert capfd.readouterr().err == ""
 
 
+def test_what_pillow_logs_of_a_refused_picture_is_not_printed() -> None:
+    inks = encoded(noise().convert("CMYK"), "TIFF")
+    content = inks.replace(struct.pack("<HHII", 277, 3, 1, 4), struct.pack("<HHII", 277, 3, 1, 99))
+    code = f"""
+import sys
+from vecstore.sources.decoding import Unreadable, decode
+sys.stderr = sys.stdout
+try:
+    decode({content!r})
+except Unreadable as refused:
+    print(refused)
+"""
+    expected = "a TIFF picture of an unsupported kind, or damaged (Invalid value for samples per pixel)"
+    assert run_code(code).splitlines() == [expected]
+
+
+@pytest.mark.parametrize(
+    "error", [OverflowError, RecursionError, MemoryError, AssertionError, struct.error, zlib.error]
+)
+def test_whatever_a_decoder_raises_becomes_one_line(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(image: Image.Image) -> None:
+        raise error("several\nlines " + "and more " * 100)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    said = reason(encoded(noise()))
+    assert (said.splitlines(), len(said) < 400) == ([said], True)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_a_damaged_picture_is_decoded_or_refused_and_nothing_else(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -489,7 +522,8 @@ def test_a_damaged_picture_is_decoded_or_refused_and_nothing_else(seed: int) -> 
             "an SVG drawing, not a picture of pixels",
         ),
         (b"<svg/>", "an SVG drawing, not a picture of pixels"),
-        (b"\xff\x0a\xfa\x1f", "JPEG XL pictures are not supported"),
+        (b"v/1\1\2\0\0\0", "OpenEXR pictures are not supported; export it as a PNG or JPEG"),
+        (b"#?RADIANCE\n", "Radiance HDR pictures are not supported; export it as a PNG or JPEG"),
         (b"just some text", "not a picture in a known format, or its beginning is damaged"),
         (bytes(1000), "not a picture in a known format, or its beginning is damaged"),
     ],

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import paint
 from vecstore.errors import BadInput, NotFound
 from vecstore.search.filters import path_test
-from vecstore.sources import archives, decoding
+from vecstore.sources import archives, content, decoding
 from vecstore.sources.decoding import Content
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import absolute, plain_pattern
@@ -118,7 +118,7 @@ def while_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, Callable[[
     """Let something happen to a file, once, when it is open and its state known, before its content is read."""
 
     def arrange(path: Path, happens: Callable[[Path], object]) -> None:
-        opened, todo = decoding._open_regular, [happens]
+        opened, todo = content._open_regular, [happens]
 
         class Watched(io.FileIO):
             def __init__(self, name: bytes) -> None:
@@ -131,7 +131,7 @@ def while_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, Callable[[
                     todo.pop()(path)
                 return super().read(n)
 
-        monkeypatch.setattr(decoding, "_open_regular", Watched)
+        monkeypatch.setattr(content, "_open_regular", Watched)
 
     return arrange
 

@@ -42,8 +42,6 @@ REFUSED = {
     "truncated/imagers_Bad_shortfile.bmp": CUT_OFF,
     "truncated/made_half.jpg": CUT_OFF,
     "truncated/made_half_baseline.jpg": CUT_OFF,
-    "truncated/pillow_truncated_end_chunk.png": CUT_OFF,
-    "truncated/pillow_truncated_jpeg.jpg": CUT_OFF,
     "truncated/sharp_truncated.png": CUT_OFF,
     "wrong_ext/html.png": "a web page, not a picture",
 }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from tests.sources.tiffs import tiff
-from vecstore.embedders import Embedder
+from vecstore.embedders.embedder import Embedder
 from vecstore.sources.decoding import decode
 
 WHITE, BLACK = [255, 255, 255], [0, 0, 0]

@@ -356,7 +356,7 @@ def decode(picture: Picture, embedder: Embedder) -> Picture:
     if not picture.new:
         return picture
     try:
-        image = decoding.decode(picture.data, at_least=embedder.input_size)
+        image = decoding.decode(picture.data, at_least=embedder.input_size, name=picture.stamp.path)
     except decoding.Unreadable as error:
         return replace(picture, data=b"", new=False, reason=str(error))
     try:

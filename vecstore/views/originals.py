@@ -34,9 +34,9 @@ def original(paths: Sequence[bytes], sha256: bytes) -> Original:
 
 def _as_shown(path: bytes, data: bytes) -> Original:
     try:
-        media_type = decoding.media_type(data)
+        media_type = decoding.media_type(data, path)
         if media_type is None:
-            media_type, data = "image/jpeg", decoding.encoded(decoding.decode(data), QUALITY)
+            media_type, data = "image/jpeg", decoding.encoded(decoding.decode(data, name=path), QUALITY)
     except decoding.Unreadable as error:
         raise BadInput(f"{shown(path)}: {error}") from error
     stem = os.path.splitext(os.path.basename(path))[0]

@@ -146,7 +146,7 @@ def _picture(path: bytes, sha256: bytes) -> Image.Image:
         raise
     if content.sha256 != sha256:
         raise decoding.Unreadable("the file is another picture by now; `vecstore sync` its folder")
-    return decoding.decode(content.data, at_least=(SIDE, SIDE))
+    return decoding.decode(content.data, at_least=(SIDE, SIDE), name=path)
 
 
 def _jpeg(picture: Image.Image) -> bytes:

@@ -1,0 +1,162 @@
+"""A JPEG's markers, read as libjpeg reads them: how much a decoder keeps, where the picture ends, what can be mended.
+
+A file may hold more than its picture (a video behind it, more pictures): all that counts is before its own end. This
+module decodes nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from PIL import ImageFile
+
+from vecstore.sources.unreadable import Unreadable
+
+# Each scan of a progressive JPEG goes over the whole picture, and takes a few bytes of file. Real ones have about ten.
+MAX_SCANS = 100
+
+_SOI, _EOI, _SOS, _DRI, _COM = 0xD8, 0xD9, 0xDA, 0xDD, 0xFE
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = (0xC2, 0xCA)
+_APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
+# Within the data of a scan, 0 behind an ff stands for the ff, and d0 to d7 restart the decoder.
+_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_END = b"\xff\xd9"
+# Behind the data of a whole picture, anything is passed over; behind that of one whose last pixels are missing, it is
+# taken for them. The first bits differ, and so will those pixels.
+_FILLERS = (b"", bytes(64), b"\xaa" * 64, b"\xfe" * 64)
+
+
+class Marker(NamedTuple):
+    """at: where its ff is. end: behind its parameters; of a scan, behind its data."""
+
+    code: int
+    at: int
+    end: int
+
+
+def markers(jpeg: bytes) -> Iterator[Marker]:
+    """Yield the markers of the first picture in a file, its end included; what is between them is passed over."""
+    at = 2
+    while at + 1 < len(jpeg):
+        code = jpeg[at + 1]
+        if jpeg[at] != 0xFF or code in (0, 0xFF):  # filling, or junk that is skipped
+            following = jpeg.find(b"\xff", at + 1)
+            at = len(jpeg) if following < 0 else following
+            continue
+        end = at + 2
+        if code != 1 and not 0xD0 <= code <= 0xD9:  # these have no length
+            end += int.from_bytes(jpeg[at + 2 : at + 4])
+        if code == _SOS:
+            found = _MARKER_IN_SCAN.search(jpeg, end)
+            end = found.start() if found else len(jpeg)
+        yield Marker(code, at, end)
+        if code == _EOI:
+            return
+        at = end
+
+
+def bytes_of_coefficients(image: ImageFile.ImageFile, jpeg: bytes) -> int:
+    """Return what libjpeg keeps of a picture whatever the size it is decoded at: with several scans, all of it."""
+    layers: list[tuple[int, int, int, int]] = image.layer  # type: ignore[attr-defined]
+    if not image.info.get("progressive") and _first_scan_layers(jpeg) == len(layers):
+        return 0
+    for n_scans, _ in enumerate(_scans(jpeg), start=1):
+        if n_scans > MAX_SCANS:
+            raise Unreadable(f"a JPEG of more than {MAX_SCANS} scans, made to keep a decoder busy")
+    sampling = [across * down for _, across, down, _ in layers]
+    of_whole = max(across for _, across, _, _ in layers) * max(down for _, _, down, _ in layers)
+    return 2 * image.width * image.height * sum(sampling) // max(of_whole, 1)
+
+
+def _scans(jpeg: bytes) -> Iterator[Marker]:
+    return (marker for marker in markers(jpeg) if marker.code == _SOS)
+
+
+def _first_scan_layers(jpeg: bytes) -> int:
+    """Return how many of a JPEG's colour components its first scan holds."""
+    first = next(_scans(jpeg), None)
+    return 0 if first is None else jpeg[first.at + 4] if first.at + 4 < len(jpeg) else 0
+
+
+def without_metadata(jpeg: bytes) -> Iterator[bytes]:
+    """Yield the picture with the segments that say how to show it, and with none but what its colours need."""
+    segments = list(markers(jpeg))
+    for is_kept in (_says_how_to_show, _is_needed):
+        kept = [segment for segment in segments if is_kept(segment.code, jpeg[segment.at + 4 : segment.at + 18])]
+        if len(kept) < len(segments):
+            yield b"\xff\xd8" + b"".join(jpeg[segment.at : segment.end] for segment in kept)
+        segments = kept
+
+
+def _says_how_to_show(code: int, begin: bytes) -> bool:
+    if code == _APP1:
+        return begin.startswith(b"Exif\0")
+    if code == _APP2:
+        return begin.startswith(b"ICC_PROFILE\0")
+    return _is_needed(code, begin)
+
+
+def _is_needed(code: int, _begin: bytes) -> bool:
+    return code in (_APP0, _APP14) or not (_APP0 <= code <= _APP15 or code == _COM)
+
+
+def with_ends(jpeg: bytes) -> list[bytes]:
+    """Return a picture without an end with several ends, [] if it has one or is not whole for another reason.
+
+    It is whole if all of these decode to the same pixels.
+    """
+    jpeg = jpeg.rstrip(b"\xff")
+    found = list(markers(jpeg))
+    if not found or found[-1].code != _SOS or not _is_complete(jpeg, found):
+        return []
+    return [jpeg + filler + _END for filler in _FILLERS]
+
+
+def _is_complete(jpeg: bytes, found: list[Marker]) -> bool:
+    """Say whether the scans together hold every bit of every coefficient, and the last one every restart."""
+    frames = [marker for marker in found if marker.code in _FRAMES]
+    scans = [marker for marker in found if marker.code == _SOS]
+    if len(frames) != 1 or frames[0].end > len(jpeg):
+        return False
+    frame = _Frame.read(frames[0].code, jpeg[frames[0].at + 4 : frames[0].end])
+    missing = {name: [1] * 64 for name in frame.sampling}
+    for scan in scans:
+        n_layers = jpeg[scan.at + 4]
+        names = jpeg[scan.at + 5 : scan.at + 5 + 2 * n_layers : 2]
+        first, last, precision = jpeg[scan.at + 5 + 2 * n_layers : scan.at + 8 + 2 * n_layers]
+        if not frame.is_progressive:
+            first, last, precision = 0, 63, 0
+        for name in names:
+            for coefficient in range(first, min(last, 63) + 1):
+                missing[name][coefficient] = precision & 15
+    if any(any(bits) for bits in missing.values()):
+        return False
+    interval = 0
+    for marker in found:
+        if marker.code == _DRI:
+            interval = int.from_bytes(jpeg[marker.at + 4 : marker.at + 6])
+    last_data = jpeg[scans[-1].at : scans[-1].end]
+    return not interval or len(_RESTART.findall(last_data)) >= -(-frame.blocks_of(names) // interval) - 1
+
+
+class _Frame(NamedTuple):
+    is_progressive: bool
+    width: int
+    height: int
+    sampling: dict[int, tuple[int, int]]
+
+    @classmethod
+    def read(cls, code: int, segment: bytes) -> "_Frame":
+        height, width, n_layers = int.from_bytes(segment[1:3]), int.from_bytes(segment[3:5]), segment[5]
+        layers = (segment[6 + 3 * n : 8 + 3 * n] for n in range(n_layers))
+        sampling = {name: (across_down >> 4, across_down & 15) for name, across_down in layers}
+        return cls(code in _PROGRESSIVE, width, height, sampling)
+
+    def blocks_of(self, names: bytes) -> int:
+        """Return how many units a scan of these colour components has, one of which a restart can come before."""
+        most_across = max(across for across, _ in self.sampling.values())
+        most_down = max(down for _, down in self.sampling.values())
+        across, down = self.sampling[names[0]] if len(names) == 1 else (1, 1)
+        return -(-self.width * across // (8 * most_across)) * -(-self.height * down // (8 * most_down))
