@@ -15,7 +15,7 @@ from vecstore.results import Clustering
 from vecstore.search.filters import Filter, allowed_rows
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.storage.catalog import catalog as catalog_module
-from vecstore.storage.catalog import schema
+from vecstore.storage.catalog import connection, schema
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.catalog.connection import holds_store
 from vecstore.storage.catalog.images import NewImage
@@ -444,3 +444,40 @@ def test_a_query_without_conditions_looks_at_no_image_but_those_it_names(catalog
         for step in found
         if step.startswith("SCAN") and step not in ("SCAN removed", "SCAN quarantined", "SCAN CONSTANT ROW")
     ] == []
+
+
+class Refusing:
+    """Makes SQLite refuse the first queries of new connections, as while another closes or recovers the -wal."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, n_times: int) -> None:
+        self.left = n_times
+        execute = connection.Connection.execute
+
+        def refuse(db: connection.Connection, query: str, *values: object) -> sqlite3.Cursor:
+            if query == "pragma user_version" and self.left:
+                self.left -= 1
+                error = sqlite3.OperationalError("database is locked")
+                error.sqlite_errorname = "SQLITE_BUSY"  # type: ignore[misc]
+                with connection.translate_sqlite_errors(db.place):
+                    raise error
+            return execute(db, query, *values)
+
+        monkeypatch.setattr(connection.Connection, "execute", refuse)
+
+
+def test_a_connection_that_is_refused_for_a_moment_shares_the_catalog(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Refusing(monkeypatch, 2)
+    with closing(Catalog(catalog.path)) as other:
+        assert other.db.execute("pragma locking_mode").fetchone() == ("normal",)
+        with catalog.writing():
+            catalog.failures.record(FileStamp(b"/a", 1, 1), "broken")
+        assert other.failures.count() == 1
+
+
+def test_a_catalog_that_is_refused_for_long_is_in_use(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    Refusing(monkeypatch, 1_000_000)
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
+    with pytest.raises(VecstoreError, match="database is locked"):
+        Catalog(catalog.path)

@@ -169,20 +169,6 @@ def compare(
         [matched.get(label) == cluster for label, cluster in zip(truth.tolist(), found.tolist(), strict=True)]
     )
     stands_for = {int(ids[cluster]): str(names[label]) for label, cluster in matched.items()}
-    classes = []
-    for label, name in enumerate(names):
-        cluster = matched.get(label)
-        hits = int(table[label, cluster]) if cluster is not None else 0
-        size = int(table[:, cluster].sum()) if cluster is not None else 0
-        classes.append(
-            ClassScore(
-                label=str(name),
-                images=int(table[label].sum()),
-                cluster=int(ids[cluster]) if cluster is not None else None,
-                recall=hits / int(table[label].sum()),
-                precision=hits / size if size else 0.0,
-            )
-        )
     wrong = [
         Misplaced(row, os.fsdecode(path), labels[row], clusters[row], stands_for.get(clusters[row]))
         for (row, path), is_right in zip(images, right, strict=True)
@@ -196,9 +182,20 @@ def compare(
         nmi=float(normalized_mutual_info_score(truth, found)),
         neighbours=n,
         precision=precision,
-        classes=tuple(classes),
+        classes=tuple(
+            _class_score(table, label, str(name), matched.get(label), ids) for label, name in enumerate(names)
+        ),
         wrong=tuple(wrong),
     )
+
+
+def _class_score(table: Int64, label: int, name: str, cluster: int | None, ids: Int64) -> ClassScore:
+    """Return how well a label is met by the cluster that stands for it. table: (labels, clusters) images."""
+    images = int(table[label].sum())
+    if cluster is None:
+        return ClassScore(label=name, images=images, cluster=None, recall=0.0, precision=0.0)
+    hits, size = int(table[label, cluster]), int(table[:, cluster].sum())
+    return ClassScore(name, images, int(ids[cluster]), recall=hits / images, precision=hits / size if size else 0.0)
 
 
 def precision_at(neighbours: Int64, truth: Int64) -> float:
