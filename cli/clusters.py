@@ -11,6 +11,7 @@ from cli import output
 from cli.context import RECLUSTER, open_store
 from cli.options import AsJson, CountOrAll, DeviceName, Quiet, RayAddress, Seed, StoreDir
 from vecstore.errors import BadInput
+from vecstore.results import Clustering
 from vecstore.sources.paths import shown
 
 commands = typer.Typer()
@@ -110,7 +111,7 @@ def cluster(
     if run.k_reason:
         print(f"k is {k if isinstance(k, int) else run.k}: {run.k_reason}")
     print(
-        f"clustering {run.clustering}: {run.rows} images in {run.k} clusters, objective {run.objective:.4f}, "
+        f"clustering {run.clustering}: {run.rows} images in {_counted(run)}, objective {run.objective:.4f}, "
         f"best of {run.restarts} runs on {run.device} in {run.seconds:.1f} s"
     )
     if run.previous is not None:
@@ -118,6 +119,12 @@ def cluster(
             f"kept {run.kept}, split {run.split}, merged {run.merged}, born {run.born}, gone {run.gone}; "
             f"{run.moved} images moved"
         )
+
+
+def _counted(run: Clustering) -> str:
+    if not run.empty:
+        return f"{run.k} clusters"
+    return f"{run.k - run.empty} clusters, {run.empty} more of the {run.k} are empty (fewer different vectors than k)"
 
 
 @command()
@@ -129,7 +136,7 @@ def clusterings(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = 
     with open_store(store, device, quiet) as opened:
         found = opened.clusterings()
     columns = ("clustering", "current", "created", "k", "rows", "objective")
-    changes = ("previous", "kept", "split", "merged", "born", "gone", "moved")
+    changes = ("previous", "kept", "split", "merged", "born", "gone", "moved", "empty")
     output.rows(found, (*columns, *changes), as_json, empty="no clusters yet; make some with `vecstore cluster -k N`")
 
 
@@ -161,7 +168,10 @@ def clusters(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = Fal
     """
     with open_store(store, device, quiet) as opened:
         found, advised = opened.clusters(), opened.recluster_advised()
+        n_empty = (opened.session.catalog.clusterings.cluster_count() or 0) - len(found)
     output.rows(found, CLUSTER_COLUMNS, as_json, empty="every clustered image was removed; run `vecstore cluster -k N`")
+    if found and n_empty > 0 and not quiet:
+        output.notice(f"{n_empty} of the {len(found) + n_empty} clusters have no images and are not listed")
     if advised and not quiet:
         output.notice(RECLUSTER)
 

@@ -4,7 +4,6 @@ Nothing is sent anywhere. A line of the file has `time` (UTC), `level`, `logger`
 `exception`; whatever else a record was given stands under `fields`.
 """
 
-import json
 import logging
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vecstore.errors import BadInput
+from vecstore.json_text import to_json
 
 # What every record has; the rest was given with `extra`.
 PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
@@ -46,7 +46,7 @@ class JsonLines(logging.Formatter):
         fields = {name: value for name, value in vars(record).items() if name not in PLAIN}
         if fields:
             line["fields"] = fields
-        return json.dumps(line, default=str)
+        return to_json(line, default=str)
 
 
 for_people = ForPeople()

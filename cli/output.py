@@ -3,7 +3,6 @@
 Results go to stdout, everything else to stderr.
 """
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from vecstore.json_text import to_json
 from vecstore.sources.paths import shown
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ PATH_FIELDS = ("what", "where", "path", "representative", "store", "file", "fold
 
 def as_object(result: Any, **more: Any) -> None:
     """Print one dataclass as one JSON object. Names that are no UTF-8 survive: `os.fsencode` of a path is the file."""
-    print(json.dumps({**asdict(result), **more}), flush=True)
+    print(to_json({**asdict(result), **more}), flush=True)
 
 
 def object_of(**values: Any) -> None:
     """Print these values as one JSON object."""
-    print(json.dumps(values), flush=True)
+    print(to_json(values), flush=True)
 
 
 def rows(results: Iterable[Any], columns: Sequence[str], as_json: bool, empty: str, no_table: bool = False) -> None:

@@ -39,13 +39,17 @@ def migrate(
     output.fields(report, as_json)
 
 
+# More than there are, and few enough for every figure of a plan to be a number.
+MOST_IMAGES, MOST_MACHINES = 10**15, 10**6
+
+
 def _number(text: str) -> int:
     try:
         number = int(float(text))
     except (ValueError, OverflowError):
         number = 0
-    if number < 1:
-        raise typer.BadParameter(f"{text!r} is no number from 1, such as 1000000 or 1e8")
+    if not 1 <= number <= MOST_IMAGES:
+        raise typer.BadParameter(f"{text!r} is no number from 1 to {MOST_IMAGES:.0e}, such as 1000000 or 1e8")
     return number
 
 
@@ -54,9 +58,12 @@ def plan(
     images: Annotated[
         int, typer.Option("--images", "-n", help="How many, 1e8 for instance.", parser=_number, metavar="N")
     ],
-    machines: Annotated[int, typer.Option("--machines", help="Like this one.", min=1)] = 1,
+    machines: Annotated[int, typer.Option("--machines", help="Like this one.", min=1, max=MOST_MACHINES)] = 1,
     k: Annotated[
-        int | None, typer.Option("-k", help="Clusters.", min=1, show_default="the square root of N, 10,000 at most")
+        int | None,
+        typer.Option(
+            "-k", help="Clusters.", min=1, max=MOST_IMAGES, show_default="the square root of N, 10,000 at most"
+        ),
     ] = None,
     embedder: EmbedderName = None,
     weights: WeightsFile = None,

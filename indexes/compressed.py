@@ -38,8 +38,11 @@ from indexes.index_metadata import (
     pq_parts,
 )
 from indexes.rows import as_float32, in_blocks
+from vecstore.errors import StoreDamaged
 
 log = logging.getLogger(__name__)
+
+Bool = NDArray[np.bool_]
 
 ROWS_A_LIST_TO_TRAIN, TRAINING_ITERATIONS = 64, 10
 # Rows are reduced to so many dimensions, doubled until they hold that part of the variance: fewer make every step of a
@@ -61,7 +64,7 @@ CODES_A_CANDIDATE = 250
 ROWS_A_CANDIDATE = 4
 # Where a smaller part of a query's nearest rows may be found, what suffices is found out for it alone.
 MOST_SCARCE = 4
-SAME_SCORE = 1e-6
+SAME_SCORE, NO_COSINE = 1e-6, -2.0
 # Measured again when the index has grown by a quarter since: the answers' recall changes slowly.
 MEASURE_AGAIN = 1.25
 
@@ -203,28 +206,38 @@ def build(
     device: Device,
     stop: threading.Event | None = None,
     lists: int | None = None,
+    *,
+    searchable: Bool | None = None,
 ) -> IndexHeader:
     """Make the index of these rows, measure it, and write it to a file.
+
+    Every row that holds a vector is in the index, since one that is hidden may be shown again; what the index is made
+    for and measured by are the searchable rows alone.
 
     Parameters
     ----------
     file
         Empty, open for reading and writing. It is the caller's to put it in the place of an older one.
     vectors
-        (n, dim) float16, n > 1, may be mapped.
+        (n, dim) float16, may be mapped; rows that were given back are zeros.
     kind
         One of KINDS.
     target
         The recall of ten neighbours to reach, in (0, 1].
     lists
         How many inverted lists; None: about sqrt(n).
+    searchable
+        (n,) bool, more than one; None: all rows.
 
-    Memory is that of a sample of at most 64 rows a list, reduced, in float32, and of the codes. Raises Stopped.
+    Memory is that of a sample of at most 64 rows a list, reduced, in float32, and of the codes. Raises Stopped, and
+    StoreDamaged if the searchable rows hold no vector.
     """
-    lists = min(lists or number_of_lists(len(vectors)), len(vectors))
-    index = _train(vectors, kind, lists, device, stop)
+    rows = _rows_of(searchable, len(vectors))
+    lists = min(lists or number_of_lists(len(rows)), len(rows))
+    index = _train(vectors, rows, kind, lists, device, stop)
     lists = int(faiss.extract_index_ivf(index).nlist)
-    return _grow(file, index, IndexHeader(kind, vectors.shape[1], 0, len(vectors), lists, target=target), vectors, stop)
+    header = IndexHeader(kind, vectors.shape[1], 0, len(rows), lists, target=target)
+    return _grow(file, index, header, vectors, searchable, stop)
 
 
 def extend(
@@ -233,24 +246,39 @@ def extend(
     vectors: NDArray[np.float16],
     target: float,
     stop: threading.Event | None = None,
+    *,
+    searchable: Bool | None = None,
 ) -> IndexHeader:
     """Write the index of a path with the rows that are newer than it to a file, as `build` does.
 
-    Raises InvalidIndex, Stopped.
+    Raises InvalidIndex, and what `build` does.
     """
     with open(path, "rb") as older:
         header = checked_header(older, vectors, whole=True)
         index = _read(older, 0)
     if header.target != target:
         header = replace(header, target=target, measured=0)
-    return _grow(file, index, header, vectors, stop)
+    return _grow(file, index, header, vectors, searchable, stop)
 
 
-def _train(vectors: NDArray[np.float16], kind: str, lists: int, device: Device, stop: threading.Event | None) -> Any:
+def _rows_of(searchable: Bool | None, n_rows: int) -> NDArray[np.int64]:
+    return np.arange(n_rows) if searchable is None else np.flatnonzero(searchable)
+
+
+def _train(
+    vectors: NDArray[np.float16],
+    rows: NDArray[np.int64],
+    kind: str,
+    lists: int,
+    device: Device,
+    stop: threading.Event | None,
+) -> Any:
     """Return an empty index whose lists and codes are made for these rows."""
-    sample = sample_of(len(vectors), lists * ROWS_A_LIST_TO_TRAIN)
-    reduction = _reduction(vectors, sample[sample_of(len(sample), PCA_ROWS)])
+    sample = sample_of(rows, lists * ROWS_A_LIST_TO_TRAIN)
+    reduction = _reduction(vectors, sample_of(sample, PCA_ROWS))
     reduced = _apply(reduction, vectors, sample)
+    if not len(reduced):
+        raise StoreDamaged(f"{len(sample)} rows to make an index for hold no vector; `vecstore check` says which")
     lists = min(lists, len(reduced))
     quantizer = faiss.IndexFlatL2(reduction.d_out)
     quantizer.add(_centroids(reduced, lists, device, stop))
@@ -307,7 +335,7 @@ def _reduction(vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> Any:
 
 
 def _centroids(rows: NDArray[np.float32], k: int, device: Device, stop: threading.Event | None) -> NDArray[np.float32]:
-    centroids = rows[sample_of(len(rows), k)]
+    centroids = rows[sample_of(np.arange(len(rows)), k)]
     for _ in range(TRAINING_ITERATIONS):  # one at a time, so that it can be called off
         _go_on(stop)
         kmeans = faiss.Kmeans(
@@ -325,7 +353,12 @@ def _centroids(rows: NDArray[np.float32], k: int, device: Device, stop: threadin
 
 
 def _grow(
-    file: BinaryIO, index: Any, header: IndexHeader, vectors: NDArray[np.float16], stop: threading.Event | None
+    file: BinaryIO,
+    index: Any,
+    header: IndexHeader,
+    vectors: NDArray[np.float16],
+    searchable: Bool | None,
+    stop: threading.Event | None,
 ) -> IndexHeader:
     """Add the rows that the index lacks, set what a search looks at, and write the file."""
     for rows, block in _blocks(vectors, np.arange(header.rows, len(vectors))):
@@ -333,25 +366,35 @@ def _grow(
         index.add_with_ids(block, rows)
     header = replace(header, rows=len(vectors), digest=digest(vectors, len(vectors)))
     if header.rows >= MEASURE_AGAIN * header.measured:
-        header = _measured(index, header, vectors, stop)
+        header = _measured(index, header, vectors, searchable, stop)
     _go_on(stop)
     return _write(file, index, header)
 
 
 def _measured(
-    index: Any, header: IndexHeader, vectors: NDArray[np.float16], stop: threading.Event | None
+    index: Any,
+    header: IndexHeader,
+    vectors: NDArray[np.float16],
+    searchable: Bool | None,
+    stop: threading.Event | None,
 ) -> IndexHeader:
     """Set probes and candidates to the least work that reaches the target, and say what it reaches.
 
     The recall counts a neighbour as found if one with its score is. It has to exceed the target by STANDARD_ERRORS.
     """
-    sample, queries = next(_blocks(vectors, sample_of(header.rows, MEASURED_QUERIES)))
-    truth = nearest_others(vectors, sample, queries, stop)
+    rows = _rows_of(searchable, len(vectors))
+    sample, queries = next(_blocks(vectors, sample_of(rows, MEASURED_QUERIES)))
+    if not len(sample):
+        raise StoreDamaged(f"{len(rows)} rows to measure the index by hold no vector; `vecstore check` says which")
+    truth = nearest_others(vectors, sample, queries, stop, searchable)
     best, least = None, np.inf
     for probes in _doubling(header.lists):
         _go_on(stop)
-        parameters = faiss.SearchParametersPreTransform(index_params=faiss.SearchParametersIVF(nprobe=probes))
-        most = min(CANDIDATES[-1] + 1, header.rows)
+        inner = faiss.SearchParametersIVF(nprobe=probes)
+        if searchable is not None and len(rows) < len(vectors):
+            inner = restricted(inner, searchable)
+        parameters = faiss.SearchParametersPreTransform(index_params=inner)
+        most = min(CANDIDATES[-1] + 1, len(rows))
         found = index.search(queries, most, params=parameters)[1]
         for candidates in CANDIDATES:
             recalls = np.array([recall_of(t, f[: candidates + 1]) for t, f in zip(truth, found, strict=True)])
@@ -371,37 +414,51 @@ def _measured(
 
 
 def nearest_others(
-    vectors: NDArray[np.float16], sample: NDArray[np.int64], queries: NDArray[np.float32], stop: threading.Event | None
+    vectors: NDArray[np.float16],
+    sample: NDArray[np.int64],
+    queries: NDArray[np.float32],
+    stop: threading.Event | None,
+    searchable: Bool | None = None,
 ) -> list[set[int]]:
-    """Return for each sampled row which others are among its ten nearest, ties with the tenth included."""
+    """Return for each sampled row which others are among its ten nearest, ties with the tenth included.
+
+    searchable: (rows,) bool, the rows that count as others; None: all.
+    """
     kept = 64  # more than ten, for ties
     rows = np.full((len(sample), kept), -1)
     scores = np.full((len(sample), kept), -np.inf, np.float32)
-    for start, block in _scores(vectors, sample, queries, stop):
+    for start, block in _scores(vectors, sample, queries, searchable, stop):
         scores = np.hstack([scores, block])
         rows = np.hstack([rows, np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)])
         top = np.argpartition(-scores, min(kept, scores.shape[1]) - 1, axis=1)[:, :kept]
         scores, rows = np.take_along_axis(scores, top, 1), np.take_along_axis(rows, top, 1)
     wanted = min(MEASURED_NEIGHBOURS, len(vectors) - 1)
-    least = -np.sort(-scores, axis=1)[:, max(wanted, 1) - 1] - SAME_SCORE
+    # Where there are fewer others, all of them: what is no other has a score below any cosine.
+    least = np.maximum(-np.sort(-scores, axis=1)[:, max(wanted, 1) - 1] - SAME_SCORE, NO_COSINE)
     found = [set(r[(s >= t) & (r >= 0)].tolist()) for r, s, t in zip(rows, scores, least, strict=True)]
     crowded = np.flatnonzero(scores.min(axis=1) >= least)  # so many copies of a picture that not all were kept
     if len(crowded):
-        for start, block in _scores(vectors, sample[crowded], queries[crowded], stop):
+        for start, block in _scores(vectors, sample[crowded], queries[crowded], searchable, stop):
             for query, row in zip(*np.nonzero(block >= least[crowded, None]), strict=True):
                 found[crowded[query]].add(int(start + row))
     return found
 
 
 def _scores(
-    vectors: NDArray[np.float16], sample: NDArray[np.int64], queries: NDArray[np.float32], stop: threading.Event | None
+    vectors: NDArray[np.float16],
+    sample: NDArray[np.int64],
+    queries: NDArray[np.float32],
+    searchable: Bool | None,
+    stop: threading.Event | None,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the scores of the queries with the rows from a number on, a block at a time; -inf for their own rows."""
+    """Yield the scores of the queries with the rows from a number on, a block at a time; -inf for what is no other."""
     for start in range(0, len(vectors), BUILD_ROWS):
         _go_on(stop)
         rows = as_float32(vectors, np.arange(start, min(start + BUILD_ROWS, len(vectors))))
         block = queries @ rows.T
         block[:, ~rows.any(axis=1)] = -np.inf
+        if searchable is not None:
+            block[:, ~searchable[start : start + BUILD_ROWS]] = -np.inf
         mine = (sample >= start) & (sample < start + BUILD_ROWS)
         block[mine, sample[mine] - start] = -np.inf
         yield start, block
@@ -420,10 +477,11 @@ def _doubling(most: int) -> Iterator[int]:
     yield most
 
 
-def sample_of(n_rows: int, wanted: int) -> NDArray[np.int64]:
-    if n_rows <= wanted:
-        return np.arange(n_rows)
-    return np.sort(np.random.default_rng(SEED).choice(n_rows, wanted, replace=False))
+def sample_of(rows: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
+    """Return so many of the rows, or all where there are fewer, ascending, and the same every time."""
+    if len(rows) <= wanted:
+        return rows
+    return np.sort(np.random.default_rng(SEED).choice(rows, wanted, replace=False))
 
 
 @contextmanager

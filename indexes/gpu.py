@@ -90,13 +90,20 @@ class CagraIndex(GpuIndex):
 
     kind = "gpu-cagra"
 
-    def __init__(self, vectors: NDArray[np.float16], target: float) -> None:
+    def __init__(
+        self, vectors: NDArray[np.float16], target: float, searchable: NDArray[np.bool_] | None = None
+    ) -> None:
+        """vectors: (n, dim) float16. searchable: (n,) bool, the rows to measure by, one or more; None: all."""
         super().__init__(vectors)
-        sample = sample_of(len(vectors), MEASURED_QUERIES)
+        if searchable is None:
+            searchable = np.ones(len(vectors), np.bool_)
+        sample = sample_of(np.flatnonzero(searchable), MEASURED_QUERIES)
         queries = as_float32(vectors, sample)
-        truth = nearest_others(vectors, sample, queries, None)
+        truth = nearest_others(vectors, sample, queries, None, searchable)
+        # As `search` does: it takes no selector, so as many more are asked for as may not be found.
+        wanted = MEASURED_NEIGHBOURS + 1 + int(np.count_nonzero(~searchable))
         for self._breadth in BREADTHS:
-            found = self._candidates(queries, min(MEASURED_NEIGHBOURS + 1, len(vectors)))[1]
+            found = self._candidates(queries, min(wanted, len(vectors), MOST_NEIGHBOURS))[1]
             self.recall = float(np.mean([recall_of(t, f) for t, f in zip(truth, found, strict=True)]))
             if self.recall >= target:
                 break
@@ -119,17 +126,22 @@ class CagraIndex(GpuIndex):
         return False  # what a graph may lack is what its recall says
 
 
-def open_on_gpus(vectors: NDArray[np.float16], target: float) -> GpuIndex | None:
+def open_on_gpus(
+    vectors: NDArray[np.float16], target: float, searchable: NDArray[np.bool_] | None = None
+) -> GpuIndex | None:
     """Return what to search with on the GPUs, None where they have no room for the vectors.
 
     vectors: (n, dim) float16, may be mapped. target: the recall of ten neighbours to reach; 1: every row is compared.
+    searchable: (n,) bool, the rows to measure it by; None: all.
     """
     import torch
 
+    n_searchable = len(vectors) if searchable is None else int(np.count_nonzero(searchable))
+
     free = [torch.cuda.mem_get_info(number)[0] * MEMORY_PART for number in range(torch.cuda.device_count())]
     # Making the graph takes the rows a second time.
-    if len(vectors) >= CAGRA_ROWS and target < 1 and has_cuvs() and 2 * vectors.nbytes <= free[0]:
-        graph = CagraIndex(vectors, target)
+    if n_searchable >= CAGRA_ROWS and target < 1 and has_cuvs() and 2 * vectors.nbytes <= free[0]:
+        graph = CagraIndex(vectors, target, searchable)
         if graph.recall >= target:
             return graph
         log.warning("the graph on the GPU reaches a recall of %.4f, not %g; it is not used", graph.recall, target)

@@ -22,6 +22,9 @@ from vecstore.sources.spelling import as_stored
 from vecstore.storage.checksums import ChecksumVerifier
 from vecstore.storage.vector_file import Float32, quantize_unit_rows
 
+# Of an image's id as text; of longer ones Python makes no number.
+MOST_DIGITS = 100
+
 ImageRef: TypeAlias = int | AnyPath | decoding.Encoded
 
 
@@ -92,7 +95,7 @@ def as_row(ref: ImageRef) -> int | None:
     text = os.fsdecode(ref)
     if not text.startswith("@"):
         return None
-    if not text[1:].isascii() or not text[1:].isdigit():
+    if not text[1:].isascii() or not text[1:].isdigit() or len(text) > MOST_DIGITS:
         raise BadInput(
             f"{text!r} is not an image id; an id is @ and a number, such as @12 (a file of that name: ./{text})"
         )

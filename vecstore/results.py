@@ -134,6 +134,7 @@ class Clustering:
     kept: clusters that go on under their id. gone: clusters of before whose id does not go on. born: clusters with a
     new id. split: clusters of before that two or more clusters have the most of their images from. merged: clusters
     that hold more than half of each of two or more clusters of before. moved: images whose cluster's id is another.
+    empty: clusters of the k that got no image, as where there are fewer different vectors than k.
     created: when, in UTC. current: whether it is the one that answers. k_reason: why k is what it is, where `auto`
     chose it.
     """
@@ -153,6 +154,7 @@ class Clustering:
     born: int
     gone: int
     moved: int
+    empty: int
     created: str
     current: bool
     k_reason: str | None
@@ -162,21 +164,22 @@ class Clustering:
 class Cluster:
     """One cluster of the current clustering.
 
+    size: how many images it has. cohesion, drift and representative are None where that is 0: all were removed.
     cohesion: mean cosine similarity of the members to their centroid's direction, in [-1, 1]; higher is tighter.
-    separation: Euclidean distance from its centroid to the nearest other one, that of `nearest`; None for an only
-    cluster. drift: as in `Info`, of this cluster's images. representative: the path of the most typical member, the
-    one nearest to the centroid.
+    separation: Euclidean distance from its centroid to the nearest one of another cluster with images, that of
+    `nearest`; None if there is no other. drift: as in `Info`, of this cluster's images. representative: the path of the
+    most typical member, the one nearest to the centroid.
     """
 
     cluster: int
     name: str | None
     size: int
-    cohesion: float
+    cohesion: float | None
     separation: float | None
     nearest: int | None
     drift: float | None
-    representative: str
-    representative_id: int
+    representative: str | None
+    representative_id: int | None
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,32 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from vecstore.arguments import (
+    Check,
+    checked,
+    each,
+    optional,
+    require_callable,
+    require_count,
+    require_event,
+    require_flag,
+    require_image,
+    require_integer,
+    require_k,
+    require_moment,
+    require_number,
+    require_offset,
+    require_path,
+    require_pattern,
+    require_patterns,
+    require_score,
+    require_seconds,
+    require_seed,
+    require_text,
+)
 from vecstore.clustering import clusters, evaluation, lifecycle
 from vecstore.clustering.sklearn_attributes import FittedClustering
 from vecstore.embedders.embedder import EmbedderOptions
-from vecstore.errors import BadInput
 from vecstore.image_ref import ImageRef
 from vecstore.ingest import bulk_import, sync
 from vecstore.ingest.sync import OnProgress, Selection
@@ -63,6 +85,23 @@ from vecstore.sources.paths import AnyPath, absolute
 from vecstore.sources.scan import ALL_FILES, Patterns
 from vecstore.views import cluster_folders, contact_sheets, map_layout, originals, report, thumbnails
 
+# Checks of arguments that several methods take.
+GROWING: dict[str, Check] = {
+    "paths": each(require_path),
+    "listed": each(require_path),
+    "patterns": require_patterns,
+    "on_progress": optional(require_callable),
+}
+FOUND: dict[str, Check] = {
+    "k": require_count,
+    "cluster": optional(require_integer),
+    "not_cluster": optional(require_integer),
+    "path": optional(require_pattern),
+    "added_after": optional(require_moment),
+    "min_score": optional(require_score),
+    "exact": require_flag,
+}
+
 
 class Store:
     """A store of vectors that grows with a folder of pictures. Open one with `Store.open`.
@@ -76,6 +115,15 @@ class Store:
         self._thumbnails = thumbnails.Thumbnails()
 
     @classmethod
+    @checked(
+        path=require_path,
+        embedder=optional(require_text),
+        weights=optional(require_path),
+        device=require_text,
+        create=require_flag,
+        quiet=require_flag,
+        wait=optional(require_seconds),
+    )
     def open(
         cls,
         path: AnyPath,
@@ -128,6 +176,7 @@ class Store:
 
     # Growing
 
+    @checked(**GROWING, ray=optional(require_text))
     def add(
         self,
         *paths: AnyPath,
@@ -157,6 +206,7 @@ class Store:
         """
         return sync.add(self.session, Selection.of(paths, listed, patterns), ray=ray, on_progress=on_progress)
 
+    @checked(**GROWING, ray=optional(require_text))
     def sync(
         self,
         *paths: AnyPath,
@@ -174,6 +224,7 @@ class Store:
         selection = Selection.of(paths, listed, patterns)
         return sync.add(self.session, selection, forget=True, ray=ray, on_progress=on_progress)
 
+    @checked(**GROWING)
     def preview(
         self, *paths: AnyPath, listed: Iterable[AnyPath] = (), patterns: Patterns = ALL_FILES
     ) -> Iterator[Change]:
@@ -184,6 +235,7 @@ class Store:
         """
         return sync.preview(self.session, Selection.of(paths, listed, patterns))
 
+    @checked(**GROWING, stop=optional(require_event))
     def follow(
         self,
         *paths: AnyPath,
@@ -199,6 +251,7 @@ class Store:
         """
         return sync.follow(self.session, Selection.of(paths, (), patterns), on_progress, stop)
 
+    @checked(vectors=require_path, paths=optional(require_path), on_progress=optional(require_callable))
     def import_vectors(
         self, vectors: AnyPath, paths: AnyPath | None = None, on_progress: OnProgress | None = None
     ) -> AddReport:
@@ -224,10 +277,12 @@ class Store:
         source, listed = Path(os.fsdecode(vectors)), Path(os.fsdecode(paths)) if paths is not None else None
         return bulk_import.import_vectors(self.session, source, listed, on_progress)
 
+    @checked(on_progress=optional(require_callable))
     def retry_failures(self, on_progress: OnProgress | None = None) -> AddReport:
         """Try every file in `failures` again, also the unchanged ones; those that are gone are dropped from it."""
         return sync.retry_failures(self.session, on_progress)
 
+    @checked(refs=each(require_image))
     def remove(self, *refs: ImageRef) -> RemoveReport:
         """Forget images: by id with all their paths, by path or folder those paths; an image goes with its last path.
 
@@ -241,6 +296,7 @@ class Store:
 
     # Asking
 
+    @checked(refs=each(require_image), minus=each(require_image), **FOUND)
     def similar(
         self,
         *refs: ImageRef,
@@ -273,10 +329,10 @@ class Store:
         NotFound: an image or cluster is not there.
         BadInput: a picture cannot be read, or a condition cannot be.
         """
-        _require_bounds(k, min_score)
         conditions = Filter(cluster, not_cluster, path, added_after)
         return query.similar(self.session, refs, minus, conditions, k, min_score, exact)
 
+    @checked(**FOUND)
     def neighbours(
         self,
         *,
@@ -295,10 +351,10 @@ class Store:
         graph. It is that of the store as it is now; images removed while it is read are left out. Raises what
         `similar` does, before the first step.
         """
-        _require_bounds(k, min_score)
         conditions = Filter(cluster, not_cluster, path, added_after)
         return neighbour_graph.edges(self.session, conditions, k, min_score, exact)
 
+    @checked(min_score=require_score, exact=require_flag)
     def duplicates(self, *, min_score: float = NEAR_SCORE, exact: bool = False) -> Iterator[Duplicate]:
         """Return the groups of equal and nearly equal images, a path at a time, each group's representative first.
 
@@ -312,35 +368,37 @@ class Store:
         min_score: in [-1, 1]; BadInput for another.
         exact: only the same content under several paths; no vector is read.
         """
-        _require_bounds(1, min_score)
         return duplicates.duplicates(self.session, min_score, exact)
 
+    @checked(k=require_count)
     def outliers(self, k: int = 10) -> list[Member]:
         """Return the k images that are farthest from their centroid, which is the nearest of all, these first.
 
         Raises NotFound before the first clustering.
         """
-        _require_bounds(k)
         return clusters.outliers(self.session, k)
 
+    @checked(ref=require_image)
     def image(self, ref: ImageRef) -> StoredImage:
         """Return what the store knows of an image. Raises NotFound for one that is not stored."""
         return stored_images.image(self.session, ref)
 
+    @checked(k=require_count, before=optional(require_integer))
     def images(self, k: int = 100, *, before: int | None = None) -> list[StoredImage]:
         """Return the k images that were added last, the newest first.
 
         before: only those of lower ids than this one, to read on where an earlier call ended.
         """
-        _require_bounds(k)
         return stored_images.newest(self.session, k, before)
 
+    @checked(refs=each(require_image))
     def which(self, *refs: ImageRef) -> list[Membership]:
         """Return the cluster of each image; one that is not in the store is embedded and assigned, not added."""
         return clusters.which(self.session, refs)
 
     # Looking
 
+    @checked(ref=require_image)
     def thumbnail(self, ref: ImageRef) -> bytes:
         """Return the thumbnail of a stored image: a JPEG of at most 320 pixels on the longer side, upright.
 
@@ -349,6 +407,7 @@ class Store:
         """
         return thumbnails.thumbnail(self.session, ref, self._thumbnails)
 
+    @checked(ref=require_image)
     def original(self, ref: ImageRef) -> Original:
         """Return a stored picture as a browser can show it: its file's bytes, or a JPEG of the formats that none shows.
 
@@ -357,6 +416,7 @@ class Store:
         """
         return originals.original(*thumbnails.paths_and_content(self.session, ref))
 
+    @checked(rebuild=require_flag, seed=optional(require_seed))
     def map(self, *, rebuild: bool = False, seed: int | None = None) -> StoreMap:
         """Return a position on a plane for every image, near where images are alike; of a large store, for a sample.
 
@@ -371,6 +431,13 @@ class Store:
         """
         return map_layout.store_map(self.session, rebuild, seed)
 
+    @checked(
+        cluster=optional(require_integer),
+        similar=optional(require_image),
+        representatives=require_flag,
+        k=optional(require_count),
+        farthest=require_flag,
+    )
     def sheet(
         self,
         cluster: int | None = None,
@@ -388,10 +455,12 @@ class Store:
         similar: an image, with the k (30) nearest to it.
         representatives: the most typical image of every cluster. Without any of these: k (6) images of every cluster.
 
-        Raises NotFound and BadInput as `members` and `similar` do, and BadInput for more than one of them.
+        Raises what `members` and `similar` do, NotFound where no image is left to show, and BadInput for more than one
+        of them.
         """
         return contact_sheets.sheet(self.session, cluster, similar, representatives, k, farthest)
 
+    @checked(file=require_path, since=optional(require_text))
     def report(self, file: AnyPath, *, since: str | None = None) -> Drawing:
         """Write a report on the store as one page: numbers, map, clusters, choice of k, duplicates, failures.
 
@@ -408,6 +477,20 @@ class Store:
 
     # Clusters
 
+    @checked(
+        k=optional(require_k),
+        seed=require_seed,
+        iterations=require_count,
+        restarts=optional(require_count),
+        spherical=require_flag,
+        init=require_text,
+        warm_start=require_flag,
+        within=optional(require_integer),
+        full_iterations=require_offset,
+        ray=optional(require_text),
+        segments=optional(require_text),
+        on_progress=optional(require_callable),
+    )
     def cluster(
         self,
         k: int | Literal["auto"] | None = None,
@@ -451,6 +534,7 @@ class Store:
         order = clusters.ClusterOrder(k, options, warm_start, within, full_iterations, ray, segments)
         return clusters.cluster(self.session, order, on_progress)
 
+    @checked(number=require_integer)
     def use_clustering(self, number: int) -> tuple[FittedClustering, int]:
         """Go back to an earlier clustering: it is the current one from now on, and what is clustered next is matched
         to it.
@@ -464,9 +548,13 @@ class Store:
         return self.session.catalog.clusterings.all()
 
     def clusters(self) -> list[Cluster]:
-        """Return the clusters of the current clustering, largest first. Raises NotFound before the first."""
+        """Return the clusters of the current clustering that have images, largest first.
+
+        Raises NotFound before the first clustering.
+        """
         return clusters.clusters(self.session)
 
+    @checked(cluster=require_integer, name=require_text)
     def name_cluster(self, cluster: int, name: str) -> Cluster:
         """Name a cluster and return it; it keeps the name as long as it keeps its id. An empty name takes it away.
 
@@ -478,17 +566,22 @@ class Store:
         """Say whether the drift is past the bound from which a new clustering is advised (docs/design.md, Drift)."""
         return lifecycle.is_past_bound(clusters.drift(self.session))
 
+    @checked(cluster=require_integer, k=optional(require_count), farthest=require_flag, start=require_offset)
     def members(self, cluster: int, k: int | None = None, *, farthest: bool = False, start: int = 0) -> list[Member]:
         """Return a cluster's images, most typical first, or farthest from the centroid first; at most k.
 
         start: how many to pass over, to read on where an earlier call ended. Raises NotFound if there is no such
         cluster.
         """
-        _require_bounds(1 if k is None else k)
-        if start < 0:
-            raise BadInput(f"start is {start}; it must be at least 0")
         return clusters.members(self.session, cluster, k, farthest, start)
 
+    @checked(
+        target=require_path,
+        cluster=optional(require_integer),
+        link=require_flag,
+        k=optional(require_count),
+        farthest=require_flag,
+    )
     def make_folders(
         self,
         target: AnyPath,
@@ -516,6 +609,7 @@ class Store:
         folder = Path(os.fsdecode(absolute(target)))
         return cluster_folders.make_folders(self.session, folder, cluster, link=link, k=k, farthest=farthest)
 
+    @checked(seed=require_seed, max_k=optional(require_integer), within=optional(require_integer))
     def elbow(self, *, seed: int = 0, max_k: int | None = None, within: int | None = None) -> Elbow:
         """Return loss and silhouette against k, on a sample, and the k that `cluster("auto")` takes, with its reason.
 
@@ -528,6 +622,7 @@ class Store:
         """
         return clusters.elbow(self.session, seed, max_k, within)
 
+    @checked(labels=optional(require_path), neighbours=require_count)
     def evaluate(self, *, labels: AnyPath | None = None, neighbours: int = 10) -> Evaluation:
         """Return how well the current clusters, and nearest neighbours, agree with labels.
 
@@ -547,6 +642,12 @@ class Store:
         """Return what the store is: sizes, embedder, index, clusters and drift."""
         return info.info(self.session)
 
+    @checked(
+        kind=optional(require_text),
+        target_recall=optional(require_number),
+        memory_budget=optional(require_integer),
+        rebuild=require_flag,
+    )
     def index(
         self,
         *,
@@ -570,6 +671,7 @@ class Store:
         """
         return index.build_index(self.session, kind, target_recall, memory_budget, rebuild)
 
+    @checked(files=require_flag, repair=require_flag)
     def check(self, *, files: bool = False, repair: bool = False) -> list[Finding]:
         """Return what is wrong with the store, each file against what the catalog says of it; nothing if it is whole.
 
@@ -591,6 +693,7 @@ class Store:
             return f"it cannot be checked ({error})"
         return f"{found[0].where}: {found[0].what}" if found else None
 
+    @checked(keep_clusterings=optional(require_count))
     def compact(self, *, keep_clusterings: int | None = None) -> CompactReport:
         """Give the room of removed images back to the disk; every other image keeps its id.
 
@@ -602,6 +705,7 @@ class Store:
         """
         return compact.compact(self.session, keep_clusterings)
 
+    @checked(target=require_path, index=require_flag)
     def backup(self, target: AnyPath, *, index: bool = True) -> BackupReport:
         """Copy the store as it is now to a new folder, which is a store; others may write meanwhile.
 
@@ -610,6 +714,7 @@ class Store:
         """
         return backup.backup(self.session.catalog, Path(os.fsdecode(absolute(target))), with_index=index)
 
+    @checked(file=require_path, paths=optional(require_path))
     def export(self, file: AnyPath, paths: AnyPath | None = None) -> ExportReport:
         """Write all images to a file that `import_vectors` takes back, vectors bit for bit.
 
@@ -633,6 +738,7 @@ class Store:
         """Return what was done and can be undone, or redone, newest first; `OPERATIONS_KEPT` at the most."""
         return self.session.catalog.operations.all()
 
+    @checked(redo=require_flag)
     def undo(self, *, redo: bool = False) -> UndoReport:
         """Undo the last add, sync, import, remove, clustering or naming; again, the one before. redo: take that back.
 
@@ -640,6 +746,7 @@ class Store:
         """
         return undo.undo(self.session, redo)
 
+    @checked(destination=require_path, compare_all=require_flag, on_progress=optional(require_callable))
     def migrate(
         self, destination: AnyPath, *, compare_all: bool = False, on_progress: OnProgress | None = None
     ) -> MigrateReport:
@@ -652,10 +759,3 @@ class Store:
         from vecstore.maintenance.migrate import migrate
 
         return migrate(self.session, destination, compare_all, on_progress or (lambda _progress: None))
-
-
-def _require_bounds(k: int, min_score: float | None = None) -> None:
-    if k < 1:
-        raise BadInput(f"k is {k}; it must be at least 1")
-    if min_score is not None and not -1 <= min_score <= 1:  # nor NaN
-        raise BadInput(f"the least score is {min_score}; scores are from -1 to 1")

@@ -295,7 +295,7 @@ def _grow(stack: ExitStack, stored: Float16) -> None:
         file.append(np.asarray(stored[start : start + ROWS_AT_ONCE]), start)
         n_rows = min(start + ROWS_AT_ONCE, len(stored))
         began = time.perf_counter()
-        indexer = BackgroundIndexing(path, file, settings, device)
+        indexer = BackgroundIndexing(path, file, settings, device, partial(np.ones, n_rows, np.bool_))
         indexer.committed(n_rows)
         indexer.finish()
         work += time.perf_counter() - began

@@ -147,9 +147,9 @@ def test_the_history_is_a_clustering_a_line_and_going_back_is_said(clustered: Ve
     clustered("cluster", "-k", 4, "--restarts", 2)
     back = outcome(clustered("cluster", "--use", 1))
     lines = [line.split("\t") for line in clustered("clusterings").stdout.splitlines()]
-    assert [(line[:2], line[3:5], line[6:7], line[-3]) for line in lines] == [
+    assert [(line[:2], line[3:5], line[6:7], line[-4]) for line in lines] == [
         (["1", "yes"], ["3", "10"], ["-"], "3"),
-        (["2", "no"], ["4", "10"], ["1"], lines[1][-3]),
+        (["2", "no"], ["4", "10"], ["1"], lines[1][-4]),
     ]
     created = lines[0][2]
     assert back == (
@@ -358,7 +358,7 @@ def test_more_clusters_than_images_are_wrong_use(filled: Vecstore) -> None:
     ("option", "value", "message"),
     [
         ("--kind", "hnsw", "no kind of index is called 'hnsw'; choose auto, exact, rabitq or pq"),
-        ("--target-recall", "0", "the target recall is 0.0; it must be above 0 and at most 1"),
+        ("--target-recall", "0", "the target recall is 0; it must be above 0 and at most 1"),
         ("--target-recall", "nan", "the target recall is nan; it must be above 0 and at most 1"),
     ],
 )

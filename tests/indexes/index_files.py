@@ -19,6 +19,8 @@ def build(path: Path, *arguments: Any, **options: Any) -> IndexHeader:
         return compressed.build(file, *arguments, **options)
 
 
-def extend(path: Path, vectors: Float16, target: float, stop: threading.Event | None = None) -> IndexHeader:
+def extend(
+    path: Path, vectors: Float16, target: float, stop: threading.Event | None = None, **options: Any
+) -> IndexHeader:
     with replacing(path, "w+b") as file:
-        return compressed.extend(file, path, vectors, target, stop)
+        return compressed.extend(file, path, vectors, target, stop, **options)

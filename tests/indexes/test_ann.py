@@ -359,6 +359,23 @@ def test_a_graph_is_made_of_many_rows_and_looked_at_until_the_recall_is_reached(
     assert opened(rows, path=None).kind == "gpu-flat"  # --exact
 
 
+def test_a_graph_is_measured_by_the_rows_that_may_be_found(monkeypatch: pytest.MonkeyPatch, rows: Float16) -> None:
+    install_cagra(monkeypatch)
+    searchable = np.arange(N_ROWS) % 20 == 3
+    rows[~searchable] = 0
+    assert CagraIndex(rows, 0.99, searchable).recall == 1.0
+
+
+def test_no_graph_is_made_for_rows_of_which_none_may_be_found(
+    gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch, rows: Float16
+) -> None:
+    gpus(GIB)
+    install_cagra(monkeypatch)
+    none = np.zeros(N_ROWS, np.bool_)
+    index = index_lifecycle.open_for_many(Path("no index"), rows, Device("cuda", 1), 0.99, none)
+    assert (index.kind, index.recall) == ("gpu-flat", 1.0)
+
+
 def test_a_graph_that_misses_its_recall_is_not_used(
     gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch, rows: Float16, caplog: pytest.LogCaptureFixture
 ) -> None:

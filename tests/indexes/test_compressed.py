@@ -24,6 +24,7 @@ from indexes.index_metadata import KINDS, IndexHeader, InvalidIndex, index_bytes
 from tests.indexes.index_files import build, extend
 from tests.programs import environment
 from vecstore.embedders.embedder import unit_rows
+from vecstore.errors import StoreDamaged
 from vecstore.storage.durable_files import draft_of
 
 Float16 = NDArray[np.float16]
@@ -103,6 +104,51 @@ def reason(rows: Float16, path: Path) -> str:
     with pytest.raises(InvalidIndex) as refused:
         open_compressed(path, rows)
     return str(refused.value)
+
+
+# Rows that are hidden
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_index_is_made_for_and_measured_by_the_searchable_rows(kind: str, rows: Float16, tmp_path: Path) -> None:
+    hidden = np.array(rows)
+    searchable = np.arange(N_ROWS) % 50 == 7
+    hidden[~searchable] = 0
+    stamp = build(tmp_path / "index.faiss", hidden, kind, 0.9, CPU, searchable=searchable)
+    assert (stamp.trained, stamp.rows) == (np.count_nonzero(searchable), N_ROWS)
+    assert 0.9 <= stamp.recall <= 1
+
+
+def test_neighbours_that_are_hidden_do_not_count_as_missed(rows: Float16, path: Path) -> None:
+    sample = np.arange(0, 200, 40)
+    queries = rows[sample].astype(np.float32)
+    near = compressed.nearest_others(rows, sample, queries, None)
+    searchable = np.ones(N_ROWS, np.bool_)
+    searchable[sorted(near[0])] = False
+    left = compressed.nearest_others(rows, sample, queries, None, searchable)
+    assert (len(left[0]) >= 10, near[0] & left[0]) == (True, set())
+
+
+def test_of_fewer_than_ten_others_all_are_the_nearest(rows: Float16) -> None:
+    searchable = np.isin(np.arange(N_ROWS), (3, 900, 901))
+    sample = np.flatnonzero(searchable)
+    near = compressed.nearest_others(rows, sample, rows[sample].astype(np.float32), None, searchable)
+    assert near == [{900, 901}, {3, 901}, {3, 900}]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda *rows, **mask: build(*rows, "rabitq", 0.9, CPU, **mask), lambda *rows, **mask: extend(*rows, 0.8, **mask)],
+    ids=["trained", "measured"],
+)
+def test_rows_that_ought_to_hold_a_vector_and_do_not_are_told(
+    make: Callable[..., IndexHeader], rows: Float16, tmp_path: Path
+) -> None:
+    emptied, searchable = np.array(rows), np.arange(N_ROWS) >= 900
+    build(tmp_path / "index.faiss", emptied[:800], "rabitq", 0.9, CPU)
+    emptied[900:] = 0
+    with pytest.raises(StoreDamaged, match="hold no vector; `vecstore check` says which"):
+        make(tmp_path / "index.faiss", emptied, searchable=searchable)
 
 
 # Recall

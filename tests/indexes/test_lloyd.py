@@ -88,7 +88,7 @@ def test_they_end_where_no_centroid_moves_any_more(store: Store, vectors: Float1
 
 
 def test_fewer_than_no_full_iterations_are_refused(store: Store) -> None:
-    with pytest.raises(BadInput, match="full iterations are 0 or more"):
+    with pytest.raises(BadInput, match="^full_iterations is -1; it must be at least 0$"):
         store.cluster(5, full_iterations=-1)
 
 

@@ -80,3 +80,9 @@ def _noting(seen: list[str]) -> Callable[..., float]:
         return 7.0
 
     return rate
+
+
+@pytest.mark.parametrize("images", ["0", "nan", "inf", "1e400", "1e300", "9" * 5000, str(2**70), ""])
+def test_a_number_of_images_that_no_one_has_is_refused(images: str) -> None:
+    done = CliRunner().invoke(app, ["plan", "--images", images])
+    assert (done.exit_code, done.stdout, "--images" in done.stderr) == (2, "", True)

@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from indexes import compressed
+from indexes.ann import ExactIndex
 from indexes.compressed import open_compressed
+from indexes.index_metadata import number_of_lists
 from tests.conftest import TinyEmbedder
 from vecstore.errors import StoreBusy, VecstoreError
 from vecstore.storage import vector_file
@@ -133,3 +136,65 @@ def test_a_copy_that_finds_no_room_leaves_the_file_as_it_was(store: Store, monke
         before,
         ["lock", "vectors.f16"],
     )
+
+
+def large_store(folder: Path, n_rows: int, kind: str, dim: int = 16) -> Store:
+    """A store of imported vectors with an index of this kind."""
+    np.save(folder / "vectors.npy", np.random.default_rng(0).standard_normal((n_rows, dim)).astype(np.float32))
+    (folder / "paths.txt").write_text("".join(f"/p/{i}.png\n" for i in range(n_rows)))
+    made = Store.open(folder / "large", create=True, device="cpu")
+    made.import_vectors(folder / "vectors.npy", folder / "paths.txt")
+    made.index(kind=kind)
+    return made
+
+
+@pytest.mark.parametrize("kind", ["rabitq", "pq"])
+def test_the_index_is_made_for_the_few_images_that_are_left_of_many(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "ROWS_A_LIST_TO_TRAIN", 1)  # the sample is a part of 2,000 rows too
+    with large_store(tmp_path, 2_000, kind) as store:
+        drawn = compressed.sample_of(np.arange(2_000), number_of_lists(2_000))
+        kept = np.setdiff1d(np.arange(2_000), drawn)[::400].tolist()
+        store.remove(*{*range(2_000)}.difference(kept))
+        store.compact()
+        found = store.info()
+        assert (found.index, found.recall, len(kept)) == (kind, 1.0, 5)
+        assert [store.similar(row, k=9) for row in kept] == [store.similar(row, k=9, exact=True) for row in kept]
+
+
+@pytest.mark.parametrize("kind", ["rabitq", "pq"])
+def test_the_recall_is_measured_on_the_images_that_are_left(kind: str, tmp_path: Path) -> None:
+    with large_store(tmp_path, 2_000, kind) as store:
+        # Not one that is kept is among the rows that are drawn from all.
+        drawn = compressed.sample_of(np.arange(2_000), compressed.MEASURED_QUERIES)
+        kept = np.setdiff1d(np.arange(2_000), drawn)[:300]
+        store.remove(*np.setdiff1d(np.arange(2_000), kept).tolist())
+        store.compact()
+        found = store.info()
+        assert (found.index, 0.9 < found.recall <= 1) == (kind, True)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_of_no_image_and_of_one_no_index_is_made(left: int, tmp_path: Path) -> None:
+    with large_store(tmp_path, 50, "pq") as store:
+        store.remove(*range(left, 50))
+        store.compact()
+        found = store.index(rebuild=True)
+        assert (found.index, found.recall, store.info().query_ms is None) == ("exact", 1.0, not left)
+
+
+def test_the_time_of_a_search_is_measured_by_images_that_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with large_store(tmp_path, 60, "exact") as store:
+        store.remove(*range(0, 50))
+        store.compact()
+        asked = []
+        search = ExactIndex.search
+        monkeypatch.setattr(
+            ExactIndex, "search", lambda index, queries, *rest: asked.append(queries) or search(index, queries, *rest)
+        )
+        store.info()
+        assert len(asked) > 1
+        assert all(queries.any() for queries in asked)

@@ -207,7 +207,7 @@ def test_what_is_no_moment_is_refused(when: str, filled: Store) -> None:
 @pytest.mark.parametrize("score", [1.5, -1.01, float("nan")])
 def test_a_score_that_cannot_be_is_refused(score: float, filled: Store) -> None:
     for ask in (filled.similar, filled.neighbours, filled.duplicates):
-        with pytest.raises(BadInput, match="^the least score is .*; scores are from -1 to 1$"):
+        with pytest.raises(BadInput, match="^min_score is .*; scores are from -1 to 1$"):
             ask(*([0] if ask == filled.similar else []), min_score=score)  # type: ignore[operator]
 
 

@@ -46,7 +46,7 @@ def add_as_before(catalog: Catalog, row: int, *paths: bytes) -> None:
 def made_of(k: int) -> Clustering:
     """The record of a first clustering into k clusters."""
     figures = {"rows": 0, "objective": 0.0, "seconds": 0.0, "device": "cpu", "restarts": 1, "trained_on": 0}
-    changes = {"previous": None, "kept": 0, "split": 0, "merged": 0, "born": k, "gone": 0, "moved": 0}
+    changes = {"previous": None, "kept": 0, "split": 0, "merged": 0, "born": k, "gone": 0, "moved": 0, "empty": 0}
     return Clustering(clustering=1, k=k, created="then", current=True, k_reason=None, **figures, **changes)  # type: ignore[arg-type]
 
 

@@ -336,3 +336,18 @@ def test_a_port_that_is_taken_is_told_at_once(store: Path) -> None:
         f"Error: 127.0.0.1 port {port} cannot be used: Address already in use; "
         "choose another --port (0: any free one)\n"
     )
+
+
+def test_a_store_whose_clusters_have_lost_their_images_is_served(writable: Path) -> None:
+    with Store.open(writable) as store:
+        lost = store.clusters()[-1].cluster
+        store.remove(*(member.id for member in store.members(lost)))
+        with serving(writable) as client:
+            assert lost not in {found["cluster"] for found in client.get("/api/clusters").json()}
+            assert client.get(f"/api/clusters/{lost}/members").json() == []
+            assert client.get("/api/images/0/similar", params={"cluster": lost}).json() == []
+            named = client.patch(f"/api/clusters/{lost}", json={"name": "lost"})
+            assert (named.status_code, named.json()["size"], named.json()["representative"]) == (200, 0, None)
+            store.remove(*store.session.catalog.images.alive_rows())
+            for route in ("info", "state", "images", "clusters", "clusterings", "outliers", "failures"):
+                assert client.get(f"/api/{route}").status_code == 200, route

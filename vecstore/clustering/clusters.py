@@ -39,10 +39,8 @@ class ClusterOrder:
     def require_sound(self) -> None:
         """Raise BadInput for what contradicts itself."""
         iterations, restarts = self.options.iterations, self.options.restarts
-        if not 1 <= iterations < 2**31 or not 1 <= (restarts or 1) < 2**31 or restarts == 0:
-            raise BadInput("iterations and restarts must be at least 1, and less than 2147483648")
-        if self.full_iterations < 0:
-            raise BadInput(f"full iterations are 0 or more, not {self.full_iterations}")
+        if iterations >= 2**31 or (restarts or 1) >= 2**31:
+            raise BadInput("iterations and restarts must be less than 2147483648")
         if self.segments is not None and self.ray is None:
             raise BadInput("segments are for a Ray cluster; name one with --ray, or leave them out")
         if self.warm_start and (restarts or 1) > 1:
@@ -101,10 +99,11 @@ def clusters(session: Session) -> list[Cluster]:
 
 def name_cluster(session: Session, cluster: int, name: str) -> Cluster:
     """Name a cluster and return it; see `Store.name_cluster`."""
-    with session.writing("name", f"cluster {cluster}"), session.catalog.writing():
+    with session.writing("name", f"cluster {cluster}"):
         current = current_clusters(session)
         lifecycle.give_name(session.catalog, current.clustering, cluster, name)
-        return next(found for found in lifecycle.describe(session.catalog, current) if found.cluster == cluster)
+        with session.catalog.reading():
+            return lifecycle.describe_one(session.catalog, current, cluster)
 
 
 def members(session: Session, cluster: int, k: int | None, farthest: bool, start: int = 0) -> list[Member]:

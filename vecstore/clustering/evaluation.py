@@ -29,18 +29,17 @@ Int64 = NDArray[np.int64]
 
 def evaluate(session: Session, labels: AnyPath | None, neighbours: int) -> Evaluation:
     """Return how well the current clusters, and nearest neighbours, agree with labels; see `Store.evaluate`."""
-    if neighbours < 1:
-        raise BadInput(f"neighbours is {neighbours}; it must be at least 1")
     table = read_labels(labels) if labels is not None else None
     catalog = session.catalog
     with catalog.reading():
         current = current_clusters(session).clustering
-        found = label_images(sorted(catalog.paths.all()), table)
+        clusters = {row: cluster for row, cluster, _ in catalog.memberships.all(current)}
+        judged = clusters.keys() & {*catalog.images.searchable_rows()}  # a damaged vector has no neighbours
+        found = label_images(sorted((row, path) for row, path in catalog.paths.all() if row in judged), table)
         if not found:
             source = "its folders" if labels is None else shown(absolute(labels))
             raise NotFound(f"no image of the store {session.path} has a label in {source}; name a table of its paths")
         named = {row: label for row, (_, label) in found.items()}
-        clusters = {row: cluster for row, cluster, _ in catalog.memberships.all(current)}
         precision = _precision(session, named, neighbours)
         return compare([(row, path) for row, (path, _) in found.items()], named, clusters, precision, neighbours)
 

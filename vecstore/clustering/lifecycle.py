@@ -21,6 +21,7 @@ from indexes.devices import Device
 from vecstore.clustering.checkpoint import Checkpoint
 from vecstore.clustering.matching import Match, match
 from vecstore.clustering.row_blocks import Blocks, LocalBlocks
+from vecstore.clustering.separation import nearest_other, nearest_others
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Cluster, Clustering
 from vecstore.storage.catalog.catalog import Catalog
@@ -175,6 +176,7 @@ def run(
         restarts=training.runs,
         trained_on=len(sample),
         previous=before.clustering if before else None,
+        empty=len(made.centroids) - found.kept - found.born,
         **{name: count for name, count in vars(found).items() if name != "ids"},
         created=now(),
         current=True,
@@ -302,12 +304,14 @@ def _spliced(catalog: Catalog, before: CurrentClusters, within: int, parts: _Par
 
 def _matched(catalog: Catalog, before: CurrentClusters | None, made: _Partition) -> Match:
     k, next_id = len(made.centroids), catalog.clusterings.next_cluster_id()
-    if before is None:
-        nothing = np.empty(0, np.int64)
-        return replace(match(nothing, nothing, k, next_id), born=len(np.unique(made.labels)))
-    rows, ids, _ = memberships(catalog, before.clustering)
-    _, in_before, in_made = np.intersect1d(rows, made.rows, assume_unique=True, return_indices=True)
-    return match(ids[in_before], made.labels[in_made], k, next_id)
+    ids, labels = np.empty((2, 0), np.int64)
+    if before is not None:
+        rows, ids, _ = memberships(catalog, before.clustering)
+        _, in_before, in_made = np.intersect1d(rows, made.rows, assume_unique=True, return_indices=True)
+        ids, labels = ids[in_before], made.labels[in_made]
+    found = match(ids, labels, k, next_id)
+    # Clusters of images that the clustering before did not have are born too.
+    return replace(found, born=len(np.unique(made.labels)) - found.kept)
 
 
 def use(catalog: Catalog, vectors: Float16, clustering: int, device: Device) -> tuple[Clustering, int]:
@@ -339,40 +343,61 @@ def assign_missing(catalog: Catalog, vectors: Float16, clustering: int, device: 
 
 def give_name(catalog: Catalog, clustering: int, cluster: int, name: str) -> None:
     """Name a cluster of a clustering, "" for none. Raises what `Store.name_cluster` does."""
-    catalog.clusterings.require_cluster(clustering, cluster)
     name = name.strip()
     if not name.isprintable():
         raise BadInput(f"{name!r} is no name for a cluster: it has control characters or line breaks; leave them out")
-    holder = catalog.clusterings.cluster_named(name, clustering)
-    if holder not in (None, cluster):
-        raise BadInput(f"cluster {holder} is called {name!r} already; choose another name")
-    catalog.clusterings.name_cluster(cluster, name or None)
+    with catalog.writing():
+        catalog.clusterings.require_cluster(clustering, cluster)
+        holder = catalog.clusterings.cluster_named(name, clustering)
+        if holder not in (None, cluster):
+            raise BadInput(f"cluster {holder} is called {name!r} already; choose another name")
+        catalog.clusterings.name_cluster(cluster, name or None)
 
 
 def describe(catalog: Catalog, clusters: CurrentClusters) -> list[Cluster]:
-    """Return the current clustering's clusters, largest first; those whose last image was removed are left out."""
+    """Return the current clustering's clusters that have images, largest first."""
     sizes = [found for found in catalog.clusterings.cluster_sizes(clusters.clustering) if found.size]
-    centroids = clusters.centroids[[clusters.ids.index(found.cluster) for found in sizes]]
-    described = []
-    for number, found in enumerate(sizes):
-        row, path, _ = catalog.memberships.members(clusters.clustering, found.cluster, limit=1)[0]
-        away = np.linalg.norm(centroids - centroids[number], axis=1)
-        away[number] = np.inf
-        nearest = int(np.argmin(away)) if len(sizes) > 1 else None
-        described.append(
-            Cluster(
-                cluster=found.cluster,
-                name=found.name,
-                size=found.size,
-                cohesion=_cohesion(found, centroids[number]),
-                separation=float(away[nearest]) if nearest is not None else None,
-                nearest=sizes[nearest].cluster if nearest is not None else None,
-                drift=drift(found.then, found.since),
-                representative=os.fsdecode(path),
-                representative_id=row,
-            )
-        )
-    return described
+    position_of = {cluster: position for position, cluster in enumerate(clusters.ids)}
+    centroids = clusters.centroids[[position_of[found.cluster] for found in sizes]]
+    nearest: list[tuple[int, float] | None] = [None] * len(sizes)
+    if len(sizes) > 1:
+        others, distances = nearest_others(centroids)
+        nearest = [(sizes[o].cluster, d) for o, d in zip(others.tolist(), distances.tolist(), strict=True)]
+    return [
+        _described(catalog, clusters.clustering, found, centroid, near)
+        for found, centroid, near in zip(sizes, centroids, nearest, strict=True)
+    ]
+
+
+def describe_one(catalog: Catalog, clusters: CurrentClusters, cluster: int) -> Cluster:
+    """Return one cluster of the current clustering, which may have no image left, without reading the others' images.
+
+    Raises NotFound if there is no such cluster.
+    """
+    catalog.clusterings.require_cluster(clusters.clustering, cluster)
+    (found,) = catalog.clusterings.cluster_sizes(clusters.clustering, cluster)
+    position = clusters.ids.index(cluster)
+    with_images = np.flatnonzero(np.isin(clusters.ids, catalog.clusterings.with_images(clusters.clustering)))
+    near = nearest_other(clusters.centroids, position, with_images)
+    nearest = None if near is None else (clusters.ids[near[0]], near[1])
+    return _described(catalog, clusters.clustering, found, clusters.centroids[position], nearest)
+
+
+def _described(
+    catalog: Catalog, clustering: int, found: ClusterSize, centroid: Float32, nearest: tuple[int, float] | None
+) -> Cluster:
+    typical = catalog.memberships.members(clustering, found.cluster, limit=1)
+    return Cluster(
+        cluster=found.cluster,
+        name=found.name,
+        size=found.size,
+        cohesion=_cohesion(found.squared, centroid) if found.squared is not None else None,
+        separation=nearest[1] if nearest is not None else None,
+        nearest=nearest[0] if nearest is not None else None,
+        drift=drift(found.then, found.since),
+        representative=os.fsdecode(typical[0][1]) if typical else None,
+        representative_id=typical[0][0] if typical else None,
+    )
 
 
 def drift(then: float | None, since: float | None) -> float | None:
@@ -385,7 +410,7 @@ def is_past_bound(value: float | None) -> bool:
     return value is not None and value > DRIFT_BOUND
 
 
-def _cohesion(found: ClusterSize, centroid: Float32) -> float:
+def _cohesion(squared: float, centroid: Float32) -> float:
     # |x - c|^2 = |x|^2 - 2 x.c + |c|^2, and |x| is 1: the mean of x.c follows from that of the squared distances.
     length = float(np.linalg.norm(centroid))
-    return (1 + length**2 - (found.squared or 0.0)) / (2 * length) if length else 0.0
+    return (1 + length**2 - squared) / (2 * length) if length else 0.0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indexes.devices import Device
 from indexes.index_metadata import KINDS
@@ -53,7 +54,7 @@ class EmbeddedEngine:
 
     @contextmanager
     def growing(self) -> Iterator[OnCommit]:
-        work = BackgroundIndexing(self._path, self._vectors, self._settings(), self._device)
+        work = BackgroundIndexing(self._path, self._vectors, self._settings(), self._device, self._searchable)
         try:
             yield work.committed
         except BaseException:
@@ -78,15 +79,17 @@ class EmbeddedEngine:
     def searcher(self, vectors: Float16, *, exact: bool = False, many: bool = False) -> "Index":
         path = None if exact else self._path
         if many:
-            return index_lifecycle.open_for_many(path, vectors, self._device, self._settings().target_recall)
+            target = self._settings().target_recall
+            return index_lifecycle.open_for_many(path, vectors, self._device, target, self._searchable())
         return index_lifecycle.open_index(None, vectors) if path is None else self._kept_open(path, vectors)
 
     def build_index(self, settings: IndexSettings, rebuild: bool = False) -> None:
-        index_lifecycle.bring_up_to_date(self._path, self._read(), settings, self._device, rebuild=rebuild)
+        vectors, searchable = self._read(), self._searchable()
+        index_lifecycle.bring_up_to_date(self._path, vectors, searchable, settings, self._device, rebuild=rebuild)
 
     def keep_up(self) -> None:
-        n_rows, settings = self._catalog.images.row_count(), self._settings()
-        if n_rows and index_lifecycle.is_due(self._path, n_rows, self._vectors.dim, settings):
+        searchable, settings = self._searchable(), self._settings()
+        if len(searchable) and index_lifecycle.is_due(self._path, searchable, self._vectors.dim, settings):
             self.build_index(settings)
 
     def drop(self) -> None:
@@ -114,6 +117,11 @@ class EmbeddedEngine:
 
     def _read(self) -> Float16:
         return self._vectors.read(self._catalog.images.row_count())
+
+    def _searchable(self) -> NDArray[np.bool_]:
+        searchable = np.ones(self._catalog.images.row_count(), np.bool_)
+        searchable[self._catalog.images.hidden_rows()] = False
+        return searchable
 
     def _living(self) -> Int64:
         return np.asarray(self._catalog.images.searchable_rows(), np.int64)

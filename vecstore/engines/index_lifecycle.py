@@ -7,9 +7,13 @@ instead; the next writer mends it. All work on it is done by the holder of the s
 import json
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from indexes.devices import Device, faiss_gpus
 from indexes.index_metadata import (
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from indexes.ann import Index
 
 log = logging.getLogger(__name__)
+
+Bool = NDArray[np.bool_]
 
 AUTO, EXACT = "auto", "exact"
 # What engines other than this process make (`vecstore.engines`).
@@ -57,7 +63,7 @@ class IndexSettings:
         if self.kind not in (AUTO, EXACT, *KINDS, *KINDS_ELSEWHERE):
             raise BadInput(f"no kind of index is called {self.kind!r}; choose {AUTO}, {EXACT}, {' or '.join(KINDS)}")
         if not 0 < self.target_recall <= 1:
-            raise BadInput(f"the target recall is {self.target_recall}; it must be above 0 and at most 1")
+            raise BadInput(f"the target recall is {self.target_recall:g}; it must be above 0 and at most 1")
         if self.memory_budget is not None and self.memory_budget < 0:
             raise BadInput(f"the memory budget is {self.memory_budget} bytes; it must be at least 0")
 
@@ -69,7 +75,7 @@ class IndexSettings:
         return json.dumps(asdict(self))
 
     def kind_for(self, n_rows: int, dim: int) -> str:
-        """Return the kind of index for a store of this size: exact while that is quick, then the best that fits."""
+        """Return the kind of index for so many searchable rows: exact while that is quick, then the best that fits."""
         if self.kind != AUTO:
             return self.kind if n_rows > 1 else EXACT  # there is nothing to tell apart
         if n_rows * dim * ROW_DTYPE.itemsize <= EXACT_BYTES:
@@ -80,12 +86,17 @@ class IndexSettings:
         return EXACT
 
 
-def open_for_many(path: Path | None, vectors: Float16, device: Device, target_recall: float) -> "Index":
-    """Return what to search with when every image is asked for: the GPUs, where there are some with room for them."""
+def open_for_many(
+    path: Path | None, vectors: Float16, device: Device, target_recall: float, searchable: Bool | None = None
+) -> "Index":
+    """Return what to search with when every image is asked for: the GPUs, where there are some with room for them.
+
+    searchable: (rows,) bool, which rows may be found at all; None: all.
+    """
     if device.kind == "cuda" and faiss_gpus(device) and len(vectors):
         from indexes.gpu import open_on_gpus
 
-        index = open_on_gpus(vectors, target_recall if path is not None else 1)
+        index = open_on_gpus(vectors, target_recall if path is not None else 1, searchable)
         if index is not None:
             return index
     return open_index(path, vectors)
@@ -111,16 +122,17 @@ def open_index(path: Path | None, vectors: Float16) -> "Index":
     return ExactIndex(vectors)
 
 
-def is_due(path: Path, n_rows: int, dim: int, settings: IndexSettings) -> bool:
-    """Say whether the index is to be made, grown or made anew now."""
-    kind = settings.kind_for(n_rows, dim)
+def is_due(path: Path, searchable: Bool, dim: int, settings: IndexSettings) -> bool:
+    """Say whether the index is to be made, grown or made anew now. searchable: (rows,) bool."""
+    n_rows, n_searchable = len(searchable), int(np.count_nonzero(searchable))
+    kind = settings.kind_for(n_searchable, dim)
     if kind == EXACT:
         return path.exists()
     header = read_header(path)
     if header is None or header.kind != kind or header.dim != dim or header.rows > n_rows:
         return True
     tail = max(TAIL_BYTES // (dim * ROW_DTYPE.itemsize), n_rows // TAIL_PART)
-    return n_rows - header.rows > tail or n_rows >= RETRAIN_FACTOR * header.trained
+    return n_rows - header.rows > tail or n_searchable >= RETRAIN_FACTOR * header.trained
 
 
 def is_valid(path: Path, vectors: Float16) -> bool:
@@ -138,6 +150,7 @@ def is_valid(path: Path, vectors: Float16) -> bool:
 def bring_up_to_date(
     path: Path,
     vectors: Float16,
+    searchable: Bool,
     settings: IndexSettings,
     device: Device,
     stop: threading.Event | None = None,
@@ -145,35 +158,47 @@ def bring_up_to_date(
 ) -> IndexHeader | None:
     """Take every row into the index, making it (anew) where need be; return its header, None for exact search.
 
-    Raises Stopped. The index that was there answers until the new one is in its place.
+    searchable: (rows,) bool, the rows that it is made for; where there are none, or one, search is exact. Raises
+    Stopped. The index that was there answers until the new one is in its place.
     """
     from indexes import compressed
 
-    n_rows, dim = vectors.shape
-    kind = settings.kind_for(n_rows, dim)
+    n_searchable = int(np.count_nonzero(searchable))
+    kind = settings.kind_for(n_searchable, vectors.shape[1])
     if kind == EXACT:
         path.unlink(missing_ok=True)
         return None
     try:
         with open(path, "rb") as file:
             header = load_header(file)
-        if not rebuild and header.kind == kind and n_rows < RETRAIN_FACTOR * header.trained:
+        if not rebuild and header.kind == kind and n_searchable < RETRAIN_FACTOR * header.trained:
             with replacing(path, "w+b") as file:
-                return compressed.extend(file, path, vectors, settings.target_recall, stop)
+                return compressed.extend(file, path, vectors, settings.target_recall, stop, searchable=searchable)
     except FileNotFoundError:
         pass
     except InvalidIndex as error:
         log.warning("the index %s is made anew: %s", path, error)
-    log.info("indexing %d images (%s) ...", n_rows, kind)
+    log.info("indexing %d images (%s) ...", n_searchable, kind)
     with replacing(path, "w+b") as file:
-        return compressed.build(file, vectors, kind, settings.target_recall, device, stop)
+        return compressed.build(file, vectors, kind, settings.target_recall, device, stop, searchable=searchable)
 
 
 class BackgroundIndexing:
-    """Keeps the index up to date beside a run that adds images; `committed` is told of each commit."""
+    """Keeps the index up to date beside a run that adds images; `committed` is told of each commit.
 
-    def __init__(self, path: Path, vectors: VectorFile, settings: IndexSettings, device: Device) -> None:
+    searchable: gives (rows,) bool of the rows that the catalog counts now; it is asked on the caller's thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        vectors: VectorFile,
+        settings: IndexSettings,
+        device: Device,
+        searchable: Callable[[], Bool],
+    ) -> None:
         self._path = path
+        self._searchable = searchable
         self._vectors = vectors
         self._settings = settings
         self._device = device
@@ -184,16 +209,22 @@ class BackgroundIndexing:
     def committed(self, n_rows: int) -> None:
         """Begin to take new rows into the index if there are enough of them and nothing is under way."""
         self._n_rows = n_rows
-        if not self._stop.is_set() and not self._is_under_way() and self._is_due():
-            self._thread = threading.Thread(target=self._work, args=(n_rows,), name="indexing")
+        if self._stop.is_set() or self._is_under_way() or not n_rows:
+            return
+        searchable = self._searchable()
+        if self._is_due(searchable):
+            self._thread = threading.Thread(target=self._work, args=(searchable,), name="indexing")
             self._thread.start()
 
     def finish(self) -> None:
         """Wait for what is under way, and do what is due, also where the file is damaged. Raises Interrupted."""
         try:
             self._join()
-            if not self._stop.is_set() and (self._is_due() or self._is_damaged()):
-                self._work(self._n_rows)
+            if self._stop.is_set() or not self._n_rows:
+                return
+            searchable = self._searchable()
+            if self._is_due(searchable) or self._is_damaged():
+                self._work(searchable)
         except KeyboardInterrupt as interruption:
             self.abandon()
             raise Interrupted(
@@ -212,21 +243,22 @@ class BackgroundIndexing:
     def _is_under_way(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def _is_due(self) -> bool:
-        return bool(self._n_rows) and is_due(self._path, self._n_rows, self._vectors.dim, self._settings)
+    def _is_due(self, searchable: Bool) -> bool:
+        return is_due(self._path, searchable, self._vectors.dim, self._settings)
 
     def _is_damaged(self) -> bool:
-        return bool(self._n_rows) and not is_valid(self._path, self._vectors.read(self._n_rows))
+        return not is_valid(self._path, self._vectors.read(self._n_rows))
 
     def _join(self) -> None:
         if self._thread is not None:
             self._thread.join()
 
-    def _work(self, n_rows: int) -> None:
+    def _work(self, searchable: Bool) -> None:
         from indexes.compressed import Stopped
 
+        vectors = self._vectors.read(len(searchable))
         try:
-            bring_up_to_date(self._path, self._vectors.read(n_rows), self._settings, self._device, self._stop)
+            bring_up_to_date(self._path, vectors, searchable, self._settings, self._device, self._stop)
         except Stopped:
             pass
         # A full disk, say: the images are safe, and answers are right without an index. The next run tries again.

@@ -45,6 +45,7 @@ SENT_ROWS = 2_048  # sent between two notes of it in the catalog
 # Building an index, loading a collection: a server at work answers, but late.
 LONG_SECONDS = 24 * 3600.0
 RECALL_QUERIES, RECALL_K = 50, 10
+EFFORTS = (16, 32, 64, 128, 256, 512)
 
 
 class MilvusEngine:
@@ -332,13 +333,15 @@ class MilvusEngine:
 
         vectors = self._vectors.read(self._catalog.images.row_count())
         living = np.asarray(self._catalog.images.searchable_rows(), np.int64)
+        if not len(living):  # nothing to measure by: as much effort as there is, until there is something
+            return IndexState(kind, EFFORTS[-1])
         rows = living[:: max(len(living) // RECALL_QUERIES, 1)][:RECALL_QUERIES]
         queries = np.asarray(vectors[rows], np.float32)
         allowed = np.zeros(len(vectors), np.bool_)
         allowed[living] = True
         truth = ExactIndex(vectors).search(queries, RECALL_K, allowed)
         best = IndexState(kind, 0, 0.0)
-        for effort in (16, 32, 64, 128, 256, 512):
+        for effort in EFFORTS:
             tried = IndexState(kind, effort)
             found = self._searched(vectors, queries, truth.rows.shape[1], tried)
             # A neighbour counts as found if one with its score is.

@@ -130,7 +130,8 @@ def open_export(path: Path) -> Exported | None:
 
 def _clusters(text: bytes, dim: int) -> ExportedClusters:
     found = json.loads(text)
-    run = Clustering(**found["run"])
+    told = found["run"]
+    run = Clustering(**told, empty=told["k"] - told["kept"] - told["born"])
     centroids = base64.b64decode(found["centroids"], validate=True)
     ids = [int(cluster) for cluster in found["ids"]]
     if len(centroids) != len(ids) * dim * 4 or len({*ids}) != run.k or len(ids) != run.k or min(ids) < 0:

@@ -9,7 +9,7 @@ import logging
 import time
 
 from vecstore.engines.engine import Engine
-from vecstore.errors import BadInput, StoreBusy
+from vecstore.errors import StoreBusy
 from vecstore.results import CompactReport
 from vecstore.session import Session
 from vecstore.sources.paths import bytes_on_disk
@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 
 def compact(session: Session, keep_clusterings: int | None) -> CompactReport:
     """Give the room of removed images back to the disk; see `Store.compact`."""
-    if keep_clusterings is not None and keep_clusterings < 1:
-        raise BadInput(f"{keep_clusterings} clusterings cannot be kept; it must be at least 1")
     started = time.monotonic()
     with session.writing():
         before = bytes_on_disk(session.path)

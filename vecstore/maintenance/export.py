@@ -159,7 +159,7 @@ def _clustering(catalog: Catalog) -> dict[bytes, str]:
     run = next(run for run in catalog.clusterings.all() if run.clustering == number)
     centroids, ids = catalog.clusterings.centroids(number)
     known = {
-        "run": asdict(run),
+        "run": {name: value for name, value in asdict(run).items() if name != "empty"},  # it follows from the others
         "horizon": catalog.clusterings.horizon(number),
         "ids": ids,
         "names": {cluster: name for cluster, name in catalog.clusterings.cluster_names(number) if name is not None},

@@ -1,23 +1,13 @@
 """The index of an open store: built and grown as it was asked for, measured, reported."""
 
-import statistics
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from vecstore.engines.index_lifecycle import IndexSettings
 from vecstore.errors import BadInput
 from vecstore.results import IndexReport
+from vecstore.search.query_time import median_query_ms
 from vecstore.session import Session
-from vecstore.storage.vector_file import Float16
-
-if TYPE_CHECKING:
-    from indexes.ann import Index
-
-# What the time of a search is measured by, when it is asked for.
-QUERIES_TO_TIME = 7
 
 
 def build_index(
@@ -37,20 +27,9 @@ def build_index(
             recall=index.recall,
             target_recall=settings.target_recall,
             index_bytes=index.bytes,
-            query_ms=median_ms(index, vectors),
+            query_ms=median_query_ms(index, vectors, session.catalog),
             seconds=time.monotonic() - started,
         )
-
-
-def median_ms(index: "Index", vectors: Float16) -> float | None:
-    """Return the median milliseconds of a search for ten neighbours, over a few of the vectors themselves."""
-    seconds = []
-    for row in range(0, len(vectors), max(len(vectors) // QUERIES_TO_TIME, 1)):
-        query = np.asarray(vectors[row : row + 1], np.float32)
-        started = time.perf_counter()
-        index.search(query, 10)
-        seconds.append(time.perf_counter() - started)
-    return 1000 * statistics.median(seconds) if seconds else None
 
 
 def _settings(

@@ -2,7 +2,7 @@
 
 from vecstore.clustering import clusters, lifecycle
 from vecstore.results import Info
-from vecstore.search.index import median_ms
+from vecstore.search.query_time import median_query_ms
 from vecstore.session import Session
 from vecstore.sources.paths import bytes_on_disk
 
@@ -25,7 +25,7 @@ def info(session: Session) -> Info:
             index=index.kind,
             recall=index.recall,
             index_bytes=index.bytes,
-            query_ms=median_ms(index, session.vectors()),
+            query_ms=median_query_ms(index, session.vectors(), catalog),
             clusters=catalog.clusterings.cluster_count(),
             drift=drift,
             recluster=lifecycle.is_past_bound(drift),

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from vecstore.clustering import clusters
-from vecstore.errors import BadInput, VecstoreError
+from vecstore.arguments import checked, require_callable, require_path
+from vecstore.clustering import clusters, lifecycle
+from vecstore.errors import BadInput, NotFound, VecstoreError
 from vecstore.image_ref import ImageRef, NewPicture, as_path, identify
 from vecstore.results import Cluster, Drawing, Member, Neighbour
 from vecstore.search.filters import Filter
@@ -78,14 +79,14 @@ def sheet(
     if similar is not None:
         return _of_similar(session, similar, k or 30)
     with session.catalog.reading():  # or a clustering in between could take the cluster away
+        if cluster is not None:
+            members = clusters.members(session, cluster, k or 60, farthest)
+            described = lifecycle.describe_one(session.catalog, clusters.current_clusters(session), cluster)
+            return of_cluster(described, members, farthest)
         found = clusters.clusters(session)
         if representatives:
             return of_representatives(found[:k])
-        if cluster is None:
-            n_shown = k or 6
-            return of_clusters([(c, clusters.members(session, c.cluster, n_shown, farthest)) for c in found])
-        members = clusters.members(session, cluster, k or 60, farthest)
-        return of_cluster(next(c for c in found if c.cluster == cluster), members, farthest)
+        return of_clusters([(c, clusters.members(session, c.cluster, k or 6, farthest)) for c in found])
 
 
 def _of_similar(session: Session, ref: ImageRef, k: int) -> Sheet:
@@ -99,8 +100,18 @@ def _of_similar(session: Session, ref: ImageRef, k: int) -> Sheet:
     return of_similar(name(os.fsdecode(path)), Thumbnails().of(path, image.sha256), hits, n_images)
 
 
+def require_sheet(name: str, value: object) -> Sheet:
+    if not isinstance(value, Sheet):
+        raise BadInput(f"{name} is of the type {type(value).__name__}; what `Store.sheet` returns is wanted")
+    return value
+
+
 def of_cluster(cluster: Cluster, members: Sequence[Member], farthest: bool) -> Sheet:
-    """Return the sheet of a cluster. members: those to show, in order."""
+    """Return the sheet of a cluster. members: those to show, in order. Raises NotFound without any."""
+    if not members:
+        raise NotFound(
+            f"cluster {cluster.cluster} has no images left to draw; `vecstore clusters` lists those that have"
+        )
     order = "the odd ones first" if farthest else "most typical first"
     shown_part = f"{len(members):,} of {cluster.size:,} images" if len(members) < cluster.size else _count(cluster.size)
     cells = tuple(Cell(member.id, name(member.path), f"distance {member.distance:.3f}") for member in members)
@@ -110,7 +121,8 @@ def of_cluster(cluster: Cluster, members: Sequence[Member], farthest: bool) -> S
 
 
 def of_clusters(found: Sequence[tuple[Cluster, Sequence[Member]]]) -> Sheet:
-    """Return the sheet of all clusters: a row of the most typical images of each."""
+    """Return the sheet of all clusters: a row of the most typical images of each. Raises NotFound without any."""
+    _require_images(found)
     sections = tuple(
         Section(
             called(cluster),
@@ -124,8 +136,9 @@ def of_clusters(found: Sequence[tuple[Cluster, Sequence[Member]]]) -> Sheet:
 
 
 def of_representatives(found: Sequence[Cluster]) -> Sheet:
-    """Return the sheet of the most typical image of every cluster, largest cluster first."""
-    cells = tuple(Cell(c.representative_id, called(c), f"{_count(c.size)}, cohesion {c.cohesion:.2f}") for c in found)
+    """Return the sheet of the most typical image of every cluster, largest first. Raises NotFound without any."""
+    _require_images(found)
+    cells = tuple(Cell(c.representative_id, called(c), f"{_count(c.size)}, {_cohesion(c)}") for c in found)
     total = sum(cluster.size for cluster in found)
     note = f"The most typical image of each, largest cluster first · {_count(total)}"
     return Sheet(f"{len(found)} clusters", note, (Section("", "", cells),), total)
@@ -155,12 +168,14 @@ def name(path: str) -> str:
     return shown(os.path.basename(os.fsencode(path)))
 
 
+@checked(sheet=require_sheet, thumbnail_of=require_callable, file=require_path)
 def write_sheet(sheet: Sheet, thumbnail_of: ThumbnailOf, file: Path) -> list[Drawing]:
     """Write a sheet as PNG, over several files if it is long: FILE, else FILE-1, FILE-2, ... Return what was written.
 
     An image whose file is gone and that has no thumbnail is an empty frame that says so. Raises BadInput for a file
     that does not end in .png, OSError.
     """
+    file = Path(os.fsdecode(file))
     if file.suffix.lower() != ".png":
         raise BadInput(f"a contact sheet is a PNG; name a file that ends in .png, not {file}")
     pages = [*_pages(sheet)]
@@ -247,9 +262,18 @@ def _picture(cell: Cell, thumbnail_of: ThumbnailOf) -> Image.Image | None:
         return None
 
 
+def _require_images(clusters: Sequence[object]) -> None:
+    if not clusters:
+        raise NotFound("every clustered image was removed; run `vecstore cluster -k N` when there are images again")
+
+
 def _figures(cluster: Cluster) -> str:
     separation = f", separation {cluster.separation:.2f}" if cluster.separation is not None else ""
-    return f"cohesion {cluster.cohesion:.2f}{separation}"
+    return f"{_cohesion(cluster)}{separation}"
+
+
+def _cohesion(cluster: Cluster) -> str:
+    return "no cohesion" if cluster.cohesion is None else f"cohesion {cluster.cohesion:.2f}"
 
 
 def _count(n: int) -> str:

@@ -69,7 +69,7 @@ def store_map(session: Session, rebuild: bool, seed: int | None) -> StoreMap:
     """Return a position on a plane for every image; see `Store.map`."""
     catalog = session.catalog
     with catalog.reading():
-        vectors, alive = session.vectors(), np.array(catalog.images.alive_rows(), np.int64)
+        vectors, alive = session.vectors(), np.array(catalog.images.searchable_rows(), np.int64)
     rows = chosen(alive)
     stored = StoredMap(session.path / MAP, {"created": catalog.created(), "embedder": catalog.embedder()})
     layout = stored.brought_up_to_date(vectors, rows, len(alive), seed, rebuild, lambda: session.lock(wait=0))

@@ -35,6 +35,8 @@ MAX_THUMBNAIL_BYTES = 24 << 20
 SIDE, QUALITY = 168, 78
 # How many are shown of what there can be any number of.
 CLUSTERS, TYPICAL, ODD, GROUPS, GROUP_SIZE, NEW, MOVED, FAILURES = 100, 8, 4, 24, 6, 24, 24, 200
+# Of a clustering's number as text; of longer ones Python makes no number.
+MOST_DIGITS = 100
 # Near duplicates are looked for up to here: it compares all images with all.
 MOST_TO_COMPARE = 50_000
 
@@ -114,20 +116,22 @@ def write_report(session: Session, file: Path, since: str | None = None) -> Draw
     """Write the report of a store; see `Store.report`."""
     if file.suffix.lower() not in (".html", ".htm"):
         raise BadInput(f"a report is a page; name a file that ends in .html, not {file}")
-    clusters, thumbnails = _clusters(session), Thumbnails()
+    thumbnails = Thumbnails()
     shots = Shots(lambda row: thumbnail(session, row, thumbnails), MAX_THUMBNAIL_BYTES)
-    values = {
-        "info": info(session),
-        "clusters": clusters,
-        "total": sum(cluster.size for cluster in clusters),
-        "since": _since(session, shots, clusters, since) if since is not None else None,
-        "described": _described(session, shots, clusters),
-        "map": _map(session, shots, clusters),
-        "elbow": _elbow(session),
-        **_duplicates(session, shots),
-        "outliers": _outliers(session, shots) if clusters else [],
-        "failures": [(shown(os.fsencode(f.path)), f.reason) for f in session.catalog.failures.all()[:FAILURES]],
-    }
+    with session.catalog.reading():  # a clustering beside it may change every id
+        clusters = _clusters(session)
+        values = {
+            "info": info(session),
+            "clusters": clusters,
+            "total": sum(cluster.size for cluster in clusters),
+            "since": _since(session, shots, clusters, since) if since is not None else None,
+            "described": _described(session, shots, clusters),
+            "map": _map(session, shots, clusters),
+            "elbow": _elbow(session),
+            **_duplicates(session, shots),
+            "outliers": _outliers(session, shots) if clusters else [],
+            "failures": [(shown(os.fsencode(f.path)), f.reason) for f in session.catalog.failures.all()[:FAILURES]],
+        }
     values["left_out"] = shots.n_left_out  # known when all the others are made
     file.write_text(_rendered(values), encoding="utf-8")
     return Drawing(str(file), len(shots.ids), values["info"].images)
@@ -199,7 +203,7 @@ def _outliers(session: Session, shots: Shots) -> list[Shot]:
 def _since(session: Session, shots: Shots, clusters: Sequence[Cluster], asked: str) -> Since:
     """Return what became of the store. Raises BadInput for no such moment, NotFound for no such clustering."""
     runs = session.catalog.clusterings.all()
-    if asked.isascii() and asked.isdigit():
+    if asked.isascii() and asked.isdigit() and len(asked) < MOST_DIGITS:
         before = next((run for run in runs if run.clustering == int(asked)), None)
         if before is None:
             there = ", ".join(str(run.clustering) for run in runs) or "none"
@@ -229,7 +233,12 @@ def _compared(
         found.cluster: (found.name, found.size) for found in catalog.clusterings.cluster_sizes(before.clustering)
     }
     ids = {cluster.cluster for cluster in clusters}
-    gone = [(label or f"Cluster {number}", size) for number, (label, size) in sizes_then.items() if number not in ids]
+    gone = [
+        (label or f"Cluster {number}", size)
+        for number, (label, size) in sizes_then.items()
+        # One that was empty from the first is not gone.
+        if number not in ids and (size or catalog.memberships.member_rows(before.clustering, number))
+    ]
     return Since(
         asked=asked,
         new=len(new),

@@ -1,6 +1,5 @@
 """How answers are written: JSON of the library's own dataclasses, and one line for what went wrong."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vecstore.errors import BadInput, NotFound, StoreBusy, VecstoreError, WeightsUnavailable, WrongEmbedder
+from vecstore.json_text import to_json
 
 # By class, the most special first.
 STATUS: tuple[tuple[type[VecstoreError], int], ...] = (
@@ -30,7 +30,7 @@ def answer(result: Any, status: int = 200, headers: Mapping[str, str] | None = N
     Written here rather than by FastAPI: names that are no UTF-8 go out as `\\udc80`, as on the command line, which
     pydantic refuses, and nothing is checked a second time.
     """
-    text = json.dumps(result, default=_plain, allow_nan=False, separators=(",", ":"))
+    text = to_json(result, default=_plain, separators=(",", ":"))
     return Response(text, status, headers, "application/json")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vecstore.errors import Interrupted, VecstoreError
+from vecstore.json_text import to_json
 from vecstore.web.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def tell(told: dict[str, Any]) -> None:
-        print(json.dumps(told), file=lines, flush=True)
+        print(to_json(told), file=lines, flush=True)
 
     order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_interrupt_at_end, daemon=True).start()

@@ -8,7 +8,7 @@ from typing import Any
 from vecstore.errors import NotFound, StoreDamaged
 from vecstore.results import Clustering
 from vecstore.storage.catalog.connection import Database, Queries
-from vecstore.storage.catalog.sql import ALIVE, CURRENT
+from vecstore.storage.catalog.sql import CURRENT
 from vecstore.storage.catalog.undo import Operations
 
 
@@ -92,18 +92,22 @@ class Clusterings(Queries):
     def all(self) -> list[Clustering]:
         """Return all k-means runs, the first first."""
         fields = (
-            *("k", "rows", "objective", "seconds", "device", "restarts", "trained_on", "previous"),
-            *("kept", "split", "merged", "born", "gone", "moved", "created"),
+            *("rows", "objective", "seconds", "device", "restarts", "trained_on", "previous"),
+            *("split", "merged", "gone", "moved", "created"),
         )
-        query = f"select id, id is {CURRENT}, options, {', '.join(fields)} from clusterings order by id"
+        query = f"select id, id is {CURRENT}, options, k, kept, born, {', '.join(fields)} from clusterings order by id"
         return [
             Clustering(
                 clustering=number,
                 current=bool(now),
                 k_reason=json.loads(asked).get("k_reason"),
+                k=k,
+                kept=kept,
+                born=born,
+                empty=k - kept - born,
                 **dict(zip(fields, values, strict=True)),
             )
-            for number, now, asked, *values in self.db.execute(query).fetchall()
+            for number, now, asked, k, kept, born, *values in self.db.execute(query).fetchall()
         ]
 
     def centroids(self, clustering: int) -> tuple[bytes, list[int]]:
@@ -150,9 +154,9 @@ class Clusterings(Queries):
         found = self._value(query, name=name, clustering=clustering)
         return None if found is None else int(found)
 
-    def cluster_sizes(self, clustering: int) -> list[ClusterSize]:
-        """Return what the living members of each cluster come to, the largest cluster first."""
-        query = f"""
+    def cluster_sizes(self, clustering: int, cluster: int | None = None) -> list[ClusterSize]:
+        """Return what the living members of each cluster, or of one, come to, the largest cluster first."""
+        query = """
             select   clusters.cluster, identities.name, count(memberships.row),
                      avg(distance * distance),
                      avg(case when memberships.row < horizon then distance end),
@@ -162,11 +166,24 @@ class Clusterings(Queries):
             join     clusterings on clusterings.id = clusters.clustering
             left     join memberships on  memberships.clustering = clusters.clustering
                                       and memberships.cluster = clusters.cluster
-                                      and {ALIVE.format(row="memberships.row")}
+                                      and memberships.row not in (select row from removed)
             where    clusters.clustering = :clustering
+            and      (:cluster is null or clusters.cluster = :cluster)
             group by clusters.cluster
             order by count(memberships.row) desc, clusters.cluster"""
-        return [ClusterSize(*found) for found in self.db.execute(query, {"clustering": clustering})]
+        values = {"clustering": clustering, "cluster": cluster}
+        return [ClusterSize(*found) for found in self.db.execute(query, values)]
+
+    def with_images(self, clustering: int) -> list[int]:
+        """Return the clusters of a clustering that have a living member."""
+        query = """
+            select cluster from clusters
+            where  clustering = :clustering and exists (
+                select 1 from memberships
+                where  memberships.clustering = clusters.clustering and memberships.cluster = clusters.cluster
+                and    row not in (select row from removed)
+            )"""
+        return [cluster for (cluster,) in self.db.execute(query, {"clustering": clustering})]
 
     def require_cluster(self, clustering: int, cluster: int) -> None:
         """Raise NotFound, with the ids that there are, unless the clustering has the cluster."""

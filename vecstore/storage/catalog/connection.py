@@ -4,6 +4,7 @@ Every query of the project passes through here. Knows no table: `schema.py` make
 each of them `Queries`, ask them.
 """
 
+import errno
 import os
 import sqlite3
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vecstore.errors import StoreDamaged, VecstoreError
+from vecstore.errors import BadInput, StoreDamaged, VecstoreError
 
 # How long SQLite waits for another process's transaction.
 BUSY_SECONDS = 30.0
@@ -116,10 +117,17 @@ class Queries:
 def holds_store(path: Path) -> bool:
     """Say whether `path` is the catalog of a store whose creation was completed.
 
-    Raises StoreDamaged if it is not a catalog, VecstoreError if it cannot be opened.
+    Raises StoreDamaged if it is not a catalog, VecstoreError if it cannot be opened, BadInput if no file can be there.
     """
-    if not path.is_file():
-        return False
+    try:
+        if not path.is_file():
+            return False
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise BadInput(
+            f"no store can be at {str(path.parent)[:60]}...: {error.strerror}; name another place"
+        ) from error
     try:
         with closing(connect(path)) as db:
             return int(db.execute("pragma user_version").fetchone()[0]) > 0

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from vecstore.storage.catalog.connection import Queries
-from vecstore.storage.catalog.sql import ALIVE, CURRENT, FIRST_PATH
+from vecstore.storage.catalog.sql import CURRENT, FIRST_PATH
 
 
 class Memberships(Queries):
@@ -38,7 +38,7 @@ class Memberships(Queries):
         query = f"""
             select   row, {FIRST_PATH.format(row="memberships.row")} as path, distance
             from     memberships
-            where    clustering = :clustering and cluster = :cluster and {ALIVE.format(row="memberships.row")}
+            where    clustering = :clustering and cluster = :cluster and row not in (select row from removed)
             order by distance {"desc" if farthest else "asc"}, row
             limit    :limit offset :start"""
         values = {"clustering": clustering, "cluster": cluster, "limit": limit, "start": start}
@@ -83,11 +83,11 @@ class Memberships(Queries):
 
     def mean_distances(self, clustering: int) -> tuple[float | None, float | None]:
         """Return the living members' mean distance to their centroid: of those clustered, and of those added since."""
-        query = f"""
+        query = """
             select avg(case when row < horizon then distance end), avg(case when row >= horizon then distance end)
             from   memberships
             join   clusterings on clusterings.id = memberships.clustering
-            where  clustering = :clustering and {ALIVE.format(row="memberships.row")}"""
+            where  clustering = :clustering and row not in (select row from removed)"""
         then, since = self.db.execute(query, {"clustering": clustering}).fetchone()
         return then, since
 
