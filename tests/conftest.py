@@ -8,6 +8,7 @@ import platform
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -110,9 +111,16 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_store(tmp_path: Path) -> Callable[..., Store]:
-    """Open, or let the first add make, a store with the tiny embedder."""
-    return lambda **options: Store.open(tmp_path / "store", **{"embedder": "tiny", "create": True, **options})
+def open_store(tmp_path: Path) -> Iterator[Callable[..., Store]]:
+    """Open, or let the first add make, a store with the tiny embedder; it is closed after the test."""
+    with ExitStack() as opened:
+
+        def open_one(**options: object) -> Store:
+            return opened.enter_context(
+                Store.open(tmp_path / "store", **{"embedder": "tiny", "create": True, **options})
+            )
+
+        yield open_one
 
 
 @pytest.fixture

@@ -9,6 +9,13 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
+# Whatever a test starts ends with it: pytest may be killed, and then it cleans nothing up. Linux alone knows this.
+DIE_WITH_PARENT = """
+import ctypes, signal
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+"""
+
 # `hsv` slowed to a known pace, and commits after every eight files, so that a signal or a kill lands in the middle.
 # "ready" is printed when the first file is about to be looked at.
 SLOWLY = """
@@ -35,7 +42,8 @@ def command(*arguments: str | Path, prelude: str = "") -> list[str]:
     """The command line of the program, after the Python code of `prelude`."""
     # Whoever runs the tests may ignore Ctrl-C (a shell's background job does), and children inherit that.
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{heard}\n{prelude}\nfrom cli.app import main\nmain()"
+    bound = DIE_WITH_PARENT if sys.platform == "linux" else ""
+    code = f"{heard}\n{bound}\n{prelude}\nfrom cli.app import main\nmain()"
     return [sys.executable, "-c", code, *map(str, arguments)]
 
 

@@ -4,8 +4,11 @@ import functools
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+from tests.programs import DIE_WITH_PARENT
 
 
 class MilvusServer:
@@ -26,7 +29,14 @@ class MilvusServer:
         config = MilvusServerConfig(**port)
         for name, value in self.settings.items():
             config.set(name, value)
-        self._server = Wheel(config)
+
+        class Bound(Wheel):  # type: ignore[misc]
+            """One that ends when this process does, however that ends."""
+
+            def get_milvus_executable_path(self) -> str:
+                return bound_to_parent(Path(super().get_milvus_executable_path()))
+
+        self._server = Bound(config)
         self._server.set_base_dir(str(self.folder))
         self._server.start()  # returns when it is healthy
         self.port = self._server.listen_port
@@ -59,6 +69,17 @@ class MilvusServer:
         if self._server is not None:
             self._server.stop()
             self._server = None
+
+
+def bound_to_parent(program: Path) -> str:
+    """Return the path of what runs the program in its place, killed when the process dies that starts it."""
+    if sys.platform != "linux":
+        return str(program)
+    bound = program.with_name(f"{program.name}-bound-to-parent")
+    run = f"import os, sys\nos.execv({str(program)!r}, [{str(program)!r}, *sys.argv[1:]])\n"
+    bound.write_text(f"#!{sys.executable}\n{DIE_WITH_PARENT}\n{run}")
+    bound.chmod(0o755)
+    return str(bound)
 
 
 @functools.cache

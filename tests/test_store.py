@@ -31,11 +31,7 @@ def filled(open_store: OpenStore, pictures: Path) -> Store:
     """A store of the ten pictures; a picture's row is its number."""
     with open_store() as store:
         store.add(pictures)
-        return store_again(store)
-
-
-def store_again(store: Store) -> Store:
-    return Store.open(store.path)
+    return open_store(create=False)
 
 
 def rows_of(store: Store) -> NDArray[np.float64]:
@@ -690,7 +686,7 @@ def test_a_reader_is_not_kept_waiting_by_a_writer(filled: Store) -> None:
 def test_a_reader_during_a_write_sees_the_state_before(filled: Store, pictures: Path) -> None:
     before = filled.similar(0, k=100)
     new = paint(pictures / "new.png", 99)
-    writer = store_again(filled)
+    writer = Store.open(filled.path)
     seen = []
     insert = Images.insert
 
@@ -706,7 +702,7 @@ def test_a_reader_during_a_write_sees_the_state_before(filled: Store, pictures: 
 
 
 def test_two_open_stores_each_see_what_the_other_added(filled: Store, pictures: Path) -> None:
-    with store_again(filled) as other:
+    with Store.open(filled.path) as other:
         other.add(paint(pictures / "a.png", 50))
         filled.add(paint(pictures / "b.png", 51))
         assert (filled.info().images, other.info().images) == (12, 12)

@@ -8,7 +8,7 @@ question: those are the rooms'.
 import errno
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -97,10 +97,10 @@ class Session:
 
     def close(self) -> None:
         """Let go of the store's files, and of its engine."""
-        if self._engine is not None:
-            self._engine.close()
-        if self._catalog is not None:
-            self._catalog.close()
+        with ExitStack() as parts:  # each of them, also when another cannot be closed
+            for part in (self._catalog, self._engine):
+                if part is not None:
+                    parts.callback(part.close)
 
     def __enter__(self) -> Self:
         return self
@@ -222,10 +222,13 @@ class Session:
                 engine = self._address.shown if self._address else None
                 Catalog.create(catalog, spec.to_json(), engine, shared=network is not None).close()
         opened = Catalog(catalog)
-        recorded = recorded_embedder(opened)
-        if recorded != spec:
+        try:
+            recorded = recorded_embedder(opened)
+            if recorded != spec:
+                raise WrongEmbedder(difference(self.path, recorded, spec))
+        except BaseException:
             opened.close()
-            raise WrongEmbedder(difference(self.path, recorded, spec))
+            raise
         self._catalog, self._spec = opened, recorded
 
     # Opening

@@ -5,7 +5,7 @@ The thresholds are set so low that a few hundred vectors have an index.
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +85,10 @@ class Growing:
 
 
 @pytest.fixture
-def growing(tmp_path: Path) -> Growing:
-    return Growing(tmp_path)
+def growing(tmp_path: Path) -> Iterator[Growing]:
+    made = Growing(tmp_path)
+    with made.store:
+        yield made
 
 
 @pytest.fixture
@@ -351,8 +353,9 @@ def test_damaged_lists_are_told_once_and_mended(indexed: Growing, caplog: pytest
 def test_an_index_of_other_rows_is_not_blessed(indexed: Growing, caplog: pytest.LogCaptureFixture) -> None:
     other = Growing(indexed.folder / "other")
     (indexed.folder / "other").mkdir()
-    other.grow(300)
-    other.grow(400)
+    with other.store:
+        other.grow(300)
+        other.grow(400)
     os.replace(other.index, indexed.index)
     indexed.grow(200)
     reason = "it is of other vectors than the store has"

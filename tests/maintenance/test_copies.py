@@ -57,13 +57,13 @@ def test_a_backup_is_a_store_that_answers_the_same(store: Store, tmp_path: Path)
         assert (answers(copy), copy.check(), copy.info().created) == (answers(store), [], store.info().created)
 
 
-def test_a_backup_of_a_store_that_grows_is_of_one_moment(store: Store, open_store: OpenStore, tmp_path: Path) -> None:
+def test_a_backup_of_a_store_that_grows_is_of_one_moment(store: Store, tmp_path: Path) -> None:
     for seed in range(20, 60):
         paint(tmp_path / f"more/{seed}.png", seed)
     grown = threading.Event()
 
     def grow() -> None:
-        with open_store() as writer:
+        with Store.open(store.path) as writer:
             for file in sorted((tmp_path / "more").iterdir()):
                 writer.add(file)
         grown.set()

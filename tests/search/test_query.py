@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from cli.app import app
-from tests.conftest import paint
+from tests.conftest import TinyEmbedder, paint
 from tests.programs import start_program
 from vecstore.embedders.embedder import unit_rows
 from vecstore.errors import BadInput, NotFound
@@ -40,7 +40,7 @@ def filled(open_store: OpenStore, pictures: Path) -> Store:
     """A store of the ten pictures; a picture's row is its number, 5 to 9 are in the folder `deep`."""
     with open_store() as store:
         store.add(pictures)
-        return Store.open(store.path)
+    return open_store(create=False)
 
 
 @pytest.fixture
@@ -53,22 +53,22 @@ def clustered(filled: Store) -> Store:
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """120 imported vectors in four clusters, at one to three paths each, of three months; every seventh is removed."""
     folder = tmp_path_factory.mktemp("mixed")
     vectors = np.random.default_rng(0).standard_normal((120, 12)).astype(np.float32)
     np.save(folder / "vectors.npy", vectors)
     (folder / "paths.txt").write_text("".join(f"/p/{i % 5}/{i}.png\n" for i in range(120)))
-    store = Store.open(folder / "store", create=True)
-    store.import_vectors(folder / "vectors.npy", folder / "paths.txt")
-    store.cluster(4, restarts=1)
-    with store.session.catalog.writing() as db:
-        for row in range(120):
-            db.execute("update images set added = ? where row = ?", (ADDED[row % 3], row))
-            for copy in range(row % 3):
-                db.execute("insert into paths values (?, ?, 0, 0, 0)", (b"/copies/%d/%d.jpg" % (copy, row), row))
-    store.remove(*range(0, 120, 7))
-    return store
+    with Store.open(folder / "store", create=True) as store:
+        store.import_vectors(folder / "vectors.npy", folder / "paths.txt")
+        store.cluster(4, restarts=1)
+        with store.session.catalog.writing() as db:
+            for row in range(120):
+                db.execute("update images set added = ? where row = ?", (ADDED[row % 3], row))
+                for copy in range(row % 3):
+                    db.execute("insert into paths values (?, ?, 0, 0, 0)", (b"/copies/%d/%d.jpg" % (copy, row), row))
+        store.remove(*range(0, 120, 7))
+        yield store
 
 
 clusters = st.one_of(st.none(), st.integers(0, 3))
@@ -504,3 +504,29 @@ def test_a_graph_whose_reader_stops_reading_ends_in_silence(filled: Store) -> No
     process.stderr.close()
     process.wait(30)
     assert stderr == ""
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store, picture: store.similar(picture),
+        lambda store, picture: store.similar(0, minus=[picture]),
+        lambda store, picture: store.which(picture),
+        lambda store, picture: store.sheet(similar=picture),
+    ],
+    ids=["similar", "minus", "which", "sheet"],
+)
+def test_no_transaction_is_open_while_a_new_picture_is_embedded(
+    ask: Callable[[Store, Path], object], clustered: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []  # opening the network may have to download it first
+    load = TinyEmbedder.load
+
+    def look(embedder: TinyEmbedder) -> None:
+        seen.append(clustered.session.catalog.db.in_transaction)
+        load(embedder)
+
+    monkeypatch.setattr(TinyEmbedder, "load", look)
+    ask(clustered, paint(tmp_path / "new.png", 77))
+    assert seen
+    assert set(seen) == {False}

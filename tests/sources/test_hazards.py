@@ -17,7 +17,8 @@ from vecstore.search.filters import path_test
 from vecstore.sources import archives, content, decoding
 from vecstore.sources.decoding import Content
 from vecstore.sources.file_stamp import FileStamp
-from vecstore.sources.paths import absolute, plain_pattern
+from vecstore.sources.path_pattern import PathPattern
+from vecstore.sources.paths import absolute
 from vecstore.sources.scan import Patterns
 from vecstore.store import Store
 
@@ -241,4 +242,4 @@ def test_a_pattern_of_many_asterisks_takes_no_longer_than_one_of_one(pattern: st
     [("**", "**"), ("a/**/b", "a/**/b"), ("a**b", "a*b"), ("***/c", "*/c"), ("\\***", "\\**"), ("[*]*", "[*]*")],
 )
 def test_asterisks_beside_another_mean_what_one_does(pattern: str, same: str) -> None:
-    assert plain_pattern(pattern) == same
+    assert PathPattern.compile(pattern) == PathPattern.compile(same)

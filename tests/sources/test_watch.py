@@ -6,13 +6,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import pytest
 
 from tests.conftest import paint
 from tests.programs import start_program
 from vecstore.errors import NotFound
+from vecstore.ingest import sync
 from vecstore.results import AddReport
 from vecstore.sources.watch import affected_folders, require_roots
+from vecstore.storage import lock
 from vecstore.store import Store
 
 PATIENCE_SECONDS = 20
@@ -113,6 +116,22 @@ def test_a_root_that_goes_away_ends_the_following_and_forgets_nothing(follower: 
     follower.thread.join(PATIENCE_SECONDS)
     assert isinstance(follower.error, NotFound)
     follower.wait_for({"0.png"})
+
+
+def test_a_writer_that_takes_longer_than_anybody_waits_is_waited_for_all_the_same(
+    follower: Follower, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    follower.wait_for({"0.png"})
+    monkeypatch.setattr(lock, "LOCK_TIMEOUT_SECONDS", 0.05)  # a minute
+    monkeypatch.setattr(sync, "PAUSE_SECONDS", 0.05)
+    with filelock.FileLock(follower.store / "lock"):
+        paint(follower.folder / "1.png", 1)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while caplog.text.count("another process is still writing") < 2 and follower.thread.is_alive():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    follower.wait_for({"0.png", "1.png"})
+    assert follower.error is None
 
 
 def test_the_command_follows_until_it_is_interrupted(tmp_path: Path) -> None:

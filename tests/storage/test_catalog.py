@@ -1,5 +1,6 @@
 """The catalog: migrations, transactions, and where content and location meet."""
 
+import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from vecstore.sources.file_stamp import FileStamp
 from vecstore.storage.catalog import catalog as catalog_module
 from vecstore.storage.catalog import connection, schema
 from vecstore.storage.catalog.catalog import Catalog
-from vecstore.storage.catalog.connection import holds_store
+from vecstore.storage.catalog.connection import Database, holds_store
 from vecstore.storage.catalog.images import NewImage
 from vecstore.storage.catalog.paths import KnownPath
 
@@ -85,6 +86,37 @@ def test_a_creation_that_failed_is_no_store(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(KeyboardInterrupt):
         Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
     assert not holds_store(tmp_path / "catalog.sqlite")
+
+
+def still_open(path: Path) -> list[str]:
+    """What this process has open at the path and beside it."""
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("which files are open is read from /proc")
+    targets = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    return [target for target in targets if target.startswith(str(path.resolve()))]
+
+
+def test_a_creation_that_failed_leaves_no_connection_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", (interrupted,))
+    with pytest.raises(KeyboardInterrupt) as raised:  # which holds on to all that was there
+        Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
+    assert (still_open(tmp_path / "catalog.sqlite"), raised.type) == ([], KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("error", [StoreDamaged("found out late"), KeyboardInterrupt()])
+def test_an_opening_that_failed_leaves_no_connection_open(
+    error: BaseException, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = catalog.path
+    catalog.close()
+
+    def fail(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(Database, "version", fail)
+    with pytest.raises(type(error)) as raised:
+        Catalog(path)
+    assert (still_open(path), raised.value) == ([], error)
 
 
 def test_a_file_that_is_no_database_is_damage_and_not_an_empty_place(tmp_path: Path) -> None:

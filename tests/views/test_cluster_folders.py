@@ -4,6 +4,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,3 +94,21 @@ def refusing(path: bytes) -> Callable[..., object]:
         return real(file, *arguments, **options)  # type: ignore[call-overload]
 
     return opened
+
+
+def test_no_transaction_is_open_while_pictures_are_copied(
+    open_store: OpenStore, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[bool] = set()
+    with open_store() as store:
+        store.add(pictures)
+        store.cluster(2, restarts=1)
+        place = cluster_folders._place
+
+        def look(*arguments: Any) -> bool:
+            seen.add(store.session.catalog.db.in_transaction)
+            return place(*arguments)
+
+        monkeypatch.setattr(cluster_folders, "_place", look)
+        assert store.make_folders(tmp_path / "out").files == 10
+    assert seen == {False}

@@ -2,10 +2,13 @@
 
 import json
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
@@ -14,8 +17,11 @@ from starlette.testclient import TestClient
 
 from tests.programs import run_program, start_program
 from tests.serving import PER_KIND, copy_of, ended, make_store, serving
+from vecstore.errors import StoreBusy
 from vecstore.sources.painted import paint
 from vecstore.store import Store
+from vecstore.web.jobs import Job, Jobs
+from vecstore.web.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +296,98 @@ def test_a_process_that_dies_is_a_failed_job(writable: Path, monkeypatch: pytest
     with serving(writable) as client:
         job = client.post("/api/jobs", json={"kind": "cluster", "k": 4}).json()
         assert ended(client, job["id"])["error"] == "its process ended with 1; the server's log says why"
+
+
+# A job is called off at each moment
+
+
+QUICK = {"kind": "cluster", "k": 2, "restarts": 1}
+
+
+def wait_for(jobs: Jobs, number: int) -> Job:
+    limit = time.monotonic() + 60
+    while not jobs.get(number).is_over and time.monotonic() < limit:
+        time.sleep(0.02)
+    return jobs.get(number)
+
+
+@pytest.fixture
+def jobs(writable: Path) -> Iterator[Jobs]:
+    made = Jobs(Settings(writable))
+    yield made
+    made.close()
+
+
+def test_a_job_called_off_before_its_process_is_there_is_not_done(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = subprocess.Popen
+
+    def start_late(*arguments: Any, **options: Any) -> Any:
+        jobs.cancel(1)
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", start_late)
+    jobs.start(QUICK)
+    assert wait_for(jobs, 1).state == "cancelled"
+
+
+def test_a_job_called_off_before_it_has_its_order_is_not_failed(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = Jobs._order
+
+    def order_late(jobs: Jobs, number: int) -> dict[str, Any]:
+        jobs.cancel(number)
+        return order(jobs, number)
+
+    monkeypatch.setattr(Jobs, "_order", order_late)
+    jobs.start(QUICK)
+    assert wait_for(jobs, 1).state == "cancelled"
+
+
+def test_a_server_that_closes_before_the_process_is_there_calls_the_job_off(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, cancel, called_off = subprocess.Popen, jobs.cancel, threading.Event()
+    closing = threading.Thread(target=jobs.close)
+
+    def start_late(*arguments: Any, **options: Any) -> Any:
+        closing.start()
+        called_off.wait(30)
+        return start(*arguments, **options)
+
+    def say_so(number: int) -> Job:
+        job = cancel(number)
+        called_off.set()
+        return job
+
+    monkeypatch.setattr(subprocess, "Popen", start_late)
+    monkeypatch.setattr(jobs, "cancel", say_so)
+    jobs.start(QUICK)
+    assert wait_for(jobs, 1).state == "cancelled"
+    closing.join()
+
+
+def test_a_server_that_is_closed_starts_no_job(jobs: Jobs) -> None:
+    jobs.close()
+    with pytest.raises(StoreBusy, match="the server is being stopped"):
+        jobs.start(QUICK)
+
+
+# The map
+
+
+def test_a_map_that_the_store_keeps_is_there_from_the_start(writable: Path) -> None:
+    with Store.open(writable) as store:
+        drawn = json.loads(json.dumps(asdict(store.map())))
+    with serving(writable) as client:
+        assert (client.get("/api/state").json()["map"], client.get("/api/map").json()) == (True, drawn)
+
+
+@pytest.mark.parametrize("kept", [None, b"damaged"])
+def test_without_a_map_that_can_be_read_the_next_step_is_told(kept: bytes | None, writable: Path) -> None:
+    if kept is not None:
+        (writable / "map.npz").write_bytes(kept)
+    with serving(writable) as client:
+        answer = client.get("/api/map")
+        assert (answer.status_code, "draws one" in answer.json()["detail"]) == (404, True)
 
 
 def test_metrics_count_requests_by_route_and_not_by_id(client: TestClient) -> None:

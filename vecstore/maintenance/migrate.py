@@ -80,9 +80,11 @@ def _migrate(
     if not holds_store(to.folder / CATALOG):
         _install(to, json.dumps({"from": source.engine.uid(), "state": state}))
     (to.folder / PARTIAL).unlink(missing_ok=True)
-    catalog, copy = Catalog(to.folder / CATALOG), VectorFile(to.folder / VECTORS, vectors.dim)
-    engine = engine_for(to.folder, to.address, catalog, copy, to.device)
-    with closing(catalog), closing(engine):
+    copy = VectorFile(to.folder / VECTORS, vectors.dim)
+    with (
+        closing(Catalog(to.folder / CATALOG)) as catalog,
+        closing(engine_for(to.folder, to.address, catalog, copy, to.device)) as engine,
+    ):
         _require_equal_rows(vectors, copy, source.images.row_count())
         _send(engine, catalog, on_progress)
         compared = require_equal(engine, catalog, copy, "run this again", all_rows=compare_all)
@@ -141,10 +143,9 @@ def _copy_rows(source: VectorFile, n_rows: int, to: VectorFile) -> None:
 
 
 def _install(to: Destination, migrating: str) -> None:
-    catalog = Catalog(to.folder / PARTIAL)
-    catalog.engine.set_migrating(migrating)
-    catalog.engine.move_to(_engine_of(to))
-    catalog.close()
+    with closing(Catalog(to.folder / PARTIAL)) as catalog:
+        catalog.engine.set_migrating(migrating)
+        catalog.engine.move_to(_engine_of(to))
     move_into_place(to.folder / PARTIAL, to.folder / CATALOG)
 
 

@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pathspec import GitIgnoreSpec
 
 from vecstore.errors import BadInput
-from vecstore.sources.paths import ARCHIVE_SUFFIXES, AnyPath, plain_pattern
+from vecstore.sources.path_pattern import PathPattern
+from vecstore.sources.paths import ARCHIVE_SUFFIXES, AnyPath
 from vecstore.storage.catalog.catalog import Catalog
 
 # How the path of a picture in an archive goes on; to a pattern an archive is a folder, called as it is.
@@ -70,14 +70,12 @@ def path_test(pattern: AnyPath) -> Callable[[bytes], bool]:
     """
     text = os.fsdecode(pattern)
     try:
-        compiled = GitIgnoreSpec.from_lines([plain_pattern(_anchored(text))] if text.strip() else []).patterns
-    except ValueError:  # one that ends in the middle of an escape, or with a NUL in it
-        compiled = []
-    # The regular expression alone, for speed; DOTALL because a name may hold a line end.
-    source = compiled[0].regex.pattern if compiled and compiled[0].regex else None
-    if source is None:
+        covers = PathPattern.compile(_anchored(text)).covers if text.strip() else None
+    except ValueError:
+        covers = None
+    if covers is None:
         raise BadInput(f"{text!r} is no pattern for paths; give one such as '*.png', 'holiday/' or '/home/me/Photos'")
-    search = re.compile(source, re.DOTALL).search
+    search = covers.search
     return lambda path: search(INTO_ARCHIVE.sub(r"\1", os.fsdecode(path).lstrip("/"))) is not None
 
 
@@ -113,7 +111,6 @@ def _anchored(pattern: str) -> str:
     elif pattern.startswith(("./", "../")):
         pattern = os.path.abspath(pattern) + ("/" if pattern.endswith("/") else "")
     pattern = INTO_ARCHIVE.sub(r"\1", pattern)
-    pattern = re.sub(r"(?<!\\) (?= *$)", r"\\ ", pattern)  # spaces at the end, which a .gitignore drops
     return pattern if pattern.startswith("/") else f"**/{pattern}"
 
 

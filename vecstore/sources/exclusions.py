@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
-from pathspec import GitIgnoreSpec
-
 from vecstore.sources.decoding import has_picture_suffix
-from vecstore.sources.paths import plain_pattern, shown
+from vecstore.sources.path_pattern import PathPattern
+from vecstore.sources.paths import shown
 from vecstore.sources.text_files import read_text
 
 log = logging.getLogger(__name__)
@@ -119,7 +118,7 @@ class IgnoreFile:
     """One `.vecstoreignore`. folder: where it lies. rules: (whether it leaves out, only folders, what fits)."""
 
     folder: bytes
-    rules: tuple[tuple[bool, bool, re.Pattern[str]], ...]
+    rules: tuple[tuple[bool, bool, PathPattern], ...]
     text: str
 
     @classmethod
@@ -157,14 +156,13 @@ class IgnoreFile:
         relative = os.fsdecode(path[len(self.folder.rstrip(b"/")) + 1 :])
         for leaves_out, only_folders, fits in reversed(self.rules):
             if is_folder or not only_folders:
-                found = fits.match(relative)
                 # Where the pattern fits a folder above, that folder was judged by itself.
-                if found and not found.groupdict().get("ps_d"):
+                if fits.rank(relative) == 2:
                     return leaves_out
         return None
 
 
-def _rule(line: str) -> tuple[bool, bool, re.Pattern[str]] | None:
+def _rule(line: str) -> tuple[bool, bool, PathPattern] | None:
     """Return what a line of a `.gitignore` means, None for a comment. Raises ValueError if it is no pattern."""
     pattern = line.rstrip(" ")
     if pattern.endswith("\\") and pattern != line:
@@ -173,7 +171,4 @@ def _rule(line: str) -> tuple[bool, bool, re.Pattern[str]] | None:
     pattern = pattern.removesuffix("/")
     if pattern in ("", "!") or pattern.startswith("#"):
         return None
-    compiled = next(iter(GitIgnoreSpec.from_lines([plain_pattern(pattern)]).patterns))
-    if compiled.regex is None or compiled.include is None:
-        raise ValueError(pattern)
-    return compiled.include, only_folders, compiled.regex
+    return not pattern.startswith("!"), only_folders, PathPattern.compile(pattern.removeprefix("!"))

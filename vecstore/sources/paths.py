@@ -80,14 +80,6 @@ def bytes_on_disk(folder: str | os.PathLike[str]) -> int:
     return found
 
 
-def plain_pattern(pattern: str) -> str:
-    """Return a .gitignore pattern that means the same, with one asterisk in the place of many side by side.
-
-    They mean no more, unless they are `**` between slashes, and the time that matching takes would double with each.
-    """
-    return "/".join(part if part == "**" else re.sub(r"(?<!\\)\*{2,}", "*", part) for part in pattern.split("/"))
-
-
 def is_archive_name(path: bytes) -> bool:
     """Say whether a file of this name is taken for an archive."""
     # "._" are macOS's companion files: named like their archive, holding none of it.

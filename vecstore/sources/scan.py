@@ -18,15 +18,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from pathspec import GitIgnoreSpec
-
 from vecstore.errors import BadInput, NotFound
 from vecstore.sources import archives
 from vecstore.sources.archives import Member
 from vecstore.sources.decoding import Unreadable, has_picture_suffix, looks_like_picture
 from vecstore.sources.exclusions import IGNORE_FILE, IgnoreFile, LeftOut, is_left_out_by_default, is_store
 from vecstore.sources.file_stamp import FileStamp
-from vecstore.sources.paths import AnyPath, absolute, cache_dir, is_archive_name, on_disk, plain_pattern, shown
+from vecstore.sources.path_pattern import PatternList
+from vecstore.sources.paths import AnyPath, absolute, cache_dir, is_archive_name, on_disk, shown
 from vecstore.sources.spelling import as_on_disk
 
 # Told of each archive that was looked through: its stamp, what was asked of it, how many paths came of it, whether it
@@ -63,11 +62,9 @@ class Patterns:
     defaults: bool = True
 
     @functools.cached_property
-    def _specs(self) -> tuple[GitIgnoreSpec, GitIgnoreSpec, GitIgnoreSpec]:
+    def _lists(self) -> tuple[PatternList, PatternList, PatternList]:
         try:
-            only, exclude = ([*map(plain_pattern, patterns)] for patterns in (self.only, self.exclude))
-            any_case = GitIgnoreSpec.from_lines(pattern.lower() for pattern in only)
-            return GitIgnoreSpec.from_lines(only), GitIgnoreSpec.from_lines(exclude), any_case
+            return PatternList(self.only), PatternList(self.exclude), PatternList(self.only, ignore_case=True)
         except ValueError as error:
             raise BadInput(f"a pattern is not of the kind that .gitignore has: {error}") from error
 
@@ -79,18 +76,18 @@ class Patterns:
     def take_file(self, relative: bytes) -> bool:
         if not self.choose:
             return True
-        only, exclude, _ = self._specs
+        only, exclude, _ = self._lists
         path = os.fsdecode(relative)
-        return (not self.only or only.match_file(path)) and not exclude.match_file(path)
+        return (not self.only or only.match(path)) and not exclude.match(path)
 
     def differ_by_case(self, relative: bytes) -> bool:
         """Say whether a file that is not taken would be if upper and lower case were the same."""
-        _, exclude, any_case = self._specs
+        _, exclude, any_case = self._lists
         path = os.fsdecode(relative)
-        return bool(self.only) and any_case.match_file(path.lower()) and not exclude.match_file(path)
+        return bool(self.only) and any_case.match(path) and not exclude.match(path)
 
     def enter_folder(self, relative: bytes) -> bool:
-        return not self.exclude or not self._specs[1].match_file(os.fsdecode(relative) + "/")
+        return not self.exclude or not self._lists[1].match(os.fsdecode(relative) + "/")
 
 
 ALL_FILES = Patterns()

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from vecstore.clustering import clusters
 from vecstore.errors import BadInput
@@ -25,6 +26,9 @@ NAME_BYTES = 120
 REFUSED = set('<>:"/\\|?*')
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
+# A folder to be made, and its pictures with the path that each can be read at, None for one that is gone.
+Folder: TypeAlias = tuple[Path, list[tuple[Member, bytes | None]]]
+
 
 def make_folders(
     session: Session, target: Path, cluster: int | None, *, link: bool, k: int | None, farthest: bool
@@ -36,18 +40,17 @@ def make_folders(
             session.catalog.clusterings.require_cluster(clusters.current_clusters(session).clustering, cluster)
             found = [described for described in found if described.cluster == cluster]
         listed = [(described, clusters.members(session, described.cluster, k, farthest)) for described in found]
-        return _make_folders(session.catalog, listed, target, link=link)
+        planned = _plan(session.catalog, listed, target, link=link)
+    # Without the transaction: while pictures are copied its log would grow, or on a network disk writers would wait.
+    return _make_folders(planned, target, link=link)
 
 
-def _make_folders(
-    catalog: Catalog, found: Iterable[tuple[Cluster, list[Member]]], target: Path, *, link: bool
-) -> FoldersReport:
-    """Copy, or link, each cluster's members into a folder of its own below `target`.
+def _plan(catalog: Catalog, found: Iterable[tuple[Cluster, list[Member]]], target: Path, *, link: bool) -> list[Folder]:
+    """Return what each folder below `target` is to hold.
 
-    Raises BadInput, before anything is made, if such a folder is there and not empty, or if a picture to be linked is
-    in an archive.
+    Raises BadInput if such a folder is there and not empty, or if a picture to be linked is in an archive.
     """
-    planned = []
+    planned: list[Folder] = []
     taken: set[str] = set()
     for cluster, members in found:
         name = folder_name(cluster)
@@ -62,6 +65,11 @@ def _make_folders(
             if link and path is not None and archive_of(path) is not None:
                 raise BadInput(f"{shown(path)} is inside an archive and cannot be linked to; use --copy-to")
         planned.append((folder, list(zip(members, sources, strict=True))))
+    return planned
+
+
+def _make_folders(planned: list[Folder], target: Path, *, link: bool) -> FoldersReport:
+    """Copy, or link, the pictures into their folders."""
     files, missing = 0, []
     for folder, pictures in planned:
         folder.mkdir(parents=True, exist_ok=True)

@@ -67,14 +67,38 @@ class Layout:
 
 def store_map(session: Session, rebuild: bool, seed: int | None) -> StoreMap:
     """Return a position on a plane for every image; see `Store.map`."""
+    stored, vectors, alive = _stored(session)
+    rows = chosen(alive)
+    layout = stored.brought_up_to_date(vectors, rows, len(alive), seed, rebuild, lambda: session.lock(wait=0))
+    with session.catalog.reading():
+        return described(session.catalog, layout, rows)
+
+
+def stored_map(session: Session) -> StoreMap | None:
+    """Return the map that the store keeps as it is, without the images added since; None if it keeps none."""
+    stored, vectors, alive = _stored(session)
+    layout = stored.load(vectors)
+    if layout is None:
+        return None
+    with session.catalog.reading():
+        return described(session.catalog, layout, chosen(alive))
+
+
+def has_stored_map(session: Session) -> bool:
+    """Say whether the store keeps a map, without reading it: it may be one of other vectors."""
+    return (session.path / MAP).exists()
+
+
+def _stored(session: Session) -> tuple["StoredMap", Float16, Int64]:
+    """Return the place of the store's map, and of one moment its vectors and the rows of the images there."""
     catalog = session.catalog
     with catalog.reading():
         vectors, alive = session.vectors(), np.array(catalog.images.searchable_rows(), np.int64)
-    rows = chosen(alive)
-    stored = StoredMap(session.path / MAP, {"created": catalog.created(), "embedder": catalog.embedder()})
-    layout = stored.brought_up_to_date(vectors, rows, len(alive), seed, rebuild, lambda: session.lock(wait=0))
-    with catalog.reading():
-        return described(catalog, layout, rows)
+        return (
+            StoredMap(session.path / MAP, {"created": catalog.created(), "embedder": catalog.embedder()}),
+            vectors,
+            alive,
+        )
 
 
 def chosen(alive: Int64) -> Int64:

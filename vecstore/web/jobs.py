@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vecstore.errors import BadInput, NotFound
+from vecstore.errors import BadInput, NotFound, StoreBusy
 from vecstore.storage.catalog.connection import now
 from vecstore.web.settings import Settings
 
@@ -69,10 +69,15 @@ class Jobs:
         self._last = 0
         self._map: dict[str, Any] | None = None
         self._process: tuple[int, subprocess.Popen[bytes]] | None = None
+        # A wish is kept, so that it holds whether the job's process is there already or not yet.
+        self._called_off: set[int] = set()
+        self._is_closed = False
 
     def start(self, asked: dict[str, Any]) -> Job:
         """Put a job at the end of the queue. asked: its kind, and the arguments of the library's call."""
         with self._lock:
+            if self._is_closed:
+                raise StoreBusy("the server is being stopped and starts no more jobs; start it again and ask then")
             if sum(job.state == WAITING for job in self._jobs.values()) >= MOST_WAITING:
                 raise BadInput(f"{MOST_WAITING} jobs are waiting already; cancel some, or ask again later")
             self._last += 1
@@ -81,7 +86,7 @@ class Jobs:
             over = [number for number, known in self._jobs.items() if known.is_over]
             for number in over[: max(len(self._jobs) - MOST_REMEMBERED, 0)]:
                 del self._jobs[number]
-        self._executor.submit(self._run, job.id)
+            self._executor.submit(self._run, job.id)
         return job
 
     def all(self) -> list[Job]:
@@ -96,15 +101,10 @@ class Jobs:
                 raise NotFound(f"no job {number}; GET /api/jobs lists them")
             return self._jobs[number]
 
-    def map(self) -> dict[str, Any]:
-        """Return the map that the last job of that kind made, a `StoreMap`. Raises NotFound before the first."""
-        if self._map is None:
-            raise NotFound('there is no map yet; POST /api/jobs {"kind": "map"} draws one')
-        return self._map
-
     @property
-    def has_map(self) -> bool:
-        return self._map is not None
+    def map(self) -> dict[str, Any] | None:
+        """The map that the last job of that kind made, a `StoreMap`; None before the first since the server started."""
+        return self._map
 
     def cancel(self, number: int) -> Job:
         """Call a job off: one that waits never starts, one that runs commits what it has done. Raises NotFound."""
@@ -112,17 +112,21 @@ class Jobs:
         with self._lock:
             if self._jobs[number].state == WAITING:
                 job = self._jobs[number] = replace(job, state=CANCELLED, error="it had not started", ended=now())
-            elif self._process is not None and self._process[0] == number:
-                _call_off(self._process[1])
+            elif self._jobs[number].state == RUNNING:
+                self._called_off.add(number)
+                if self._process is not None and self._process[0] == number:
+                    _call_off(self._process[1])
         return job
 
     @property
     def is_working(self) -> bool:
         with self._lock:
-            return self._process is not None
+            return any(job.state == RUNNING for job in self._jobs.values())
 
     def close(self) -> None:
-        """Call everything off, and wait for what runs to commit."""
+        """Call everything off, start nothing more, and wait for what runs to commit."""
+        with self._lock:
+            self._is_closed = True
         for job in self.all():
             if not job.is_over:
                 self.cancel(job.id)
@@ -142,6 +146,7 @@ class Jobs:
         self._on_end(over)
         with self._lock:
             self._jobs[number], self._process = over, None
+            self._called_off.discard(number)
 
     def _done(self, number: int) -> dict[str, Any]:
         """Do a job, in a process of its own; return how it ended, as fields of `Job`."""
@@ -153,10 +158,12 @@ class Jobs:
         )
         with self._lock:
             self._process = number, process
-        if process.stdin is None or process.stdout is None:
-            raise ValueError("the process was started with pipes")
+            if number in self._called_off:
+                _call_off(process)
         outcome: dict[str, Any] = {}
-        with process.stdout, suppress(BrokenPipeError):
+        with suppress(BrokenPipeError), process:  # whatever happens, its pipes are closed and its end is waited for
+            if process.stdin is None or process.stdout is None:
+                raise ValueError("the process was started with pipes")
             with suppress(BrokenPipeError, ValueError):  # it is dead, or called off already
                 process.stdin.write(json.dumps(self._order(number)).encode() + b"\n")
                 process.stdin.flush()
@@ -170,10 +177,12 @@ class Jobs:
                     outcome = {"state": CANCELLED, "error": told["cancelled"]}
                 else:
                     self._change(number, **told)
-        code = process.wait()
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-        return outcome or {"state": FAILED, "error": f"its process ended with {code}; the server's log says why"}
+        if outcome:
+            return outcome
+        with self._lock:
+            if number in self._called_off:  # before it could say anything
+                return {"state": CANCELLED, "error": "called off; what was committed until then stays"}
+        return {"state": FAILED, "error": f"its process ended with {process.returncode}; the server's log says why"}
 
     def _noted(self, number: int, result: dict[str, Any]) -> dict[str, Any]:
         """Keep what is too large to be told with the job each time, and return what is."""

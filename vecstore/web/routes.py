@@ -29,6 +29,7 @@ from vecstore.results import (
 from vecstore.sources.decoding import Encoded
 from vecstore.sources.paths import absolute
 from vecstore.store import Store
+from vecstore.views import map_layout
 from vecstore.web.jobs import Job, Jobs
 from vecstore.web.metrics import Metrics
 from vecstore.web.responses import answer
@@ -199,7 +200,7 @@ async def state(server: Here) -> Response:
     """What changes when others write to the store: cheap, to be asked again and again."""
     waiting = sum(not job.is_over for job in server.jobs.all())
     try:
-        return answer(await server.asking.run(partial(_state, server.jobs.has_map, waiting)))
+        return answer(await server.asking.run(partial(_state, server.jobs.map is not None, waiting)))
     except NotFound:  # no store yet, but jobs can be there: one of them may be making it
         return answer(State("", 0, None, None, False, waiting))
 
@@ -211,7 +212,7 @@ def _state(has_map: bool, jobs: int, store: Store) -> State:
         images=store.session.catalog.images.count(),
         newest=newest[0].id if newest else None,
         clustering=store.session.catalog.clusterings.current(),
-        map=has_map,
+        map=has_map or map_layout.has_stored_map(store.session),
         jobs=jobs,
     )
 
@@ -342,8 +343,14 @@ async def clusterings(server: Here) -> Response:
 
 @api.get("/map", response_model=StoreMap, tags=["images"])
 async def map_(server: Here) -> Response:
-    """Where every image lies on a plane, near those it is like, as the last job of the kind "map" drew it."""
-    return answer(server.jobs.map())
+    """Where every image lies on a plane, near those it is like: as a job of the kind "map" drew it, or as the store
+    keeps it."""
+    if server.jobs.map is not None:
+        return answer(server.jobs.map)
+    kept = await server.asking.run(lambda store: map_layout.stored_map(store.session))
+    if kept is None:
+        raise NotFound('there is no map yet; POST /api/jobs {"kind": "map"} draws one')
+    return answer(kept)
 
 
 @api.get("/images/{id}/thumbnail", response_class=Response, responses={200: PICTURE}, tags=["images"])

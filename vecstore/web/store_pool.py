@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -63,9 +62,10 @@ class StorePool:
             store.close()
 
     def _close_on_thread(self, together: threading.Barrier) -> None:
-        self._let_go()
-        with suppress(threading.BrokenBarrierError):
-            together.wait(timeout=5)  # each thread takes one of these and no other
+        try:
+            self._let_go()
+        finally:
+            together.wait()  # each thread takes one of these and no other, also one that is still answering
 
 
 def identity(folder: Path) -> tuple[int, int] | None:

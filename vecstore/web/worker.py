@@ -79,7 +79,10 @@ def main() -> None:
     def tell(told: dict[str, Any]) -> None:
         print(to_json(told), file=lines, flush=True)
 
-    order = json.loads(sys.stdin.buffer.readline())
+    line = sys.stdin.buffer.readline()
+    if not line:  # called off, or the server died, before there was an order
+        return
+    order = json.loads(line)
     threading.Thread(target=_interrupt_at_end, daemon=True).start()
     asked = order["asked"]
     settings = Settings(
@@ -90,7 +93,9 @@ def main() -> None:
     )
     try:
         with settings.open(create=asked["kind"] in ("add", "sync")) as store:
-            tell({"result": WORK[asked["kind"]](store, asked, tell)})
+            result = WORK[asked["kind"]](store, asked, tell)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is done is done, and is to be told whole
+            tell({"result": result})
     except Interrupted as error:
         tell({"cancelled": str(error)})
     except KeyboardInterrupt:

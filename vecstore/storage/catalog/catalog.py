@@ -43,13 +43,16 @@ class Catalog(Queries):
         self.clusterings = Clusterings(self._database, self.operations)
         self.memberships = Memberships(self._database)
         self.integrity = Integrity(self._database)
-        version = self._database.version()
-        if version > len(MIGRATIONS):
+        try:
+            version = self._database.version()
+            if version > len(MIGRATIONS):
+                raise StoreDamaged(
+                    f"{path} is of store format {version}; this vecstore knows formats up to {len(MIGRATIONS)}: "
+                    "upgrade vecstore to use this store"
+                )
+        except BaseException:
             self.close()
-            raise StoreDamaged(
-                f"{path} is of store format {version}; this vecstore knows formats up to {len(MIGRATIONS)}: "
-                "upgrade vecstore to use this store"
-            )
+            raise
 
     @classmethod
     def create(cls, path: Path, embedder: str, engine: str | None = None, *, shared: bool = False) -> "Catalog":
@@ -66,14 +69,18 @@ class Catalog(Queries):
             # Kept in the file; outside any transaction.
             db.execute(f"pragma journal_mode = {'delete' if shared else 'wal'}")
         catalog = cls(path)
-        with catalog.writing() as db:
-            catalog._apply_migrations()
-            db.execute(
-                "insert into store (id, created, embedder) values (1, :now, :embedder)",
-                {"now": now(), "embedder": embedder},
-            )
-            if engine is not None:
-                db.execute("update engine set uri = :uri", {"uri": engine})
+        try:
+            with catalog.writing() as db:
+                catalog._apply_migrations()
+                db.execute(
+                    "insert into store (id, created, embedder) values (1, :now, :embedder)",
+                    {"now": now(), "embedder": embedder},
+                )
+                if engine is not None:
+                    db.execute("update engine set uri = :uri", {"uri": engine})
+        except BaseException:
+            catalog.close()
+            raise
         return catalog
 
     def close(self) -> None:
