@@ -150,6 +150,7 @@ def open_store(
     embedder: str | None = None,
     weights: Path | None = None,
     create: bool = False,
+    precision: str | None = None,
 ) -> Iterator["Store"]:
     """Open the store for one command; quiet: nothing is said of weights and networks.
 
@@ -159,7 +160,14 @@ def open_store(
     from vecstore.store import Store
 
     with Store.open(
-        store, embedder=embedder, weights=weights, device=device, create=create, quiet=quiet, wait=asked.wait
+        store,
+        embedder=embedder,
+        weights=weights,
+        device=device,
+        create=create,
+        quiet=quiet,
+        wait=asked.wait,
+        precision=precision,
     ) as opened:
         try:
             yield opened

@@ -51,7 +51,9 @@ def add(
     Example: vecstore add ~/Photos
     """
     with (
-        open_store(store, device, quiet, intake.embedder, intake.weights, create=True) as opened,
+        open_store(
+            store, device, quiet, intake.embedder, intake.weights, create=True, precision=intake.precision
+        ) as opened,
         output.progress_bar(quiet) as on_progress,
     ):
         named, choice = _chosen(paths, intake)
@@ -79,7 +81,9 @@ def sync(
     """
     if dry_run and watch:
         raise BadInput("--dry-run does nothing and --watch keeps on doing it; leave one of them out")
-    with open_store(store, device, quiet, intake.embedder, intake.weights, create=True) as opened:
+    with open_store(
+        store, device, quiet, intake.embedder, intake.weights, create=True, precision=intake.precision
+    ) as opened:
         named, choice = _chosen(paths, intake)
         if dry_run:
             changes = opened.preview(*named, **choice)

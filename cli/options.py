@@ -70,6 +70,15 @@ EmbedderName = Annotated[
         show_default="resnet50",
     ),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        help="Of a new store's network: float32, bf16 (faster on CPUs that multiply it), or auto (docs/quality.md).",
+        metavar="PRECISION",
+        show_default="auto",
+    ),
+]
 WeightsFile = Annotated[
     Path | None, typer.Option("--weights", help="A weight file for resnet50, in torchvision's layout.")
 ]
@@ -88,6 +97,7 @@ class Intake:
 
     embedder: EmbedderName = None
     weights: WeightsFile = None
+    precision: Precision = None
     glob: Globs = None
     exclude: Excludes = None
     no_default_excludes: NoDefaultExcludes = False

@@ -10,7 +10,7 @@ from tests.conftest import paint
 from tests.programs import ROOT, run_code, run_program
 
 HEAVY = (
-    *("numpy", "torch", "torchvision", "faiss", "onnxruntime", "onnx", "PIL"),
+    *("numpy", "torch", "torchvision", "faiss", "onnxruntime", "openvino", "onnx", "PIL"),
     *("scipy", "sklearn", "kneed", "matplotlib", "rich.progress", "fastapi", "uvicorn"),
 )
 
@@ -56,19 +56,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_asking_for_a_stored_image_loads_no_network(store: Path) -> None:
-    assert loaded("similar", "@0", "--store", store) & {"torch", "torchvision", "onnxruntime", "onnx"} == set()
+    assert (
+        loaded("similar", "@0", "--store", store) & {"torch", "torchvision", "onnxruntime", "openvino", "onnx"} == set()
+    )
 
 
 def test_adding_what_is_known_loads_neither_network_nor_index(store: Path) -> None:
     found = loaded("add", store.parent / "pictures", "--store", store)
-    assert found & {"torch", "torchvision", "onnxruntime", "onnx", "faiss"} == set()
+    assert found & {"torch", "torchvision", "onnxruntime", "openvino", "onnx", "faiss"} == set()
 
 
 def test_adding_what_is_known_to_a_store_with_an_index_loads_no_index(store: Path) -> None:
     assert run_program("index", "--kind", "rabitq", "--store", store).returncode == 0
     found = loaded("add", store.parent / "pictures", "--store", store)
     assert run_program("index", "--kind", "auto", "--store", store).returncode == 0
-    assert found & {"torch", "torchvision", "onnxruntime", "onnx", "faiss"} == set()
+    assert found & {"torch", "torchvision", "onnxruntime", "openvino", "onnx", "faiss"} == set()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_adding_what_is_known_to_a_store_with_an_index_loads_no_index(store: Pat
 )
 def test_what_the_catalog_knows_needs_neither_network_nor_index(arguments: tuple[str, ...], store: Path) -> None:
     found = loaded(*arguments, "--store", store)
-    assert found & {"torch", "torchvision", "onnxruntime", "onnx", "faiss"} == set()
+    assert found & {"torch", "torchvision", "onnxruntime", "openvino", "onnx", "faiss"} == set()
 
 
 def imported(file: Path) -> set[str]:

@@ -603,6 +603,8 @@ def test_info_says_what_the_store_is(clustered: Store, pictures: Path) -> None:
         "dim": 12,
         "embedder": "tiny",
         "weights": None,
+        "precision": None,
+        "runtime": None,
         "index": "exact",
         "recall": 1.0,
         "index_bytes": 0,

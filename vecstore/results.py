@@ -336,6 +336,9 @@ class Info:
     vectors, None where another engine has it. query_ms: median time of a few searches for ten
     neighbours, in milliseconds.
 
+    precision: of the embedder's network, "float32" or "bf16". runtime: what runs the network on this machine, such as
+    "OpenVINO bf16". Both None where there is no network; runtime also before the network has first run here.
+
     drift: how much farther, as a fraction, the images added since the clustering lie from their centroid than the
     rows it was run on: mean distance / mean distance - 1. None without a clustering or without new images.
     recluster: whether the drift is past the bound from which a new clustering is advised.
@@ -348,6 +351,8 @@ class Info:
     dim: int
     embedder: str
     weights: str | None
+    precision: str | None
+    runtime: str | None
     engine: str
     index: str
     recall: float

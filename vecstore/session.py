@@ -15,8 +15,9 @@ from typing import Self
 
 from indexes.devices import choose_device
 from vecstore.embedders.embedder import Embedder, EmbedderOptions, EmbedderSpec
-from vecstore.embedders.recorded import recorded_embedder
+from vecstore.embedders.recorded import precision_difference, recorded_embedder, require_recorded
 from vecstore.embedders.registry import DEFAULT_EMBEDDER, canonical_name, open_embedder
+from vecstore.embedders.runtimes import require_precision
 from vecstore.engines.address import Address, place_of
 from vecstore.engines.engine import Engine
 from vecstore.engines.factory import engine_for, require_room
@@ -77,6 +78,7 @@ class Session:
     ) -> "Session":
         """Open the store at `path`; see `Store.open`, which takes and raises the same."""
         folder, address = place_of(path)
+        require_precision(options.precision)
         name = canonical_name(embedder) if embedder is not None else None
         if not holds_store(folder / CATALOG):
             if not create:
@@ -139,8 +141,11 @@ class Session:
                     f"the vectors of the store {self.path} were imported, and what made them was not named; "
                     "import the vectors of new pictures too, or make a new --store with `vecstore add`"
                 )
-            expected = self._spec.weights if self._spec else {}
-            embedder = open_embedder(name, replace(self.options, expected=expected))
+            options = self.options
+            spec = self._spec
+            if spec is not None:
+                options = replace(options, expected=spec.weights, precision="auto", recorded=spec.precisions)
+            embedder = open_embedder(name, options)
             if self._spec is not None and embedder.spec != self._spec:
                 raise WrongEmbedder(difference(self.path, self._spec, embedder.spec))
             self._embedder = embedder
@@ -254,6 +259,7 @@ class Session:
             raise WrongEmbedder(difference(self.path, self.spec, replace(self.spec, name=self.name)))
         if self.options.weights is not None:
             _ = self.embedder  # compares the weights
+        require_recorded(self.path, self.spec, self.options.precision)
 
     def _require_same_engine(self) -> None:
         """Let a folder be searched by the engine on record, and no folder by an engine that it was not made for."""
@@ -285,6 +291,8 @@ def difference(path: Path, recorded: EmbedderSpec, opened: EmbedderSpec) -> str:
             f"{', '.join(sha256[:12] for sha256 in opened.weights.values())}...); give the same file with --weights, "
             "or use another --store"
         )
+    if recorded.precisions != opened.precisions:
+        return precision_difference(path, recorded, *opened.precisions.values())
     return (
         f"the store {path} was made with version {recorded.version} of {recorded.name}, this vecstore has version "
         f"{opened.version}; add the pictures to a new --store, or use the older vecstore"

@@ -123,6 +123,7 @@ class Store:
         create=require_flag,
         quiet=require_flag,
         wait=optional(require_seconds),
+        precision=optional(require_text),
     )
     def open(
         cls,
@@ -134,6 +135,7 @@ class Store:
         create: bool = False,
         quiet: bool = True,
         wait: float | None = None,
+        precision: str | None = None,
     ) -> "Store":
         """Open a store.
 
@@ -146,6 +148,7 @@ class Store:
         create: let the first `add` make the store; nothing is on disk before it.
         quiet: show no progress of a download.
         wait: how many seconds writing waits for another writer before it raises StoreBusy; None for a minute.
+        precision: of a new store's network, "float32", "bf16" or "auto" (docs/quality.md); as `embedder` for others.
 
         Raises
         ------
@@ -154,7 +157,7 @@ class Store:
         WrongEmbedder, StoreDamaged
         """
         weights_file = Path(os.fsdecode(weights)) if weights is not None else None
-        options = EmbedderOptions(weights_file, {}, device, quiet)
+        options = EmbedderOptions(weights_file, {}, device, quiet, precision or "auto")
         return cls(Session.open(path, embedder, options, create=create, wait=wait))
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ def main(
     source: Annotated[Path, typer.Option(help="Pictures to make them from; painted ones without.")] = REAL_PHOTOS,
     embedder: Annotated[str, typer.Option(help="resnet50 (random weights) or efficientnet-lite0.")] = "resnet50",
     n_rounds: Annotated[int, typer.Option("--rounds")] = 3,
+    precision: Annotated[str, typer.Option(help="As of `vecstore add`.")] = "auto",
     gpu: Annotated[bool, typer.Option("--gpu", help="Run all of them on CUDA.")] = False,
     peers: Annotated[
         Path | None, typer.Option(metavar="PYTHON", help="A Python with imagededup and efficientnet_lite_pytorch.")
@@ -33,7 +34,10 @@ def main(
     import torch
     import torchvision
 
+    from vecstore.embedders.runtimes import cpu_name
+
     describe_machine("torch", "torchvision", "onnxruntime", "pillow")
+    print(cpu_name())
     device = "cuda" if gpu else "cpu"
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
@@ -45,11 +49,12 @@ def main(
             weights = work / "resnet50.pth"
             torch.save(torchvision.models.resnet50().state_dict(), weights)
         contestants: dict[str, Callable[[], float]] = {
-            "vecstore add": lambda: _add(work, embedder, weights, device),
-            "the network alone, as vecstore runs it": lambda: _network_alone(embedder, weights, device),
+            "vecstore add": lambda: _add(work, embedder, weights, device, precision),
+            "the network alone, as vecstore runs it": lambda: _network_alone(embedder, weights, device, precision),
             "one image at a time in torch": lambda: _one_at_a_time(work / "photos", embedder, weights, device),
         }
         if device == "cpu":
+            contestants["the network alone, float32"] = lambda: _network_alone(embedder, weights, device, "float32")
             contestants["the network alone, ONNX Runtime's defaults"] = lambda: _default_session(embedder, weights)
         if peers is None:
             print("without --peers, no DataLoader and no imagededup")
@@ -60,11 +65,11 @@ def main(
         print_ratios(rounds(contestants, n_rounds), "vecstore add")
 
 
-def _add(work: Path, embedder: str, weights: Path | None, device: str) -> float:
+def _add(work: Path, embedder: str, weights: Path | None, device: str, precision: str) -> float:
     from vecstore import Store
 
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        options = {"embedder": embedder, "weights": weights, "device": device, "create": True}
+        options = {"embedder": embedder, "weights": weights, "device": device, "create": True, "precision": precision}
         with Store.open(Path(folder) / "store", **options) as store:
             return store.add(work / "photos").images_per_second
 
@@ -108,13 +113,16 @@ def _peer(python: Path, peer: str, photos: Path, embedder: str, weights: Path | 
     return float(subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
 
 
-def _network_alone(embedder: str, weights: Path | None, device: str) -> float:
+def _network_alone(embedder: str, weights: Path | None, device: str, precision: str) -> float:
     from vecstore.embedders.embedder import EmbedderOptions
     from vecstore.embedders.registry import open_embedder
+    from vecstore.embedders.runtimes import chosen
 
-    opened = open_embedder(embedder, EmbedderOptions(weights=weights, device=device))
+    opened: Any = open_embedder(embedder, EmbedderOptions(weights=weights, device=device, precision=precision))
     pixels = list(_pixels())
     opened.embed(pixels[: opened.batch_size])  # loads the network
+    if device == "cpu":
+        print(f"         in {chosen(opened.network.exported, opened.spec.precision)}")
     return rate_of(len(pixels), lambda: opened.embed(pixels))
 
 

@@ -241,6 +241,8 @@ def test_info_is_a_field_a_line(filled: Vecstore, tmp_path: Path) -> None:
         ["dim", "12"],
         ["embedder", "tiny"],
         ["weights", "-"],
+        ["precision", "-"],
+        ["runtime", "-"],
         ["engine", "embedded"],
         ["index", "exact"],
         ["recall", "1.0000"],

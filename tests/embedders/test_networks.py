@@ -22,9 +22,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.app import app
+from indexes.devices import Device
 from tests.conftest import paint
 from tests.weights import resnet50_state, save_resnet50
-from vecstore.embedders import network
+from vecstore.embedders import network, runtimes
 from vecstore.embedders import resnet50 as resnet50_module
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
 from vecstore.embedders.network import export, with_pixels_in
@@ -262,7 +263,7 @@ def test_exported_network_runs_and_is_alone_in_its_folder(toy: Toy) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (3, 224, 224, 3), np.uint8)
     with torch.inference_mode():
         truth = toy.module(torch.from_numpy(pixels)).numpy()
-    found = network.open_session(toy.path).run(None, {"pixels": pixels})[0]
+    found = runtimes.open_session(toy.path).run(None, {"pixels": pixels})[0]
     assert toy.left_behind() == ["toy.onnx"]
     assert relative_error(found, truth) <= 1e-5
 
@@ -323,6 +324,42 @@ def test_damaged_network_in_the_cache_is_exported_again(
     again = network.Network("toy", "0" * 64, lambda: toy.module, "cpu")
     pixels = np.zeros((1, 224, 224, 3), np.uint8)
     np.testing.assert_array_equal(again.features(pixels), opened.features(pixels))
+
+
+# On a GPU
+
+
+class FailingModule:
+    """Stands in for a torch module on a machine whose GPU refuses it."""
+
+    def __init__(self, error: str) -> None:
+        self.error = error
+
+    def cuda(self) -> Any:
+        raise RuntimeError(self.error)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of",
+            "the GPU has no memory left for the network; end what else uses it, or choose --device cpu",
+        ),
+        (
+            "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might be",
+            "this torch has no code for this GPU; install a build that has (https://pytorch.org/get-started/locally), "
+            "or choose --device cpu",
+        ),
+    ],
+)
+def test_a_gpu_that_refuses_the_network_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: str, said: str
+) -> None:
+    monkeypatch.setattr(network, "choose_device", lambda requested: Device("cuda", 1))
+    with pytest.raises(VecstoreError) as refusal:
+        network.Network("toy", "0" * 64, lambda: FailingModule(error), "cuda").load()
+    assert str(refusal.value) == said
 
 
 # Weight files

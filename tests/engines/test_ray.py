@@ -88,7 +88,7 @@ def kill_a_worker_when(has_begun: Callable[[], bool], killed: list[int]) -> thre
     import psutil
 
     def watch() -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline and not killed:
             workers = [p for p in psutil.process_iter(["cmdline"]) if "MapWorker" in " ".join(p.info["cmdline"] or [])]
             if workers and has_begun():

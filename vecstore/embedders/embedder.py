@@ -25,6 +25,7 @@ class EmbedderSpec:
     version: of our own preprocessing and wiring. weights_sha256: of the weight file, None where there are none.
     dim: length of a vector. preprocessing: in words, from the picture to the network's input.
     parts: (weight, spec) of each part of a combination; a weight is that part's share of the score.
+    precision: of a network's arithmetic, "float32" or "bf16".
     """
 
     name: str
@@ -33,9 +34,16 @@ class EmbedderSpec:
     dim: int
     preprocessing: str
     parts: tuple[tuple[float, "EmbedderSpec"], ...] = field(default=())
+    precision: str = "float32"
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps(self._to_dict())
+
+    def _to_dict(self) -> dict[str, Any]:
+        values = {**asdict(self), "parts": [(share, part._to_dict()) for share, part in self.parts]}
+        if self.precision == "float32":  # as stores were written before there was another, for older vecstores to read
+            del values["precision"]
+        return values
 
     @classmethod
     def from_json(cls, text: str) -> "EmbedderSpec":
@@ -52,6 +60,12 @@ class EmbedderSpec:
         if self.parts:
             return {name: sha256 for _, part in self.parts for name, sha256 in part.weights.items()}
         return {self.name: self.weights_sha256} if self.weights_sha256 else {}
+
+    @property
+    def precisions(self) -> dict[str, str]:
+        """The precision of each network in it, by the network's name."""
+        specs = [part for _, part in self.parts] or [self]
+        return {spec.name: spec.precision for spec in specs if spec.weights_sha256}
 
 
 class Embedder(Protocol):
@@ -90,12 +104,16 @@ class EmbedderOptions:
     weights: a weight file to use instead of the embedder's own. expected: weights' sha256 by network name, where a
     store has recorded them: with the network for it in the cache, no weight file is needed.
     device: "auto", "cpu" or "cuda". quiet: no progress on a download.
+    precision: of new vectors, "float32", "bf16", or "auto": bf16 where it is faster and as good. recorded: networks'
+    precision by name, where a store has recorded it; goes before `precision`.
     """
 
     weights: Path | None = None
     expected: dict[str, str] = field(default_factory=dict)
     device: str = "auto"
     quiet: bool = True
+    precision: str = "float32"
+    recorded: dict[str, str] = field(default_factory=dict)
 
 
 def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
-"""Running a network: ONNX Runtime on a CPU, torch on CUDA, one network for both.
+"""Running a network: torch on CUDA, on a CPU what `runtimes` has measured to be the fastest; one network for both.
 
 A network is exported to ONNX once, checked against torch, and kept in the cache under the sha256 of its weights; from
-then on a CPU needs neither torch nor the weight file. ONNX Runtime is faster than torch on a CPU and opens in under a
+then on a CPU needs neither torch nor the weight file. The runtimes there are faster than torch and open in under a
 second, where importing torch and torchvision takes ten (docs/design.md has the figures and the command).
 """
 
@@ -9,29 +9,25 @@ import functools
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from indexes.devices import choose_device
+from vecstore.embedders import runtimes
 from vecstore.embedders.embedder import EmbedderSpec, unit_rows
+from vecstore.embedders.runtimes import INPUT_SIDE, Features, Pixels
 from vecstore.errors import VecstoreError
 from vecstore.sources.paths import cache_dir
 from vecstore.storage.durable_files import move_into_place
 
 log = logging.getLogger(__name__)
 
-Pixels = NDArray[np.uint8]
-Features = NDArray[np.float32]
-
-INPUT_SIDE = 224
-# Pictures that one core takes through the network at a time.
-CPU_CHUNK = 4
 CUDA_BATCH = 128
+ON_CUDA = "torch, half precision"
 # Largest relative difference allowed between the exported network and torch; 5e-7 is usual.
 EXPORT_TOLERANCE = 1e-5
 
@@ -41,16 +37,27 @@ class Network:
 
     build: makes the torch module, in eval mode, from the weights; called only for an export or on CUDA.
     key: names network and version; with the weights' sha256 it names the exported file.
+    precision: on a CPU, "float32" or "bf16". float32_layers: first convolutions that stay in float32 beside bf16.
     """
 
-    def __init__(self, key: str, weights_sha256: str, build: Callable[[], Any], device: str) -> None:
+    def __init__(
+        self,
+        key: str,
+        weights_sha256: str,
+        build: Callable[[], Any],
+        device: str,
+        precision: str = runtimes.FLOAT32,
+        float32_layers: int = 0,
+    ) -> None:
         self.build = build
         self.device = choose_device(device)
         self.exported = exported_path(key, weights_sha256)
+        self.precision = precision
+        self.float32_layers = float32_layers
 
     @property
     def batch_size(self) -> int:
-        return CUDA_BATCH if self.device.kind == "cuda" else CPU_CHUNK * (os.cpu_count() or 1)
+        return CUDA_BATCH if self.device.kind == "cuda" else runtimes.CHUNK * (os.cpu_count() or 1)
 
     def load(self) -> None:
         """Make the network ready to run, if it is not. May take half a minute the first time (see the module)."""
@@ -69,35 +76,50 @@ class Network:
 
     def _on_cpu(self) -> Callable[[Pixels], Features]:
         try:
-            session = open_session(self.exported)
+            return self._fastest()
         except Exception as error:  # onnxruntime has a dozen ways to say so
             if self.exported.exists():
                 log.warning("%s is damaged (%s); it is made again", self.exported, error)
             log.info("preparing the network for this machine, once (half a minute); kept in %s", self.exported.parent)
             _require_folder(self.exported.parent)
             export(self.build(), self.exported)
-            session = open_session(self.exported)
-        # Each core runs pictures of its own through the whole network: dividing every layer among the cores instead
-        # makes them wait for each other, and for the decoders, at every layer.
-        cores = ThreadPoolExecutor(os.cpu_count() or 1)
+            return self._fastest()
 
-        def run(pixels: Pixels) -> Features:
-            chunks = (pixels[start : start + CPU_CHUNK] for start in range(0, len(pixels), CPU_CHUNK))
-            return np.concatenate(list(cores.map(functools.partial(_run_session, session), chunks)))
-
-        return run
+    def _fastest(self) -> Callable[[Pixels], Features]:
+        return runtimes.open_fastest(self.exported, self.precision, self.float32_layers).run
 
     def _on_cuda(self) -> Callable[[Pixels], Features]:
         import torch
 
-        module = self.build().cuda().half().to(memory_format=torch.channels_last)
+        module = self.build()
+        with _cuda_errors():
+            module = module.cuda().half().to(memory_format=torch.channels_last)
 
         def run(pixels: Pixels) -> Features:
-            with torch.inference_mode():
+            with _cuda_errors(), torch.inference_mode():
                 features = module(torch.from_numpy(pixels).pin_memory().cuda(non_blocking=True))
                 return features.float().cpu().numpy()  # type: ignore[no-any-return]
 
         return run
+
+
+@contextmanager
+def _cuda_errors() -> Iterator[None]:
+    """Say in one line, with the next step, what goes wrong on a GPU for want of memory or of code for it."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if "out of memory" in text:
+            raise VecstoreError(
+                "the GPU has no memory left for the network; end what else uses it, or choose --device cpu"
+            ) from error
+        if "no kernel image" in text:
+            raise VecstoreError(
+                "this torch has no code for this GPU; install a build that has "
+                "(https://pytorch.org/get-started/locally), or choose --device cpu"
+            ) from error
+        raise
 
 
 class NetworkEmbedder:
@@ -124,6 +146,25 @@ class NetworkEmbedder:
 
 def exported_path(key: str, weights_sha256: str) -> Path:
     return cache_dir() / "networks" / f"{key}-{weights_sha256}.onnx"
+
+
+def runtime_of(spec: EmbedderSpec, device: str) -> str | None:
+    """Return what runs the networks of a spec on this machine; None where nothing does, or has not yet been chosen."""
+    if not spec.weights:
+        return None
+    if choose_device(device).kind == "cuda":
+        return ON_CUDA
+    networks = [part for _, part in spec.parts] or [spec]
+    names = [
+        runtimes.chosen(exported_path(network_key(part.name, part.version), part.weights_sha256), part.precision)
+        for part in networks
+        if part.weights_sha256
+    ]
+    return ", ".join(sorted({name for name in names if name})) or None
+
+
+def network_key(name: str, version: int) -> str:
+    return f"{name}-v{version}"
 
 
 def is_exported(key: str, weights_sha256: str) -> bool:
@@ -163,7 +204,7 @@ def export(module: Any, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         draft = Path(folder) / path.name
         _export_quietly(module, torch.from_numpy(pixels), draft)
-        features = _run_session(open_session(draft), pixels)
+        features = runtimes.run_session(runtimes.open_session(draft), pixels)
         error = float(np.abs(features - truth).max() / np.abs(truth).max())
         if not error <= EXPORT_TOLERANCE:
             raise VecstoreError(f"the exported network differs from torch by {error:.1e}; please report this")
@@ -204,17 +245,3 @@ def _export_quietly(module: Any, pixels: Any, path: Path) -> None:
             )
     finally:
         exporter_log.setLevel(level)
-
-
-def open_session(path: Path) -> Any:
-    """Return an ONNX Runtime session that keeps to the core that calls it; several may at once."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only; its warnings are about graph details nobody can act on
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _run_session(session: Any, pixels: Pixels) -> Features:
-    return session.run(None, {"pixels": pixels})[0]  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from vecstore.embedders.combination import Combination
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
+from vecstore.embedders.runtimes import BF16, require_precision
 from vecstore.errors import BadInput
 
 DEFAULT_EMBEDDER = "resnet50"
@@ -29,11 +30,18 @@ Factory = Callable[[EmbedderOptions], Embedder]
 def open_embedder(name: str, options: EmbedderOptions | None = None) -> Embedder:
     """Return the embedder of that name or combination.
 
-    Raises BadInput for an unknown name, a combination that is none, or weights where none are taken, and
-    WeightsUnavailable where weights are neither here nor to be had.
+    Raises BadInput for an unknown name, a combination that is none, weights where none are taken, or a precision that
+    it cannot have, and WeightsUnavailable where weights are neither here nor to be had.
     """
     options = options or EmbedderOptions()
-    name = canonical_name(name)
+    require_precision(options.precision)  # also of those that have no network
+    opened = _open(canonical_name(name), options)
+    if options.precision == BF16 and BF16 not in opened.spec.precisions.values():
+        raise BadInput(f"{opened.spec.name} has no network that runs in bf16; leave --precision out")
+    return opened
+
+
+def _open(name: str, options: EmbedderOptions) -> Embedder:
     terms = [_parse_term(name, term) for term in name.split("+")]
     if len(terms) == 1:
         return _factory(name)(options)

@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from indexes.devices import choose_device
 from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec
-from vecstore.embedders.network import INPUT_SIDE, Network, NetworkEmbedder, is_exported, with_pixels_in
+from vecstore.embedders.network import Network, NetworkEmbedder, is_exported, network_key, with_pixels_in
+from vecstore.embedders.runtimes import INPUT_SIDE, resolve
 from vecstore.errors import BadInput, WeightsUnavailable
 from vecstore.sources.paths import cache_dir
 
@@ -30,11 +32,13 @@ log = logging.getLogger(__name__)
 
 NAME = "resnet50"
 VERSION = 1
-KEY = f"{NAME}-v{VERSION}"
+KEY = network_key(NAME, VERSION)
 DIM = 2048
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # torchvision's own preprocessing for IMAGENET1K_V2: shorter side to 232, bilinear, then the middle 224 x 224.
 RESIZED_SIDE = 232
+# In bf16 they did not, on random weights with photos' statistics (docs/quality.md); trained ones were not at hand.
+NEIGHBOURS_STAY = False
 # torchvision names the file by the first digits of its sha256, and its loader checks them.
 TORCHVISION_FILE = "resnet50-11ad3fa6.pth"
 TORCHVISION_SHA256 = "11ad3fa6"
@@ -57,7 +61,9 @@ class ResNet50(NetworkEmbedder):
         Raises BadInput for a file that is not there, WeightsUnavailable where none can be had.
         """
         sha256, build = _resolve(options)
-        network = Network(KEY, sha256, build, options.device)
+        device = choose_device(options.device)
+        precision = resolve(options.recorded.get(NAME), options.precision, device, NEIGHBOURS_STAY)
+        network = Network(KEY, sha256, build, options.device, precision)
         spec = EmbedderSpec(
             name=NAME,
             version=VERSION,
@@ -65,6 +71,7 @@ class ResNet50(NetworkEmbedder):
             dim=DIM,
             preprocessing=f"shorter side to {RESIZED_SIDE} bilinear, middle {INPUT_SIDE}x{INPUT_SIDE}, "
             "ImageNet mean and std",
+            precision=precision,
         )
         super().__init__(network, spec, RESIZED_SIDE)
 

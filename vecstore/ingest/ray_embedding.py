@@ -83,7 +83,7 @@ class _Worker:
     def __init__(self, spec: EmbedderSpec, options: EmbedderOptions, contents: Any) -> None:
         import ray
 
-        self._embedder = open_embedder(spec.name, replace(options, expected=spec.weights))
+        self._embedder = open_embedder(spec.name, replace(options, expected=spec.weights, recorded=spec.precisions))
         if self._embedder.spec != spec:
             raise WrongEmbedder(
                 f"a worker's {spec.name} is not the store's; install the same vecstore and weights there"

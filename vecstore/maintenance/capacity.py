@@ -38,7 +38,9 @@ def measure(embedder: str | None = None, weights: AnyPath | None = None, device:
 
     Takes what `Store.open` does, and raises what opening the embedder does.
     """
-    options = EmbedderOptions(Path(os.fsdecode(weights)) if weights is not None else None, device=device)
+    options = EmbedderOptions(
+        Path(os.fsdecode(weights)) if weights is not None else None, device=device, precision="auto"
+    )
     opened = open_embedder(embedder or DEFAULT_EMBEDDER, options)
     dim = opened.spec.dim
     return Rates(_embedding_rate(opened), _comparison_rate(dim, choose_device(device)), _catalog_bytes()), dim

@@ -1,6 +1,7 @@
 """What a store is: sizes, embedder, index, clusters and drift."""
 
 from vecstore.clustering import clusters, lifecycle
+from vecstore.embedders.network import runtime_of
 from vecstore.results import Info
 from vecstore.search.query_time import median_query_ms
 from vecstore.session import Session
@@ -22,6 +23,8 @@ def info(session: Session) -> Info:
             dim=spec.dim,
             embedder=spec.name,
             weights=", ".join(spec.weights.values()) or None,
+            precision=", ".join(sorted(set(spec.precisions.values()))) or None,
+            runtime=runtime_of(spec, session.options.device),
             index=index.kind,
             recall=index.recall,
             index_bytes=index.bytes,
