@@ -1,6 +1,7 @@
 """The commands that make, keep, read and judge clusters."""
 
 import os
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +10,7 @@ import typer
 
 from cli import output
 from cli.context import RECLUSTER, open_store
-from cli.options import AsJson, CountOrAll, DeviceName, Quiet, RayAddress, Seed, StoreDir
+from cli.options import AsJson, CountOrAll, DeviceName, Quiet, RayAddress, Seed, StoreDir, with_groups
 from vecstore.errors import BadInput
 from vecstore.results import Clustering
 from vecstore.sources.paths import shown
@@ -29,87 +30,91 @@ def _k_or_auto(text: str) -> int | Literal["auto"]:
     return int(text)
 
 
-@command()
-def cluster(
-    store: StoreDir,
+@dataclass(frozen=True)
+class KMeansChoice:
+    """What `cluster` takes beside the store: the parameters of `Store.cluster`, and a clustering to go back to."""
+
     k: Annotated[
         Any | None,
         typer.Option(
             "-k", help="How many clusters, or auto to choose by [bold]elbow[/].", parser=_k_or_auto, metavar="N"
         ),
-    ] = None,
-    seed: Seed = 0,
-    iterations: Annotated[int, typer.Option("--iterations", help="At the most, of each run.", min=1)] = 25,
+    ] = None
+    seed: Seed = 0
+    iterations: Annotated[int, typer.Option("--iterations", help="At the most, of each run.", min=1)] = 25
     restarts: Annotated[
         int | None,
         typer.Option("--restarts", help="Runs, the best is kept.", min=1, show_default="30, fewer on large stores"),
-    ] = None,
-    spherical: Annotated[bool, typer.Option("--spherical", help="Keep centroids at length 1.")] = False,
-    init: Annotated[str, typer.Option("--init", help="random or kmeans++.", metavar="INIT")] = "random",
+    ] = None
+    spherical: Annotated[bool, typer.Option("--spherical", help="Keep centroids at length 1.")] = False
+    init: Annotated[str, typer.Option("--init", help="random or kmeans++.", metavar="INIT")] = "random"
     warm_start: Annotated[
         bool, typer.Option("--warm-start", help="One run from the current centroids; -k stays as it is.")
-    ] = False,
+    ] = False
     within: Annotated[
         int | None, typer.Option("--within", help="Split this cluster into -k, leave the others.", metavar="CLUSTER")
-    ] = None,
+    ] = None
     full_iterations: Annotated[
         int, typer.Option("--full-iterations", help="At the most so many over all images, after a sample's.", min=0)
-    ] = 0,
-    ray: RayAddress = None,
+    ] = 0
+    ray: RayAddress = None
     segments: Annotated[
         str | None,
         typer.Option(
             "--segments", help="A path or s3:// URI where the machines of --ray find the vectors.", metavar="URI"
         ),
-    ] = None,
+    ] = None
     use: Annotated[
         int | None, typer.Option("--use", help="Go back to an earlier clustering instead.", metavar="CLUSTERING")
-    ] = None,
+    ] = None
+
+
+@command()
+@with_groups
+def cluster(
+    store: StoreDir,
+    choice: KMeansChoice,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Run k-means over all images of the store. Clusters keep their ids and names where they keep their images.
 
-    Images added later get their nearest cluster. A run that was killed goes on where it was when the same is asked for.
+    Images added later get their nearest cluster. A run that was killed resumes when the same is asked for.
 
     Example: vecstore cluster -k 20
     """
+    asked = dict(vars(choice))
+    use = asked.pop("use")
     with open_store(store, device, quiet) as opened:
         if use is not None:
-            if k is not None or within is not None or warm_start:
+            if choice.k is not None or choice.within is not None or choice.warm_start:
                 raise BadInput(
                     "--use goes back to a clustering and makes none; leave -k, --within and --warm-start out"
                 )
-            run, assigned = opened.use_clustering(use)
-            if as_json:
-                output.as_object(run, assigned=assigned)
-            else:
-                print(f"clustering {run.clustering} of {run.created} is current: {run.k} clusters")
-                print(f"{assigned} images added since got their clusters")
+            _print_use(*opened.use_clustering(use), as_json)
             return
-        if k is None and not warm_start:
+        if choice.k is None and not choice.warm_start:
             raise typer.BadParameter("give -k N, or -k auto", param_hint="-k")
         with output.working("clustering", quiet) as on_progress:
-            run = opened.cluster(
-                k,
-                seed=seed,
-                iterations=iterations,
-                restarts=restarts,
-                spherical=spherical,
-                init=init,
-                warm_start=warm_start,
-                within=within,
-                full_iterations=full_iterations,
-                ray=ray,
-                segments=segments,
-                on_progress=on_progress,
-            )
+            run = opened.cluster(**asked, on_progress=on_progress)
     if as_json:
         output.as_object(run)
-        return
+    else:
+        _print_run(run)
+
+
+def _print_use(run: Clustering, assigned: int, as_json: bool) -> None:
+    if as_json:
+        output.as_object(run, assigned=assigned)
+    else:
+        print(f"clustering {run.clustering} of {run.created} is current: {run.k} clusters")
+        print(f"{assigned} images added since got their clusters")
+
+
+def _print_run(run: Clustering) -> None:
     if run.k_reason:
-        print(f"k is {k if isinstance(k, int) else run.k}: {run.k_reason}")
+        print(f"k is {run.k}: {run.k_reason}")
     print(
         f"clustering {run.clustering}: {run.rows} images in {_counted(run)}, objective {run.objective:.4f}, "
         f"best of {run.restarts} runs on {run.device} in {run.seconds:.1f} s"

@@ -1,6 +1,6 @@
 """Arrays in, arrays out: FAISS and nothing else. Knows no SQL, no picture and no store.
 
-Importing anything of this package first settles which kernels FAISS's matrix products run on, and how its threads wait.
+Importing this package first chooses the kernels of FAISS's matrix products, and how its threads wait.
 """
 
 import os
@@ -14,10 +14,10 @@ KERNELS = {
 
 
 def _choose_kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
-    """Name this CPU's kernels to OpenBLAS, unless the user has named some.
+    """Tell OpenBLAS which kernels fit this CPU, unless the user has set them.
 
-    The faiss-gpu wheels (1.15) bring OpenBLAS 0.3.15, which takes a CPU that is newer than itself for one of 2004
-    (Prescott, without AVX). `scripts/bench cluster` runs with what is chosen here; docs/design.md, "Clusters".
+    The faiss-gpu wheels (1.15) bring OpenBLAS 0.3.15, which treats an unknown newer CPU as one of 2004 (Prescott,
+    without AVX). `scripts/bench cluster` runs with this choice; docs/design.md, "Clusters".
     """
     if "OPENBLAS_CORETYPE" in os.environ or not cpuinfo.is_file():
         return
@@ -34,6 +34,6 @@ def _choose_kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
 
 
 _choose_kernels()
-# FAISS's threads spin while they wait for each other, and on a machine with other work take the time that others need:
-# seen there, with 30,000 x 1280 rows, 26 to 48 ms a query, and 5 to 7 ms without. k-means is no slower without.
+# By default FAISS's threads spin while they wait for each other, which slows down everything on a busy machine: there,
+# a query of 30,000 x 1280 rows took 26 to 48 ms with spinning and 5 to 7 ms without. k-means is as fast without.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -1,7 +1,7 @@
-"""Nearest neighbours among stored vectors.
+"""Nearest neighbours among stored vectors: the `Index` protocol, and exact search.
 
-The seam at which an index is chosen: everything above asks an `Index` and none knows which. Exact search over the
-mapped float16 rows answers small stores and is the oracle of every other kind; `indexes/compressed.py` has those.
+The packages above use an `Index` without knowing its kind. Exact search over the mapped float16 rows answers small
+stores, and every other kind (`indexes/compressed.py`, `indexes/gpu.py`) is measured against it.
 """
 
 import functools
@@ -17,16 +17,17 @@ from numpy.typing import NDArray
 from indexes.rows import in_blocks, rows_per_block, to_float32
 from vecstore.errors import BadInput
 
-# FAISS's scores are inner products, added in float32 in an order of its own, of rows whose length float16 leaves up to
-# 2^-11 off 1: two rows closer than this may come out in either order.
+# FAISS's scores are inner products, summed in float32 in any order, of rows whose length is up to 2^-11 off 1 because
+# of float16: rows whose scores differ by less than this may come in either order.
 ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """rows: (n, m) int64, nearest first, equal scores by row. scores: (n, m) float32 cosine similarity in [-1, 1].
+    """The neighbours of n queries. FAISS's padding with -1 never leaves this package.
 
-    m = min(k, rows that could be found); FAISS's -1 padding never leaves this package.
+    rows: (n, m) int64, nearest first, equal scores by row; m = min(k, number of allowed rows). scores: (n, m) float32,
+    cosine similarity in [-1, 1].
     """
 
     rows: NDArray[np.int64]
@@ -34,39 +35,44 @@ class Neighbours:
 
 
 class Index(Protocol):
-    """Finds the stored rows nearest to a query."""
+    """Finds the stored rows nearest to queries."""
 
     @property
     def kind(self) -> str: ...
 
     @property
     def recall(self) -> float:
-        """The part of the true ten nearest that a search finds, in [0, 1]."""
+        """Measured recall@10: the fraction of the true ten nearest rows that a search finds, in [0, 1]."""
         ...
 
     @property
     def bytes(self) -> int | None:
-        """What the index takes beside the vectors, on the disk and, once all of it was used, in memory.
-
-        None where that is not known.
-        """
+        """Size of the index without the vectors: on disk, and in memory once all of it was used; None if unknown."""
         ...
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
-        """Return the k rows nearest to each query, fewer only where fewer are allowed.
+        """Return the k rows nearest to each query, fewer only if fewer are allowed.
 
-        queries: (n, dim) float32. allowed: (rows,) bool, the rows that may be found; None: all.
-        Scores are cosines of the stored rows, exact whatever the kind.
-        Raises BadInput on a wrong shape or type, or k < 1.
+        Scores are cosines of the stored rows, exact for every kind of index.
+
+        Parameters
+        ----------
+        queries: (n, dim) float32.
+        k: number of rows for each query, at least 1.
+        allowed: (n_rows,) bool, the rows that may be found; None: all.
+
+        Raises
+        ------
+        BadInput: a wrong shape or dtype, or k < 1.
         """
         ...
 
 
 class ExactIndex:
-    """Exact search: every row is compared, where it lies in the map.
+    """Exact search: every row is compared in place in the mapped file.
 
-    FAISS's float16 scalar quantizer keeps rows exactly as the vector file does, so the map itself serves as its codes:
-    nothing is copied or converted (`scripts/bench search` compares).
+    FAISS's float16 scalar quantizer has the format of the vector file, so the mapped file serves as its codes without
+    being copied or converted (`scripts/bench search` compares).
     """
 
     kind = "exact"
@@ -78,7 +84,7 @@ class ExactIndex:
         self._index = _over(self.vectors)
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
-        """Return the k rows nearest to each query, as `Index.search` says."""
+        """Return the k rows nearest to each query; see `Index.search`."""
         n_allowed = check(self.vectors, queries, k, allowed)
         k = min(k, n_allowed)
         if not k:
@@ -93,7 +99,7 @@ class ExactIndex:
         while True:
             found_scores, found_rows = self._index.search(query[None], wanted, params=parameters)
             scores, rows = found_scores[0], found_rows[0]
-            # Enough when the last candidate is certainly farther than the k-th; else ties reach beyond the cut.
+            # Stop when the last candidate is certainly farther than the k-th; else rows beyond it may tie.
             if wanted == n_allowed or scores[-1] < scores[k - 1] - ROUNDING:
                 break
             wanted = min(wanted * 2, n_allowed)
@@ -105,7 +111,19 @@ def ranked(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the k of these rows that are nearest to the query, and their scores; equal scores by row.
 
-    Scores are cosines worked out in float64, so order does not depend on FAISS's rounding.
+    Scores are computed in float64, so the order does not depend on FAISS's rounding.
+
+    Parameters
+    ----------
+    vectors: (n_rows, dim) float16, may be mapped.
+    rows: (n,) int64, the candidates.
+    query: (dim,) float32.
+    k: number of rows to return, at most n.
+
+    Returns
+    -------
+    rows: (k,) int64, nearest first.
+    scores: (k,) float32, cosine similarity in [-1, 1].
     """
     wide = query.astype(np.float64)
     blocks = in_blocks(rows, rows_per_block(vectors.shape[1], np.float64))
@@ -117,51 +135,51 @@ def ranked(
 def nearest_of(
     vectors: NDArray[np.float16], rows: NDArray[np.int64], query: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the k of these rows that are nearest to the query, and their scores, as exact search does."""
+    """Return the k of these rows that are nearest to the query, and their scores, by exact search; see `ranked`."""
     rows = np.sort(rows)  # equal scores come by row
     found = ExactIndex(vectors[rows]).search(query[None], k)
     return rows[found.rows[0]], found.scores[0]
 
 
 def gathered(found: list[tuple[NDArray[np.int64], NDArray[np.float32]]], k: int) -> Neighbours:
-    """Return what was found for each query, k rows and their scores, as one."""
+    """Combine the results of single queries, k rows and scores each."""
     rows = np.array([rows for rows, _ in found], np.int64).reshape(len(found), k)
     return Neighbours(rows, np.array([scores for _, scores in found], np.float32).reshape(len(found), k))
 
 
 def check(vectors: NDArray[np.float16], queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None) -> int:
-    """Return how many rows may be found. Raises BadInput as `Index.search` says."""
+    """Return how many rows are allowed. Raises BadInput for arguments that `Index.search` does not accept."""
     n_rows, dim = int(vectors.shape[0]), vectors.shape[1]
     if queries.ndim != 2 or queries.shape[1] != dim:
-        raise BadInput(f"queries have the shape {queries.shape}; the stored vectors want (n, {dim})")
+        raise BadInput(f"queries have the shape {queries.shape}; the stored vectors need (n, {dim})")
     if queries.dtype != np.float32:
-        raise BadInput(f"queries are {queries.dtype}; float32 is wanted")
+        raise BadInput(f"queries are {queries.dtype}; float32 is needed")
     if k < 1:
         raise BadInput(f"k is {k}; it must be at least 1")
     if allowed is None:
         return n_rows
     if allowed.shape != (n_rows,) or allowed.dtype != np.bool_:
-        raise BadInput(f"allowed is {allowed.dtype} of shape {allowed.shape}; ({n_rows},) bool is wanted")
+        raise BadInput(f"allowed is {allowed.dtype} of shape {allowed.shape}; ({n_rows},) bool is needed")
     return int(np.count_nonzero(allowed))
 
 
 def restricted(parameters: Any, allowed: NDArray[np.bool_]) -> Any:
-    """Return FAISS's search parameters with a selector of the allowed rows."""
+    """Add a selector of the allowed rows to FAISS's search parameters and return them."""
     bits = np.packbits(allowed, bitorder="little")
-    # Of bytes, whatever its parameter is called: what lies beyond is not read, also for a row that is none.
+    # The length is in bytes, despite the parameter's name; ids beyond it are rejected without reading memory.
     parameters.sel = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
     parameters.referenced_objects = (bits, parameters.sel)  # FAISS keeps pointers to both and owns neither
     return parameters
 
 
 def _cosines(rows: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray[np.float64]:
-    # Row by row: a matrix product may add equal rows in different orders, and they must tie.
+    # Row by row: a matrix product may sum equal rows in different orders, and equal rows must tie.
     lengths = np.sqrt(np.vecdot(rows, rows) * np.vecdot(query, query))
     return np.asarray(np.vecdot(rows, query) / np.where(lengths > 0, lengths, 1), np.float64)
 
 
 def _over(vectors: NDArray[np.float16]) -> Any:
-    """Return a FAISS index whose codes are these rows, in place; they must outlive it."""
+    """Return a FAISS index that uses these rows in place as its codes."""
     n_rows, dim = vectors.shape
     index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     codes = np.ascontiguousarray(vectors).view(np.uint8).reshape(-1)
@@ -174,9 +192,9 @@ def _over(vectors: NDArray[np.float16]) -> Any:
 
 @functools.cache
 def _index_with_an_owner() -> Any:
-    # FAISS wants a view to name an owner of the memory, which Python cannot make; an index read by memory map has one.
-    # It keeps its own file mapped and nothing else; our memory is kept by the index's `referenced_objects`. The whole
-    # index is returned because its `codes.owner` points into it.
+    # FAISS requires an owner for the memory of a view. Python cannot create one, but an index read by memory map has
+    # one, which only keeps its own file mapped; our memory is kept alive by the index's `referenced_objects`. The whole
+    # index is returned because `codes.owner` points into it.
     index = faiss.IndexScalarQuantizer(1, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     index.add(np.ones((1, 1), np.float32))
     with tempfile.TemporaryDirectory() as folder:

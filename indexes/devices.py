@@ -1,6 +1,6 @@
-"""Which device the work runs on: decided once for each request, and logged.
+"""Chooses the device to run on: once for each request, and logged.
 
-The NVIDIA driver is asked directly, so that deciding costs neither torch's import nor FAISS's.
+It asks the NVIDIA driver directly, so that neither torch nor FAISS has to be imported.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ CHOICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True)
 class Device:
-    """kind: "cpu" or "cuda". n_gpus: how many CUDA devices there are, 0 for "cpu"."""
+    """kind: "cpu" or "cuda". n_gpus: number of CUDA devices, 0 for "cpu"."""
 
     kind: str
     n_gpus: int = 0
@@ -29,9 +29,12 @@ class Device:
 
 @functools.cache
 def choose_device(requested: str = "auto") -> Device:
-    """Return the device for `requested`: "auto" (CUDA where there is one), "cpu" or "cuda".
+    """Return the device for `requested`: "auto" (CUDA if the driver reports a device), "cpu" or "cuda".
 
-    Raises BadInput for another word, and for "cuda" where there is none: never a silent change of device.
+    Raises BadInput for any other name, and for "cuda" without a CUDA device: the device never changes silently.
+
+    >>> choose_device("cpu")
+    Device(kind='cpu', n_gpus=0)
     """
     if requested not in CHOICES:
         raise BadInput(f"no device is called {requested!r}; choose one of {', '.join(CHOICES)}")
@@ -62,7 +65,7 @@ def count_gpus() -> int:
 def faiss_gpus(device: Device) -> int:
     """Return how many GPUs FAISS will use for a device: 0 for the CPU.
 
-    Raises BadInput where there is a GPU that this build of FAISS cannot use.
+    Raises BadInput if the device is a GPU that this build of FAISS cannot use.
     """
     if device.kind == "cpu":
         return 0

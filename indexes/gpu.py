@@ -1,8 +1,8 @@
-"""Search on GPUs, for many queries at a time: the vectors are copied to their memory once, in float16.
+"""Search on GPUs, for many queries at a time: the vectors are copied to GPU memory once, in float16.
 
-Every row is compared, on all GPUs. Where there are so many rows that a graph finds neighbours faster, and this FAISS
-has cuVS, one GPU makes that graph (CAGRA, https://arxiv.org/abs/2308.15136) and goes along it. Either finds candidates;
-the stored rows put them in exact order.
+`GpuIndex` compares every row, on all GPUs. For very many rows, and with a FAISS that has cuVS, `CagraIndex` searches a
+graph (CAGRA, https://arxiv.org/abs/2308.15136) on one GPU. Both find candidates, which are then ordered exactly by the
+stored rows.
 """
 
 import logging
@@ -18,19 +18,19 @@ from indexes.rows import as_float32, in_blocks
 
 log = logging.getLogger(__name__)
 
-# FAISS on a GPU returns at most so many neighbours: https://github.com/facebookresearch/faiss/wiki/Faiss-on-the-GPU
+# The most neighbours that FAISS returns on a GPU: https://github.com/facebookresearch/faiss/wiki/Faiss-on-the-GPU
 MOST_NEIGHBOURS = 2_048
-# Candidates beyond those that are asked for, which rounding may have put behind.
+# Additional candidates, because rounding may put a true neighbour behind the k-th.
 SPARE = 8
-# Rows handed over at a time: enough to hide what each transfer costs.
+# Rows copied at a time: enough to hide the latency of each transfer.
 COPIED_ROWS = 65_536
 QUERIES_AT_ONCE = 1_024
-# The part of the GPUs' free memory that the vectors may take; the rest is FAISS's to work in.
+# The fraction of the GPUs' free memory that the vectors may take; FAISS needs the rest.
 MEMORY_PART = 0.7
-# Comparing all rows with all takes time with the square of their number, making a graph not; nor has either been
+# Comparing all pairs of rows takes quadratic time, building a graph does not. The number is a guess: neither has been
 # measured yet (docs/gpu.md).
 CAGRA_ROWS = 2_000_000
-# How many nodes of the graph a search keeps in view: raised until the recall is reached.
+# Sizes of a graph search's candidate list, tried in this order until the recall is reached.
 BREADTHS = (64, 128, 256, 512)
 
 
@@ -56,10 +56,10 @@ class GpuIndex:
         return index
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
-        """Return the k rows nearest to each query, as `Index.search` says."""
+        """Return the k rows nearest to each query; see `Index.search`."""
         n_rows, n_allowed = len(self.vectors), check(self.vectors, queries, k, allowed)
         n_found = min(k, n_allowed)
-        # It takes no selector, so as many more are asked for as may not be found.
+        # FAISS's GPU index takes no selector, so enough candidates are requested to drop every row that is not allowed.
         wanted = min(n_found + SPARE + n_rows - n_allowed, n_rows)
         if not n_found or wanted > MOST_NEIGHBOURS:
             return self._exact.search(queries, k, allowed)
@@ -76,17 +76,17 @@ class GpuIndex:
         return gathered(found, n_found)
 
     def _candidates(self, queries: NDArray[np.float32], wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return (scores, rows) of the nearest so many rows by what the GPU holds."""
+        """Return (scores, rows), (n, wanted) each, of the nearest rows by the GPU's index."""
         scores, rows = self._index.search(queries, wanted)
         return scores, rows
 
     def _may_lack(self, scores: NDArray[np.float32], kept: NDArray[np.bool_], n_found: int) -> bool:
-        """Say whether ties may reach beyond the cut, as in ExactIndex."""
+        """Return whether rows beyond the candidates may tie with the last result, as in ExactIndex."""
         return len(scores) < len(self.vectors) and bool(scores[-1] >= scores[kept][n_found - 1] - ROUNDING)
 
 
 class CagraIndex(GpuIndex):
-    """Goes along a graph of near rows on one GPU, so broadly that the target is reached where it can be."""
+    """Searches a graph of near rows on one GPU, with the smallest candidate list that reaches the target recall."""
 
     kind = "gpu-cagra"
 
@@ -123,15 +123,18 @@ class CagraIndex(GpuIndex):
         return scores, rows
 
     def _may_lack(self, scores: NDArray[np.float32], kept: NDArray[np.bool_], n_found: int) -> bool:
-        return False  # what a graph may lack is what its recall says
+        return False  # a graph search is approximate; `recall` says how much it misses
 
 
 def open_on_gpus(
     vectors: NDArray[np.float16], target: float, searchable: NDArray[np.bool_] | None = None
 ) -> GpuIndex | None:
-    """Return what to search with on the GPUs, None where they have no room for the vectors.
+    """Return an index on the GPUs; None if the vectors do not fit into their free memory.
 
-    vectors: (n, dim) float16, may be mapped. target: the recall of ten neighbours to reach; 1: every row is compared.
+    Parameters
+    ----------
+    vectors: (n, dim) float16, may be mapped.
+    target: recall@10 that a graph must reach to be used; 1: always compare every row.
     searchable: (n,) bool, the rows to measure it by; None: all.
     """
     import torch
@@ -139,16 +142,16 @@ def open_on_gpus(
     n_searchable = len(vectors) if searchable is None else int(np.count_nonzero(searchable))
 
     free = [torch.cuda.mem_get_info(number)[0] * MEMORY_PART for number in range(torch.cuda.device_count())]
-    # Making the graph takes the rows a second time.
+    # Building the graph needs the rows a second time.
     if n_searchable >= CAGRA_ROWS and target < 1 and has_cuvs() and 2 * vectors.nbytes <= free[0]:
         graph = CagraIndex(vectors, target, searchable)
         if graph.recall >= target:
             return graph
         log.warning("the graph on the GPU reaches a recall of %.4f, not %g; it is not used", graph.recall, target)
-        del graph  # and with it what it takes of the GPU's memory
+        del graph  # frees its GPU memory
     return GpuIndex(vectors) if vectors.nbytes <= sum(free) else None
 
 
 def has_cuvs() -> bool:
-    """Say whether this FAISS was built with cuVS, as conda's `faiss-gpu-cuvs` is."""
+    """Return whether this FAISS was built with cuVS, as conda's `faiss-gpu-cuvs` is."""
     return hasattr(faiss, "GpuIndexCagra")

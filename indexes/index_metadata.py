@@ -1,6 +1,7 @@
-"""What an index file is of: a header behind the FAISS index, that can be read and checked without FAISS.
+"""The header of an index file: what the index was built from, readable and verifiable without FAISS.
 
-The file is the FAISS index, the header as JSON, and a footer: the header's length, its CRC-32, and a mark.
+The file holds the FAISS index, then the header as JSON, then a footer: the header's length, its CRC-32, and a magic
+number.
 """
 
 import hashlib
@@ -17,14 +18,14 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-# rabitq: one bit a dimension (https://arxiv.org/abs/2405.12497). pq: product quantization, a byte for 16 dimensions,
-# for those who have less memory. docs/design.md, "Search", compares.
+# rabitq: one bit per dimension (https://arxiv.org/abs/2405.12497). pq: product quantization, one byte per 16
+# dimensions, for less memory. docs/design.md, "Search", compares them.
 KINDS = ("rabitq", "pq")
 PQ_DIMS_A_BYTE = 16
-# Vectors that are compared one by one rather than by an index: some 10 ms of one core, from memory.
+# Up to this size, vectors are compared one by one instead of by an index: some 10 ms of one core, from memory.
 EXACT_BYTES = 128 << 20
 
-# Two lists for every sqrt(rows) rows: comparing a query with the centroids then costs about as much as a few lists.
+# 2 sqrt(rows) lists: comparing a query with the centroids then costs about as much as searching a few lists.
 FEWEST_LISTS, MOST_LISTS = 16, 8_192
 
 FORMAT = 1
@@ -33,16 +34,28 @@ DIGEST_ROWS = 16
 
 
 class InvalidIndex(Exception):
-    """An index file that is damaged, of another format, or of other rows; the message says which."""
+    """An index file is damaged, has another format, or was built from other rows; the message says which."""
 
 
 @dataclass(frozen=True)
 class IndexHeader:
-    """What an index file is of. rows: the first so many rows are in it. trained: rows when its lists were made.
+    """What an index file was built from, and how to search it.
 
-    probes: lists a search looks through. candidates: rows that it compares exactly for ten neighbours. recall: of ten
-    neighbours, measured on `measured` rows at these. digest: of some of its rows. head, head_checksum: bytes before the
-    lists, and their CRC-32; codes_checksum: of the lists.
+    Attributes
+    ----------
+    kind: "rabitq" or "pq".
+    dim: numbers in a vector.
+    rows: the index holds rows 0 to rows - 1.
+    trained: number of rows when its lists were trained.
+    lists: number of inverted lists.
+    probes: lists that a search looks through.
+    candidates: rows that a search compares exactly for ten neighbours.
+    recall: measured recall@10 with these probes and candidates.
+    measured: number of rows when the recall was measured.
+    target: the recall that was asked for.
+    digest: hash of some of the rows.
+    head, head_checksum: number of bytes before the lists, and their CRC-32.
+    codes_checksum: CRC-32 of the lists.
     """
 
     kind: str
@@ -63,12 +76,12 @@ class IndexHeader:
 
     @property
     def candidates_now(self) -> int:
-        """`candidates`, and as many more as rows have come since: so many more get before a true neighbour."""
+        """`candidates`, scaled by the growth since the measurement: as many more rows may rank before a neighbour."""
         return math.ceil(self.candidates * max(self.rows / self.measured, 1)) if self.measured else self.candidates
 
 
 def index_bytes(kind: str, n_rows: int, dim: int) -> int:
-    """Return the most bytes that an index of this kind takes for so many rows: less where fewer dimensions suffice."""
+    """Return an upper bound of an index's size in bytes; it is smaller if fewer dimensions suffice."""
     # RaBitQ keeps two float32 beside its bits; every row has an int64 id.
     code = (-(-dim // 8) + 8 if kind == "rabitq" else pq_parts(dim)) + 8
     codebooks = 256 if kind == "pq" else 0
@@ -76,7 +89,7 @@ def index_bytes(kind: str, n_rows: int, dim: int) -> int:
 
 
 def pq_parts(dim: int) -> int:
-    """Return the bytes of a product quantizer's code: the most that divide the dimensions, one for 16 at the most."""
+    """Return the bytes of a product quantizer's code: the largest divisor of dim that is at most dim / 16."""
     return max(parts for parts in range(1, max(dim // PQ_DIMS_A_BYTE, 1) + 1) if dim % parts == 0)
 
 
@@ -86,16 +99,24 @@ def number_of_lists(n_rows: int) -> int:
 
 
 def read_header(path: Path) -> IndexHeader | None:
-    """Return what an index file says it is of, None if there is no file, or none that says it."""
+    """Return the header of an index file; None if there is no file, or no valid header."""
     with suppress(OSError, InvalidIndex), open(path, "rb") as file:
         return load_header(file)
     return None
 
 
 def checked_header(file: BinaryIO, vectors: NDArray[np.float16], whole: bool = False) -> IndexHeader:
-    """Return the header of an index file that is of these rows, or of the first of them, and undamaged.
+    """Return the header of an index file after verifying the file.
 
-    vectors: (n, dim) float16. whole: read the lists too, not only what is before them. Raises InvalidIndex.
+    Parameters
+    ----------
+    file: opened for reading in binary.
+    vectors: (n, dim) float16; the index must be of these rows, or of the first of them.
+    whole: verify the checksum of the lists too, which reads the whole file.
+
+    Raises
+    ------
+    InvalidIndex: the file is damaged, has another format, or is of other rows.
     """
     header = load_header(file)
     if header.dim != vectors.shape[1] or header.rows > len(vectors):
@@ -113,7 +134,7 @@ def checked_header(file: BinaryIO, vectors: NDArray[np.float16], whole: bool = F
 
 
 def append_header(file: BinaryIO, header: IndexHeader) -> None:
-    """Write the header where the file stands: behind the FAISS index."""
+    """Write the header at the current position, behind the FAISS index."""
     text = json.dumps(asdict(header)).encode()
     file.write(text + FOOTER.pack(len(text), zlib.crc32(text), MAGIC))
 
@@ -133,7 +154,7 @@ def load_header(file: BinaryIO) -> IndexHeader:
 
 
 def header_start(file: BinaryIO) -> int:
-    """Return where the header begins. Raises InvalidIndex if there is none, or a damaged one."""
+    """Return the position of the header. Raises InvalidIndex if it is missing or damaged."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - FOOTER.size, 0))
     footer = file.read()

@@ -1,4 +1,4 @@
-"""K-means by FAISS: train on rows, assign rows. On every GPU where there are some, else on the CPU."""
+"""K-means by FAISS: train on rows, assign rows. It runs on all GPUs if there are any, else on the CPU."""
 
 import logging
 import threading
@@ -21,38 +21,43 @@ log = logging.getLogger(__name__)
 # FAISS's own bound for a training set (ClusteringParameters.max_points_per_centroid, faiss 1.15): more rows
 # hardly move a centroid.
 SAMPLE_ROWS_PER_CENTROID = 256
-# A store of up to so many rows is trained on whole, whatever k.
+# Up to this number of rows, k-means is trained on all of them, whatever k.
 SMALL_STORE_ROWS = 10_000
-# Without a number of restarts: so many runs, or as many as WORK_BUDGET multiplications allow (a few seconds on two
-# cores). A budget in seconds would make the result depend on the machine's load. A single run on a small store is a
-# lottery: docs/design.md, "Restarts".
+# The default number of restarts: RUNS, or as many as WORK_BUDGET multiplications allow (a few seconds on two cores). A
+# budget in seconds would make the result depend on the machine's load. On a small store the result of a single run
+# depends on luck: docs/design.md, "Restarts".
 RUNS = 30
 WORK_BUDGET = 1e11
-# Going through the rows once costs as much as comparing them with so many centroids, about (faiss 1.15, two cores).
+# Reading the rows once costs about as much as comparing them with this many centroids (faiss 1.15, two cores).
 READING = 20
-# Multiplications between two reports of a run's state, about a second's worth on two cores: a run is cut into calls of
-# FAISS of so many. A number of seconds would do as well, as the cuts do not change the result.
+# Multiplications between two reports of a run's state, about a second's worth on two cores: the size of one call of
+# FAISS. The number does not change the result.
 STEP_WORK = 5e10
 
-# Runs are made in so many principal directions of the rows, found from at most PCA_ROWS of them, where that is half
-# the dimensions or less; the last POLISH iterations are made in all dimensions. That costs a fraction, and ends with no
-# higher objective: docs/design.md, "PCA first".
+# Rows of at least 2 * DIRECTIONS dimensions are clustered in DIRECTIONS principal directions, found from at most
+# PCA_ROWS rows; the last POLISH iterations use all dimensions. That costs a fraction, and the objective is not higher:
+# docs/design.md, "PCA first".
 DIRECTIONS, PCA_ROWS, PCA_STEPS, POLISH = 128, 4_096, 2, 2
 
-# FAISS multiplies so many rows at a time. With its own 4,096, threads wait for each other more than they multiply:
-# 25,600 x 2048 against 100 centroids took 0.26 s of two cores' time with 4,096, 0.17 s at once (faiss 1.15.1).
+# The number of rows that FAISS multiplies at a time. With its default of 4,096, threads mostly wait for each other:
+# 25,600 x 2048 against 100 centroids took 0.26 s of two cores' time with 4,096, 0.17 s in one block (faiss 1.15.1).
 faiss.cvar.distance_compute_blas_query_bs = 1 << 16
 
-# Where the first centroids are drawn: rows at random, or rows far from those drawn before.
+# How the first centroids are drawn: random rows, or rows far from those already drawn.
 INITS = {"random": faiss.ClusteringInitMethod_RANDOM, "kmeans++": faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS}
 
 
 @dataclass(frozen=True)
 class KMeansOptions:
-    """seed: all randomness comes from it. iterations: at the most, of each run. restarts: runs; None: as many as pay.
+    """How to run k-means.
 
-    spherical: centroids are scaled to length 1 after each iteration, so that the nearest is the most cosine-similar.
-    init: "random" or "kmeans++".
+    Attributes
+    ----------
+    seed: of all random numbers, at least 0.
+    iterations: maximum of each run.
+    restarts: number of runs; None: as many as WORK_BUDGET allows, at most RUNS.
+    spherical: scale centroids to length 1 after each iteration, so that the nearest is the most cosine-similar.
+    init: how the first centroids are drawn, "random" or "kmeans++".
     """
 
     seed: int = 0
@@ -64,11 +69,17 @@ class KMeansOptions:
 
 @dataclass(frozen=True)
 class State:
-    """How far a training is; one that is given its state goes on from there, to the same result.
+    """The state of a training, from which it can be resumed with the same result.
 
-    run: the one under way, from 1. iteration: how many it has made. centroids: (k, d) float32, where they are now, in
-    the space that runs are made in. objective, imbalance: of the last iteration; an imbalance of 1 means clusters of
-    equal size. best, least: the best run so far, None before the first has ended; its objective in that space.
+    Attributes
+    ----------
+    run: number of the current run, from 1.
+    iteration: iterations completed in this run.
+    centroids: (k, d) float32, the current ones, in the space of the runs (all dimensions, or principal directions).
+    objective: of the last iteration.
+    imbalance: of the last iteration; 1 means that all clusters have the same size.
+    best: (k, d) float32, the centroids of the best completed run; None before the first has ended.
+    least: the objective of that run.
     """
 
     run: int
@@ -85,7 +96,7 @@ Watch = Callable[[State], None]
 
 @dataclass(frozen=True)
 class Training:
-    """centroids: (k, dim) float32. objective: over the training rows. runs: how many were made."""
+    """centroids: (k, dim) float32. objective: over the training rows. runs: how many were completed."""
 
     centroids: NDArray[np.float32]
     objective: float
@@ -94,7 +105,7 @@ class Training:
 
 @dataclass(frozen=True)
 class _Space:
-    """What runs are made in. rows: (n, d) float32. left_out: what the objective in all dimensions is more by."""
+    """The space of the runs. rows: (n, d) float32. left_out: add it to the objective for that in all dimensions."""
 
     rows: NDArray[np.float32]
     left_out: float = 0.0
@@ -123,23 +134,47 @@ def train(
     resume: State | None = None,
     watch: Watch | None = None,
 ) -> Training:
-    """Return the best of several k-means runs: the one with the least sum of squared distances over `rows`.
+    """Return the best of several k-means runs: the one with the lowest sum of squared distances over `rows`.
 
-    rows: (n, dim) float32, n >= k. start: (k, dim) float32 centroids to begin with; there is one run then.
-    resume: the state of a training of the same rows, k, options and start, to go on from. watch: given the state every
-    now and then, at the latest when a run has ended. On a CPU the result depends on rows, k, options and start alone.
-    Raises BadInput on k < 1, k > n, an unknown init, or a wrong shape or type.
+    On a CPU the result depends only on rows, k, options and start.
+
+    Parameters
+    ----------
+    rows: (n, dim) float32, n >= k.
+    k: number of clusters, at least 1.
+    options: seed, iterations, restarts and kind of k-means.
+    device: where to run it.
+    start: (k, dim) float32, the initial centroids; there is only one run then.
+    resume: the state of an interrupted training with the same rows, k, options and start.
+    watch: called with the state about every second, and after each run.
+
+    Returns
+    -------
+    The centroids in all dimensions, and their objective in squared Euclidean distance.
+
+    Raises
+    ------
+    BadInput: k < 1, k > n, restarts < 1, an unknown init, or a wrong shape or dtype.
+
+    Examples
+    --------
+    >>> rows = np.array([[0, 0], [0, 1], [9, 8], [9, 9]], np.float32)
+    >>> trained = train(rows, 2, KMeansOptions(seed=0), Device("cpu"))
+    >>> sorted(trained.centroids.tolist())
+    [[0.0, 0.5], [9.0, 8.5]]
+    >>> trained.objective
+    1.0
     """
     if rows.ndim != 2 or rows.dtype != np.float32:
-        raise BadInput(f"rows are {rows.dtype} of shape {rows.shape}; (n, dim) float32 is wanted")
+        raise BadInput(f"rows are {rows.dtype} of shape {rows.shape}; (n, dim) float32 is needed")
     if not 1 <= k <= len(rows):
         raise BadInput(f"k is {k}; it must be from 1 to the number of rows, {len(rows)}")
     if options.restarts is not None and options.restarts < 1:
         raise BadInput(f"the number of restarts is {options.restarts}; it must be at least 1")
     if options.init not in INITS:
-        raise BadInput(f"no start of k-means is called {options.init!r}; choose one of {', '.join(INITS)}")
+        raise BadInput(f"no init of k-means is called {options.init!r}; choose one of {', '.join(INITS)}")
     if start is not None and start.shape != (k, rows.shape[1]):
-        raise BadInput(f"the centroids to begin with have the shape {start.shape}; ({k}, {rows.shape[1]}) is wanted")
+        raise BadInput(f"the initial centroids have the shape {start.shape}; ({k}, {rows.shape[1]}) is needed")
     if start is not None or rows.shape[1] < 2 * DIRECTIONS or options.iterations <= POLISH:
         state, best = _best_of_runs(_Space(rows), k, options, device, start, resume, watch)
         least = state.least
@@ -153,12 +188,12 @@ def train(
 def _best_by_directions(
     rows: NDArray[np.float32], k: int, options: KMeansOptions, device: Device, state: State | None, watch: Watch | None
 ) -> tuple[State, NDArray[np.float32]]:
-    """Make the runs in the rows' principal directions, and the last iterations of the best one in all dimensions."""
+    """Run k-means in the rows' principal directions, and the last iterations of the best run in all dimensions."""
     in_space = replace(options, iterations=options.iterations - POLISH)
     if state is None or state.iteration < in_space.iterations:
         directions = _directions_of(rows, options.seed)
         state, best = _best_of_runs(_reduced(rows, directions), k, in_space, device, None, state, watch)
-        # Moved into all dimensions, centroids have the same rows: all squared distances grow by what was left out.
+        # In all dimensions the centroids have the same rows: every squared distance of a row grows by the same amount.
         moved = np.ascontiguousarray(best @ directions.T)
         state = replace(state, iteration=in_space.iterations, centroids=moved, objective=np.inf)
     return state, _train_once(_Space(rows), k, options.seed % 2**31, options, device, None, state, watch)
@@ -173,12 +208,12 @@ def _best_of_runs(
     resume: State | None,
     watch: Watch | None,
 ) -> tuple[State, NDArray[np.float32]]:
-    """Make all runs, or what is left of them, and return the last state and the best run's centroids."""
+    """Complete all runs, from `resume` if given; return the last state and the best run's centroids."""
     rows = space.rows
     most = 1 if start is not None else options.restarts or _affordable_runs(rows, k, options)
     seeds = np.random.default_rng(options.seed)
     state = resume or State(1, 0, np.empty((0, rows.shape[1]), np.float32), np.inf, 1.0, None, np.inf)
-    for _ in range(1, state.run):  # those of the runs that have ended
+    for _ in range(1, state.run):  # skip the seeds of completed runs
         seeds.integers(2**31)
     while state.run <= most or state.iteration:  # the latter: in the middle of a run
         centroids = _train_once(space, k, int(seeds.integers(2**31)), options, device, start, state, watch)
@@ -190,12 +225,13 @@ def _best_of_runs(
         if watch:
             watch(state)
     if state.best is None:
-        raise ValueError("a training makes at least one run")
+        raise ValueError("a training needs at least one run")
     return state, state.best
 
 
 def _directions_of(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """Return DIRECTIONS of the rows; from the origin, as spherical centroids are of length 1 from there."""
+    """Return principal directions through the origin, (dim, DIRECTIONS): spherical centroids have length 1 from
+    there."""
     random = np.random.default_rng(seed)
     some = rows[np.sort(random.choice(len(rows), PCA_ROWS, replace=False))] if len(rows) > PCA_ROWS else rows
     return principal_directions(some, DIRECTIONS, PCA_STEPS, random)
@@ -208,7 +244,25 @@ def _reduced(rows: NDArray[np.float32], directions: NDArray[np.float32]) -> _Spa
 
 
 def assign(rows: NDArray[np.float32], centroids: NDArray[np.float32], device: Device) -> Assignment:
-    """Return each row's nearest centroid. rows: (n, dim) float32, centroids: (k, dim) float32."""
+    """Return each row's nearest centroid, and its distance.
+
+    Parameters
+    ----------
+    rows: (n, dim) float32.
+    centroids: (k, dim) float32.
+    device: where to compute it.
+
+    Raises
+    ------
+    BadInput: the device is a GPU that this build of FAISS cannot use.
+
+    Examples
+    --------
+    >>> centroids = np.array([[0, 0], [10, 0]], np.float32)
+    >>> assigned = assign(np.array([[0, 3], [6, 0]], np.float32), centroids, Device("cpu"))
+    >>> assigned.labels.tolist(), assigned.distances.tolist(), assigned.objective
+    ([0, 1], [3.0, 4.0], 25.0)
+    """
     return _assign(rows, _index_of(centroids, device))
 
 
@@ -220,26 +274,33 @@ def _index_of(centroids: NDArray[np.float32], device: Device) -> Any:
 
 def _assign(rows: NDArray[np.float32], index: Any) -> Assignment:
     squared, labels = index.search(rows, 1)
-    # FAISS works out |x|^2 - 2xy + |y|^2, which rounding can take below zero.
+    # FAISS computes |x|^2 - 2xy + |y|^2, which rounding can make negative.
     return Assignment(labels[:, 0], np.sqrt(squared[:, 0].clip(0)))
 
 
 def assign_blocks(
     vectors: NDArray[np.float16], rows: NDArray[np.int64], centroids: NDArray[np.float32], device: Device
 ) -> Iterator[tuple[NDArray[np.int64], Assignment]]:
-    """Yield (row numbers, their assignment) for `rows` of the mapped vectors, a block at a time.
+    """Yield (row numbers, their assignment) for `rows` of the mapped vectors, block by block.
 
-    Memory is that of BLOCK_ROWS in float32, also of the map's: its pages are let go of.
+    Memory is bounded by BLOCK_ROWS rows in float32: pages of the mapped file are released after each block.
+
+    Parameters
+    ----------
+    vectors: (n_rows, dim) float16, may be mapped.
+    rows: (n,) int64, ascending.
+    centroids: (k, dim) float32.
+    device: where to compute it.
     """
     index = _index_of(centroids, device)
-    # A core converts and multiplies blocks of its own: FAISS's threads would wait for each other at each product. A GPU
-    # index serves one thread.
+    # Each core converts and multiplies its own blocks: FAISS's threads would wait for each other at each product. A GPU
+    # index can only be used by one thread.
     n_threads = 1 if faiss_gpus(device) else faiss.omp_get_max_threads()
     block_rows = max(1, BLOCK_ROWS // n_threads)
     own = threading.local()
 
     def prepare() -> None:
-        faiss.omp_set_num_threads(1)  # of this thread alone
+        faiss.omp_set_num_threads(1)  # for this thread only
         # One buffer for all blocks: fresh memory each time costs more than the conversion.
         own.buffer = np.empty((min(block_rows, len(rows)), vectors.shape[1]), np.float32)
 
@@ -251,7 +312,19 @@ def assign_blocks(
 
 
 def sample_rows(rows: NDArray[np.int64], k: int, seed: int) -> NDArray[np.int64]:
-    """Return the rows to train on, ascending: all of them, or a random sample of what k-means gains by."""
+    """Return the rows to train on, ascending: all of them, or a random sample.
+
+    Parameters
+    ----------
+    rows: (n,) int64, ascending.
+    k: number of clusters; the sample has SAMPLE_ROWS_PER_CENTROID rows for each, and at least SMALL_STORE_ROWS.
+    seed: of the sample.
+
+    Examples
+    --------
+    >>> len(sample_rows(np.arange(10_000), k=2, seed=0)), len(sample_rows(np.arange(100_000), k=100, seed=0))
+    (10000, 25600)
+    """
     wanted = max(SAMPLE_ROWS_PER_CENTROID * k, SMALL_STORE_ROWS)
     if len(rows) <= wanted:
         return rows
@@ -268,7 +341,7 @@ def _train_once(
     state: State,
     watch: Watch | None,
 ) -> NDArray[np.float32]:
-    """Make one run, or what is left of it from `state` on, and return its centroids."""
+    """Complete one run, from `state` on, and return its centroids."""
     rows = space.rows
     kmeans = _faiss_kmeans(rows, k, seed, options, device)
     step = int(max(1, STEP_WORK // (rows.size * (k + READING))))
@@ -278,7 +351,7 @@ def _train_once(
         kmeans.cp.check_input_data_for_NaNs = False  # they have been checked
         made, last = len(kmeans.iteration_stats), kmeans.iteration_stats[-1]
         objective = float(last["obj"]) + space.left_out
-        # FAISS stops where an iteration gains nothing; the same where that is the first one of a call.
+        # FAISS stops when an iteration gains nothing, but cannot see that in the first iteration of a call.
         ended = made < kmeans.cp.niter or (state.iteration > 0 and objective == state.objective)
         state = replace(
             state,
@@ -299,7 +372,7 @@ def _faiss_kmeans(rows: NDArray[np.float32], k: int, seed: int, options: KMeansO
         seed=seed,
         spherical=options.spherical,
         init_method=INITS[options.init],
-        # Ours to bound and to check: FAISS would sample in silence, or warn on stderr.
+        # We bound and check these numbers: FAISS would silently sample the rows, or warn on stderr.
         max_points_per_centroid=len(rows),
         min_points_per_centroid=1,
         # True means every GPU; a number n means n of them, but 1 == True: never pass the count.

@@ -1,6 +1,7 @@
-"""Lloyd's iterations over all rows, in parts: what each part adds up to, and the centroids that follow from all.
+"""Lloyd's iterations over all rows, in parts: the sums of each part, and the centroids that follow from all sums.
 
-Sums are float64, and parts are added in the order of their rows, so that who worked them out changes nothing.
+Sums are float64, and parts are added in the order of their rows, so that the result does not depend on who computed
+which part.
 """
 
 import functools
@@ -18,7 +19,10 @@ from indexes.rows import BLOCK_ROWS, convert, in_blocks
 
 @dataclass(frozen=True)
 class Sums:
-    """Of some rows, by nearest centroid. sums: (k, dim) float64. counts: (k,) int64. objective: squared distances."""
+    """Sums over some rows by nearest centroid.
+
+    sums: (k, dim) float64, of the rows. counts: (k,) int64, of the rows. objective: sum of their squared distances.
+    """
 
     sums: NDArray[np.float64]
     counts: NDArray[np.int64]
@@ -28,7 +32,15 @@ class Sums:
 def sums_of(
     vectors: NDArray[np.float16], rows: NDArray[np.int64], centroids: NDArray[np.float32], device: Device
 ) -> Sums:
-    """Return what `rows` of the vectors, ascending, add up to at their nearest centroids. Memory is that of a block."""
+    """Return the sums of rows at their nearest centroids; memory is bounded by one block of rows.
+
+    Parameters
+    ----------
+    vectors: (n_rows, dim) float16, may be mapped.
+    rows: (n,) int64, ascending.
+    centroids: (k, dim) float32.
+    device: where to compute the assignment.
+    """
     k, dim = centroids.shape
     total = Sums(np.zeros((k, dim)), np.zeros(k, np.int64), 0.0)
     for block in in_blocks(rows, BLOCK_ROWS):
@@ -42,14 +54,22 @@ def sums_of(
 
 
 def reduce_sums(parts: Iterable[Sums]) -> Sums:
-    """Return the sum of one part or more, added in their order as they come."""
+    """Return the total of one or more parts, added in the given order."""
     return functools.reduce(lambda a, b: Sums(a.sums + b.sums, a.counts + b.counts, a.objective + b.objective), parts)
 
 
 def update_centroids(centroids: NDArray[np.float32], total: Sums, spherical: bool) -> NDArray[np.float32]:
-    """Return the centroids after an iteration: the means of their rows; one without rows stays where it is.
+    """Return the centroids after an iteration: the means of their rows. A centroid without rows does not move.
 
-    spherical: scaled to length 1.
+    Parameters
+    ----------
+    centroids: (k, dim) float32, before the iteration.
+    total: the sums over all rows.
+    spherical: scale the centroids to length 1.
+
+    Returns
+    -------
+    (k, dim) float32.
     """
     counts = total.counts[:, None]
     means = np.where(counts > 0, total.sums / np.maximum(counts, 1), centroids)

@@ -1,10 +1,10 @@
-"""Which rows are nearly equal to which: the exact answer to a question about all pairs.
+"""Near duplicates: an exact leader clustering that considers all pairs of rows.
 
 Every pair is compared, but in few dimensions. With P an orthogonal projection, x . y <= Px . Py + |x - Px| |y - Py|
-(Cauchy-Schwarz in what P leaves out), which is the inner product of (Px, |x - Px|) and (Py, |y - Py|). Where that is
-below the least score, so is the score; only the other pairs, a few in 10,000, are compared in all dimensions. So none
-is missed, whatever P is; P goes along the directions in which the rows differ most, because that leaves the fewest.
-Each core bounds tiles of its own, small enough to stay in its cache.
+(Cauchy-Schwarz in the complement of P), which is the inner product of (Px, |x - Px|) and (Py, |y - Py|). If this bound
+is below the minimum score, so is the score; only the other pairs, a few in 10,000, are compared in all dimensions. So
+no pair is missed, whatever P is; P is spanned by the principal directions of the rows, which leaves the fewest pairs.
+Each core computes the bounds of its own tiles, which are small enough to stay in its cache.
 """
 
 import functools
@@ -20,42 +20,56 @@ from threadpoolctl import threadpool_limits
 from indexes.principal_directions import principal_directions
 from indexes.rows import FLOAT32_OF
 
-# Of the projection. More cost more for every pair, and fewer leave more pairs to compare in all dimensions: see
-# docs/design.md, "Duplicates".
+# Dimensions of the projection. More of them cost more for every pair; fewer leave more pairs to compare in all
+# dimensions: docs/design.md, "Duplicates".
 BOUND_DIM = 64
-# Rows to find its directions by, and how often they are improved.
+# Rows that its directions are computed from, and the number of subspace iterations.
 SAMPLE_ROWS, STEPS = 4_096, 3
-# Pairs are bounded in tiles of so many leaders and others: 4 MiB.
+# The size of a tile of pairs: 4 MiB.
 LEADER_ROWS, OTHER_ROWS = 1_024, 1_024
 # Rows in float32 at a time, of all dimensions: 8 MiB at 2048.
 FULL_ROWS = 1_024
-# Where more than this part of a tile's pairs are left, multiplying the tile as a whole is cheaper than pair by pair.
+# If more than this fraction of a tile's pairs is left, multiplying the whole tile is cheaper than going pair by pair.
 DENSE = 1 / 64
-# Sums of products in float32 are off by less.
+# The error of inner products in float32 is smaller than this.
 ROUNDING = 5e-6
 
 
 @dataclass(frozen=True)
 class Representatives:
-    """rows: (n,) int64, which row stands for each one: itself, or one near it. scores: (n,) float32, with it."""
+    """rows: (n,) int64, the representative of each row, possibly itself. scores: (n,) float32, of a row with it."""
 
     rows: NDArray[np.int64]
     scores: NDArray[np.float32]
 
 
 def find_representatives(vectors: NDArray[np.float16], rows: NDArray[np.int64], min_score: float) -> Representatives:
-    """Choose representatives among the rows, so that every other row has a score of min_score or more with one of them.
+    """Choose representatives, so that every other row has a score of at least min_score with one of them.
 
-    vectors: (n_rows, dim) float16, may be mapped. rows: (n,) int64, the most worth keeping first. min_score: a cosine
-    similarity in [-1, 1].
-    By leader clustering: a row is a leader unless one before it is that near, so no two leaders are. The others go to
-    the leader they are nearest to. Scores are right to 5e-6, and rows within that of min_score may count as either.
+    Leader clustering: in the given order, a row becomes a representative unless an earlier representative has that
+    score with it. Every other row then joins its nearest representative. No two representatives are near duplicates.
+
+    Parameters
+    ----------
+    vectors: (n_rows, dim) float16, may be mapped.
+    rows: (n,) int64, the row most worth keeping first.
+    min_score: cosine similarity in [-1, 1]. Scores are accurate to 5e-6, so pairs closer to it may count as either.
+
+    Returns
+    -------
+    For each of `rows`, in the same order, its representative and the score with it (1 for a representative).
+
+    Examples
+    --------
+    >>> vectors = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float16)
+    >>> find_representatives(vectors, np.arange(3), min_score=0.75).rows.tolist()
+    [0, 1, 1]
     """
     return _LeaderClustering(vectors, rows, min_score).run()
 
 
 class _Workspace(threading.local):
-    """What a thread works in, used again for every tile: getting memory anew costs more than multiplying in it."""
+    """A thread's buffers, reused for every tile: allocating memory costs more than the multiplication."""
 
     def __init__(self, dim: int) -> None:
         self.products = np.empty(LEADER_ROWS * OTHER_ROWS, np.float32)
@@ -65,7 +79,7 @@ class _Workspace(threading.local):
 
 
 class _LeaderClustering:
-    """Positions are those in `rows`: 0 is the row most worth keeping."""
+    """One leader clustering. Positions count in `rows`: 0 is the row most worth keeping."""
 
     def __init__(self, vectors: NDArray[np.float16], rows: NDArray[np.int64], min_score: float) -> None:
         self.vectors = vectors
@@ -82,12 +96,12 @@ class _LeaderClustering:
 
     def run(self) -> Representatives:
         n = len(self.rows)
-        # A product for each core, rather than one after the other on all of them: they are small.
+        # One product per core at a time, not one on all cores: the products are small.
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
             for start in range(0, n, LEADER_ROWS):
                 end = min(start + LEADER_ROWS, n)
                 leaders = self._choose(start + np.flatnonzero(self.is_leader[start:end]))
-                # A row that was passed over earlier may be nearer to a leader that comes after it.
+                # A row that joined an earlier leader may be nearer to a later one.
                 others = np.append(np.flatnonzero(~self.is_leader[:end]), np.arange(end, n))
                 tiles = [others[first : first + OTHER_ROWS] for first in range(0, len(others), OTHER_ROWS)]
                 for _ in pool.map(functools.partial(self._join, leaders), tiles):
@@ -96,7 +110,7 @@ class _LeaderClustering:
         return Representatives(self.rows[self.representatives], scores)
 
     def _choose(self, block: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the leaders of a block of positions that no leader before it is near to."""
+        """Return the leaders among a block of positions, none of which is near an earlier leader."""
         for first in range(0, len(block), FULL_ROWS):
             part = block[first : first + FULL_ROWS]
             self.leader_units[first : first + len(part)] = self._read(part)
@@ -113,9 +127,9 @@ class _LeaderClustering:
         return block[is_leader]
 
     def _join(self, leaders: NDArray[np.int64], others: NDArray[np.int64]) -> None:
-        """Let others go to the nearest of these leaders, where it is nearer than what they have.
+        """Assign others to the nearest of these leaders, if it is nearer than their current one.
 
-        Threads may do so at once for different others.
+        Threads may do this at the same time for different others.
         """
         leader, other, scores = self._near(leaders, others)
         order = np.lexsort((leader, -scores, other))
@@ -130,9 +144,9 @@ class _LeaderClustering:
     def _near(
         self, leaders: NDArray[np.int64], others: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """Return (index into leaders, index into others, score) of every pair of positions that is near.
+        """Return (index into leaders, index into others, score) of every near pair of positions.
 
-        leader_units holds the rows of `leaders`.
+        self.leader_units holds the rows of `leaders`.
         """
         shape, size = (len(leaders), len(others)), len(leaders) * len(others)
         products, left = self.work.products[:size].reshape(shape), self.work.left[:size].reshape(shape)
@@ -152,7 +166,7 @@ class _LeaderClustering:
         return i[near], j[near], scores[near]
 
     def _scores(self, leader_index: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the scores of pairs, one of them by its index among the rows in leader_units."""
+        """Return the scores of pairs of a row in self.leader_units, by index, and another, by position."""
         scores = np.empty(len(others), np.float32)
         for first in range(0, len(others), FULL_ROWS):
             part = slice(first, first + FULL_ROWS)
@@ -160,7 +174,7 @@ class _LeaderClustering:
         return scores
 
     def _read(self, positions: NDArray[np.int64], scaled: bool = True) -> NDArray[np.float32]:
-        """Read at most FULL_ROWS rows by their positions, of length 1 if `scaled`, into this thread's workspace."""
+        """Read at most FULL_ROWS rows into this thread's workspace. scaled: to length 1."""
         halves, rows = self.work.halves[: len(positions)], self.work.rows[: len(positions)]
         np.take(self.vectors, self.rows[positions], axis=0, out=halves, mode="clip")  # clip: unbuffered
         np.take(FLOAT32_OF, halves.view(np.uint16), out=rows, mode="clip")
@@ -169,7 +183,7 @@ class _LeaderClustering:
         return rows
 
     def _bounds(self) -> NDArray[np.float32]:
-        """Return (n, BOUND_DIM + 1) float32, whose inner products are nowhere below the scores."""
+        """Return (n, BOUND_DIM + 1) float32, whose inner products are upper bounds of the scores."""
         dim = min(BOUND_DIM, self.vectors.shape[1])
         directions = self._directions(dim)
         bounds = np.empty((len(self.rows), dim + 1), np.float32)
@@ -178,13 +192,13 @@ class _LeaderClustering:
             positions = on_disk[first : first + FULL_ROWS]
             units = self._read(positions, scaled=False)
             lengths = np.sqrt(np.vecdot(units, units))
-            # A row of zeros is no direction: it scores 0 with everything.
+            # A row of zeros has no direction: its score with every row is 0.
             self.lengths[positions] = np.where(lengths > 0, lengths, np.inf)
             units /= self.lengths[positions, None]
             inside = units @ directions
             bounds[positions, :dim] = inside
             outside = (lengths > 0) - np.vecdot(inside, inside)
-            # Rather too long: a length that rounding made too short would be a bound that is too low.
+            # Rounded up: a length that is too short would give a bound that is too low.
             bounds[positions, dim] = np.sqrt(outside.clip(0) + ROUNDING)
         return bounds
 

@@ -1,4 +1,4 @@
-"""Mapped float16 rows in float32, a block at a time, without the map's pages staying in memory."""
+"""Converts mapped float16 rows to float32, block by block, releasing the mapped pages."""
 
 import mmap
 from collections.abc import Iterator
@@ -9,24 +9,24 @@ from numpy.typing import DTypeLike, NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-# Of a block of rows, as wide as they are worked on.
+# Size of a block of rows in the type that they are processed in.
 BLOCK_BYTES = 64 << 20
-# The same in float32 at 2048 dimensions. A number of its own where sums over blocks reach the result: another would
-# change the last bits of what a seed gave.
+# The same in float32 at 2048 dimensions. It is fixed where results are sums over blocks: any other number would change
+# the last bits of the result for a seed.
 BLOCK_ROWS = 8_192
 
-# NumPy converts float16 number by number, and slowly those near 0; looking them up takes half the time and less.
+# NumPy converts float16 one by one, and numbers near 0 slowly; a lookup table takes at most half the time.
 with np.errstate(invalid="ignore"):
     FLOAT32_OF = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 def rows_per_block(dim: int, dtype: DTypeLike) -> int:
-    """Return how many rows of this type make a block: for work whose result does not depend on it."""
+    """Return how many rows of this width and dtype make a block, for results that do not depend on the block size."""
     return max(BLOCK_BYTES // max(dim * np.dtype(dtype).itemsize, 1), 1)
 
 
 def in_blocks(rows: NDArray[Scalar], size: int) -> Iterator[NDArray[Scalar]]:
-    """Yield the rows in blocks of this size, the last of what is left."""
+    """Yield the rows in blocks of this size; the last may be smaller."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
@@ -37,7 +37,7 @@ def to_float32(rows: NDArray[np.float16]) -> NDArray[np.float32]:
 
 
 def as_float32(vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return rows of the mapped vectors in float32, (n, dim), and let go of the map's pages. rows: ascending."""
+    """Return rows of the mapped vectors in float32, (n, dim), and release the mapped pages. rows: ascending."""
     converted = np.empty((len(rows), vectors.shape[1]), np.float32)
     for start in range(0, len(rows), BLOCK_ROWS):
         convert(vectors, rows[start : start + BLOCK_ROWS], converted[start : start + BLOCK_ROWS])
@@ -54,6 +54,6 @@ def convert(vectors: NDArray[np.float16], rows: NDArray[np.int64], into: NDArray
 
 
 def release_pages(vectors: NDArray[np.float16]) -> None:
-    """Let go of a map's pages: one that was read counts as this process's memory, up to the whole file."""
+    """Release the pages of a mapped file: pages that were read count as this process's memory, up to the whole file."""
     if isinstance(vectors.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         vectors.base.madvise(mmap.MADV_DONTNEED)

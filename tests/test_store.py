@@ -68,26 +68,26 @@ def test_a_store_that_is_not_there_is_asked_in_vain(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as missing:
         Store.open(tmp_path / "store")
     assert str(missing.value) == (
-        f"no store at {tmp_path}/store; make one with `vecstore add FOLDER --store {tmp_path}/store`"
+        f"no store at {tmp_path}/store; create one with `vecstore add FOLDER --store {tmp_path}/store`"
     )
 
 
 def test_a_store_before_its_first_add_says_so(open_store: OpenStore, tmp_path: Path) -> None:
-    with open_store() as store, pytest.raises(NotFound, match="no store at .*/store yet; its first `add` makes it"):
+    with open_store() as store, pytest.raises(NotFound, match="no store at .*/store yet; `vecstore add` creates it"):
         store.similar(0)
 
 
 def test_a_folder_with_other_things_is_no_place_for_a_store(open_store: OpenStore, tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store/letter.txt").write_text("dear")
-    with pytest.raises(BadInput, match="holds other things and no store; name an empty or new folder with --store"):
+    with pytest.raises(BadInput, match="holds other files and no store; name an empty or new folder with --store"):
         open_store()
     assert [path.name for path in (tmp_path / "store").iterdir()] == ["letter.txt"]
 
 
 def test_a_file_is_no_place_for_a_store(open_store: OpenStore, tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file")
-    with pytest.raises(BadInput, match="is a file; a store is a folder of its own"):
+    with pytest.raises(BadInput, match="is a file, and a store is a folder"):
         open_store()
 
 
@@ -108,7 +108,7 @@ def test_a_disk_that_fails_is_not_called_wrong_use(
         raise OSError(trouble, os.strerror(trouble))
 
     monkeypatch.setattr(session_module, "make_directory", fail)
-    with pytest.raises(VecstoreError, match=f"no store can be made at .*: {os.strerror(trouble)}") as caught:
+    with pytest.raises(VecstoreError, match=f"no store can be created at .*: {os.strerror(trouble)}") as caught:
         with Store.open(tmp_path / "store", embedder="tiny", create=True) as store:
             store.add(pictures)
     assert caught.value.exit_code == exit_code
@@ -459,7 +459,7 @@ def test_an_id_that_is_not_there_is_not_found(unknown: int | str, filled: Store)
 @pytest.mark.parametrize("wrong", ["@", "@x", "@1.5", "@-1", "@²"])
 def test_what_is_no_id_is_refused_with_the_way_to_name_such_a_file(wrong: str, filled: Store) -> None:
     with pytest.raises(
-        BadInput, match=r"is not an image id; an id is @ and a number, such as @12 \(a file of that name"
+        BadInput, match=r"is not an image id; an id is @ and a number, such as @12 \(for a file of that name"
     ):
         filled.similar(wrong)
 
@@ -468,7 +468,7 @@ def test_a_file_that_is_neither_there_nor_stored_is_not_found(filled: Store, tmp
     with pytest.raises(NotFound) as missing:
         filled.similar(tmp_path / "gone.png")
     assert str(missing.value) == (
-        f"no file at {tmp_path}/gone.png, and the store has no image of that path; name another, or an id such as @12"
+        f"no file at {tmp_path}/gone.png, and the store has no image with that path; name another, or an id such as @12"
     )
 
 

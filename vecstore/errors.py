@@ -2,14 +2,14 @@
 
 VecstoreError            exit 1    the base; catch this one
 ├── NotFound             exit 1    an image, path, cluster or store that is not there
-├── NothingAdded         exit 1    every picture that was offered failed
+├── NothingAdded         exit 1    every picture failed
 ├── StoreBusy            exit 1    another process is writing to the store
-├── WeightsUnavailable   exit 1    a network's weights are neither here nor to be had
+├── WeightsUnavailable   exit 1    a network's weights are not cached and cannot be downloaded
 ├── EngineUnavailable    exit 1    the engine that searches the store does not answer
-├── EngineRefused        exit 1    that engine is too old or too full, or does not let us in
+├── EngineRefused        exit 1    that engine is too old, too full, or denies access
 ├── BadInput             exit 2    the caller asked for something impossible
 │   └── WrongEmbedder    exit 2    the store was made with another embedder
-├── StoreDamaged         exit 3    the store's files disagree, or are of a newer format
+├── StoreDamaged         exit 3    the store's files disagree, or have a newer format
 └── Interrupted          exit 130  Ctrl-C or SIGTERM; what was embedded is committed
 """
 
@@ -25,7 +25,7 @@ class NotFound(VecstoreError):
 
 
 class NothingAdded(VecstoreError):
-    """Every picture that was offered failed; the reasons are in the store's failures."""
+    """Every picture failed; the store's failures list the reasons."""
 
 
 class StoreBusy(VecstoreError):
@@ -33,15 +33,15 @@ class StoreBusy(VecstoreError):
 
 
 class WeightsUnavailable(VecstoreError):
-    """A network's weights are neither cached nor to be had; the message says the ways on."""
+    """A network's weights are not cached and cannot be downloaded; the message lists the alternatives."""
 
 
 class EngineUnavailable(VecstoreError):
-    """The engine that searches the store's vectors does not answer; what was committed is safe and is told it later."""
+    """The engine that searches the vectors does not answer; committed changes are safe and are sent to it later."""
 
 
 class EngineRefused(VecstoreError):
-    """The engine that searches the store's vectors will not: too old, too full, or not with these credentials."""
+    """The engine that searches the vectors refuses: it is too old, too full, or rejects the credentials."""
 
 
 class BadInput(VecstoreError):
@@ -55,12 +55,12 @@ class WrongEmbedder(BadInput):
 
 
 class StoreDamaged(VecstoreError):
-    """The store's files disagree with each other, or are of a format newer than this program."""
+    """The store's files disagree with each other, or have a newer format than this program knows."""
 
     exit_code = 3
 
 
 class Interrupted(VecstoreError):
-    """Ctrl-C or SIGTERM; what had been embedded is committed, and the next run goes on from there."""
+    """Ctrl-C or SIGTERM; what was embedded is committed, and the next run resumes from there."""
 
     exit_code = 130

@@ -1,7 +1,7 @@
-"""Who an IMAGE is: a file, the bytes that one would hold, or the id of a stored image, 12 or "@12".
+"""Resolves an IMAGE argument: a file, the bytes of a file, or the id of a stored image, 12 or "@12".
 
-A stored image is known by its row, however it was named; its vector is read, and no network is opened. Anything else is
-decoded and embedded here, before any transaction is open: a network may have to be downloaded first.
+A stored image resolves to its row, and its stored vector is used without opening a network. Any other picture is
+decoded and embedded here, before a transaction is open, because a network may have to be downloaded first.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ ImageRef: TypeAlias = int | AnyPath | decoding.Encoded
 
 @dataclass(frozen=True)
 class NewPicture:
-    """A picture that is not stored. vector: (dim,) float32, as a stored one would be. sha256: of its content."""
+    """A picture that is not stored. sha256: of its content. vector: (dim,) float32, quantized as a stored one."""
 
     sha256: bytes
     vector: Float32
@@ -43,9 +43,9 @@ class _Content:
 
 
 def identify(session: Session, ref: ImageRef) -> int | NewPicture:
-    """Return the row of an image that is stored, or the picture that is not, embedded.
+    """Return the row of a stored image, or a new picture with its vector.
 
-    Raises NotFound for an unknown id or a file that is neither there nor stored, BadInput for one that cannot be read.
+    Raises NotFound for an unknown id or a missing file that is not stored, BadInput for a file that cannot be read.
     """
     found = _resolve(session, ref)
     return found if isinstance(found, int) else NewPicture(found.sha256, _embedded(session, found.data, ref))
@@ -60,20 +60,20 @@ def require_stored(session: Session, ref: ImageRef) -> int:
 
 
 def require_row(session: Session, row: int) -> None:
-    """Raise NotFound unless a row is that of a living image."""
+    """Raise NotFound unless a row belongs to an image that still has a path."""
     images = session.catalog.images
     if images.is_alive(row):
         return
     if not images.count():
         raise NotFound(f"no image @{row}: the store {session.path} has no images; `vecstore add` some first")
     raise NotFound(
-        f"no image @{row} in the store {session.path}; its ids are below {images.row_count()}, "
-        "less those of removed images"
+        f"no image @{row} in the store {session.path}; ids are below {images.row_count()}, and those of removed images "
+        "are not used"
     )
 
 
 def vector_of(session: Session, image: int | NewPicture) -> Float32:
-    """Return the vector of what `identify` found, (dim,): the stored one of a row, whose checksum is verified."""
+    """Return the vector of what `identify` returned, (dim,) float32. Raises StoreDamaged if a stored one is damaged."""
     if isinstance(image, NewPicture):
         return image.vector
     require_row(session, image)  # it may have been removed since it was identified
@@ -83,7 +83,7 @@ def vector_of(session: Session, image: int | NewPicture) -> Float32:
 
 
 def as_row(ref: ImageRef) -> int | None:
-    """Return the row that an IMAGE names, None if it names a file. Raises BadInput for what is not an IMAGE."""
+    """Return the row that an IMAGE names; None if it names a file. Raises BadInput for any other type."""
     if isinstance(ref, bool):
         raise BadInput(f"{ref} is not an image; name a file or a stored id")
     if isinstance(ref, numbers.Integral):  # NumPy's integers too
@@ -97,7 +97,7 @@ def as_row(ref: ImageRef) -> int | None:
         return None
     if not text[1:].isascii() or not text[1:].isdigit() or len(text) > MOST_DIGITS:
         raise BadInput(
-            f"{text!r} is not an image id; an id is @ and a number, such as @12 (a file of that name: ./{text})"
+            f"{text!r} is not an image id; an id is @ and a number, such as @12 (for a file of that name: ./{text})"
         )
     return int(text[1:])
 
@@ -105,9 +105,9 @@ def as_row(ref: ImageRef) -> int | None:
 def as_path(ref: ImageRef) -> AnyPath:
     """Return the file that an IMAGE names. Raises BadInput if it names none."""
     if isinstance(ref, int):
-        raise BadInput(f"{ref} is an image id where a file is wanted")
+        raise BadInput(f"{ref} is an image id, and a file is needed here; name a file")
     if isinstance(ref, decoding.Encoded):
-        raise BadInput("a picture's bytes are not a file; name a file or a stored id")
+        raise BadInput("a picture's bytes are not accepted here; name a file or a stored id")
     return ref
 
 
@@ -117,12 +117,12 @@ def path_of(ref: ImageRef) -> str:
 
 
 def called(ref: ImageRef) -> str:
-    """Return what to call an IMAGE that is not stored in a message."""
+    """Return the name of an IMAGE that is not stored, for messages."""
     return shown(os.fsencode(path_of(ref))) or "the picture"
 
 
 def named(refs: Sequence[ImageRef]) -> str:
-    """Return what an operation is about, in a few words."""
+    """Return the names of the first three images, for the description of an operation."""
     few = [f"@{row}" if (row := as_row(ref)) is not None else shown(absolute(as_path(ref))) for ref in refs[:3]]
     return ", ".join(few) + (f" and {len(refs) - 3} more" if len(refs) > 3 else "")
 
@@ -147,7 +147,7 @@ def _resolve(session: Session, ref: ImageRef) -> int | _Content:
         if known is not None:  # gone, but its picture is stored
             return known.row
         raise NotFound(
-            f"no file at {shown(path)}, and the store has no image of that path; name another, or an id such as @12"
+            f"no file at {shown(path)}, and the store has no image with that path; name another, or an id such as @12"
         ) from error
     except decoding.Unreadable as error:
         raise BadInput(f"{shown(path)}: {error}") from error

@@ -1,4 +1,4 @@
-"""What the store answers with: plain frozen dataclasses, the same for Python, the command line and JSON.
+"""The results of the store's methods: plain frozen dataclasses, the same for Python, the command line and JSON.
 
 Field names are the keys of `--json`. This module imports nothing heavy, so that the command line can describe
 its output without loading NumPy.
@@ -6,8 +6,8 @@ its output without loading NumPy.
 
 from dataclasses import dataclass
 
-# The score from which two images are nearly equal, unless another is asked for. Chosen by measurement: below it are
-# pictures of the same thing, above it altered copies and bursts (docs/duplicates.md).
+# The default score from which two images count as near duplicates. Chosen by measurement: below it are pictures of the
+# same thing, above it altered copies and bursts (docs/duplicates.md).
 NEAR_SCORE = 0.95
 
 
@@ -15,12 +15,18 @@ NEAR_SCORE = 0.95
 class AddReport:
     """What an add or a sync did, counted in files: `added + known + updated + failed` is the files seen.
 
-    added: files whose content was not in the store, now embedded. known: unchanged files, and new paths of content
-    that the store has (copies, renames). updated: files whose content changed since the last look.
-    failed: files that could not be added (see `failures`), the unchanged ones of earlier runs included.
-    forgotten: paths dropped because they are gone (sync only). embedded: pictures that went through the network.
-    Not among the files seen: excluded: folders and files that are left out by default, a folder counted once. ignored:
-    those that a `.vecstoreignore` names. linked_folders: links to folders, which are not followed.
+    Attributes
+    ----------
+    added : files with new content, which was embedded.
+    known : unchanged files, and new paths of content that the store has (copies, renames).
+    updated : files whose content changed since the last run.
+    failed : files that could not be added (see `failures`), including unchanged ones of earlier runs.
+    forgotten : paths dropped because their files are gone (sync only).
+    embedded : pictures that went through the network.
+    seconds : duration of the whole run.
+    excluded : folders and files skipped by default, not counted as seen; a folder counts once.
+    ignored : folders and files that a `.vecstoreignore` names, not counted as seen.
+    linked_folders : links to folders, which are not followed, not counted as seen.
     """
 
     added: int
@@ -40,7 +46,7 @@ class AddReport:
 
     @property
     def images_per_second(self) -> float:
-        """Pictures embedded each second of the whole run, scanning and committing included."""
+        """Pictures embedded per second of the whole run, including scanning and committing."""
         return self.embedded / self.seconds if self.seconds else 0.0
 
 
@@ -49,7 +55,7 @@ class Change:
     """What a sync would do about one file.
 
     action: "add" (new content, to be embedded), "know" (a copy or renamed file of content that the store has),
-    "update" (other content than before), "forget" (gone), or "fail" (cannot be read).
+    "update" (its content changed), "forget" (the file is gone), or "fail" (it cannot be read).
     """
 
     action: str
@@ -58,7 +64,7 @@ class Change:
 
 @dataclass(frozen=True)
 class RemoveReport:
-    """removed: images that left the store. forgotten: paths dropped; an image goes with its last path."""
+    """removed: images removed from the store. forgotten: paths dropped; an image is removed with its last path."""
 
     removed: int
     forgotten: int
@@ -66,9 +72,9 @@ class RemoveReport:
 
 @dataclass(frozen=True)
 class MigrateReport:
-    """images: that the copy has. rows: vectors in its row file, all compared by checksum with the source's.
+    """images: number in the copy. rows: vectors in its row file, all compared with the source by checksum.
 
-    compared: images whose vector was read back from the engine that searches them and is what it was, to the bit.
+    compared: images whose vector was read back from the engine and is identical, bit for bit.
     """
 
     destination: str
@@ -99,7 +105,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Edge:
-    """One of the nearest neighbours of the stored image `query`, as `Neighbour` has it."""
+    """One of the nearest neighbours of the stored image `query`; the other fields are those of `Neighbour`."""
 
     query: int
     rank: int
@@ -111,10 +117,10 @@ class Edge:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """One path of a group of equal and nearly equal images; the first of a group is the one to keep.
+    """One path in a group of copies and near duplicates; the first of a group is its representative, the one to keep.
 
-    kind: "keep", "copy" (its very content, under another path), or "near" (another image, of this score with it).
-    score: cosine similarity with the one to keep, in [-1, 1].
+    kind: "keep", "copy" (the same content under another path), or "near" (a near duplicate of the representative).
+    score: cosine similarity with the representative, in [-1, 1].
     """
 
     group: int
@@ -126,17 +132,27 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Clustering:
-    """One k-means run. objective: sum over all rows of the squared Euclidean distance to their centroid.
+    """One k-means run, and how its clusters follow from those of the previous clustering.
 
-    restarts: how many times k-means was run; the run with the least objective is the one kept.
-    trained_on: rows that k-means saw. rows: rows that have a label. device: "cpu", or which GPUs.
-    previous: the clustering whose clusters this one's were matched to, None for the first. What became of them:
-    kept: clusters that go on under their id. gone: clusters of before whose id does not go on. born: clusters with a
-    new id. split: clusters of before that two or more clusters have the most of their images from. merged: clusters
-    that hold more than half of each of two or more clusters of before. moved: images whose cluster's id is another.
-    empty: clusters of the k that got no image, as where there are fewer different vectors than k.
-    created: when, in UTC. current: whether it is the one that answers. k_reason: why k is what it is, where `auto`
-    chose it.
+    Attributes
+    ----------
+    k : number of clusters.
+    rows : rows that have a label.
+    objective : sum over all rows of the squared Euclidean distance to their centroid.
+    device : "cpu", or which GPUs.
+    restarts : how often k-means was run; the run with the lowest objective is kept.
+    trained_on : rows that k-means was trained on.
+    previous : the clustering that the clusters were matched to; None for the first.
+    kept : clusters that continue under their id.
+    split : previous clusters from which two or more clusters have most of their images.
+    merged : clusters that hold more than half of each of two or more previous clusters.
+    born : clusters with a new id.
+    gone : previous clusters whose id is no longer used.
+    moved : images whose cluster id changed.
+    empty : clusters of the k without an image, as where there are fewer different vectors than k.
+    created : time of the run, in UTC.
+    current : whether queries use this clustering.
+    k_reason : why `auto` chose this k; None if k was given.
     """
 
     clustering: int
@@ -166,9 +182,9 @@ class Cluster:
 
     size: how many images it has. cohesion, drift and representative are None where that is 0: all were removed.
     cohesion: mean cosine similarity of the members to their centroid's direction, in [-1, 1]; higher is tighter.
-    separation: Euclidean distance from its centroid to the nearest one of another cluster with images, that of
-    `nearest`; None if there is no other. drift: as in `Info`, of this cluster's images. representative: the path of the
-    most typical member, the one nearest to the centroid.
+    separation: Euclidean distance from its centroid to that of `nearest`, the nearest other cluster with images; None
+    if there is none. drift: as in `Info`, for this cluster's images. representative: the path of the most typical
+    member, the one nearest to the centroid.
     """
 
     cluster: int
@@ -184,7 +200,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class ElbowPoint:
-    """One k of a sweep. loss: mean squared distance of an image to its centroid. silhouette: None where undefined."""
+    """One k of a sweep. loss: mean squared distance of images to their centroid. silhouette: None where undefined."""
 
     k: int
     loss: float
@@ -193,9 +209,9 @@ class ElbowPoint:
 
 @dataclass(frozen=True)
 class Elbow:
-    """A sweep over k. k: the one that is chosen, and the reason. knee: where the loss bends most.
+    """A sweep over k. k: the chosen one, and the reason. knee: the k where the loss curve bends most.
 
-    silhouette_k: where the silhouette is highest. images: that there are; sampled: that the sweep was made on.
+    silhouette_k: the k with the highest silhouette. images: number in the store. sampled: number that the sweep used.
     """
 
     k: int
@@ -218,9 +234,9 @@ class Member:
 
 @dataclass(frozen=True)
 class StoredImage:
-    """One image of the store. paths: everywhere it was seen; the first is the one shown.
+    """One image of the store. paths: all of its paths; the first is the one shown.
 
-    width, height: in pixels, orientation applied; 0 where nothing was decoded (imported vectors). added: when, in UTC.
+    width, height: in pixels, after applying the orientation; 0 for imported vectors. added: time, in UTC.
     cluster, distance: as in `Membership`; None without clusters.
     """
 
@@ -235,9 +251,9 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class Original:
-    """A stored picture as a browser can show it. data: its file's very bytes, or those of a JPEG made of it.
+    """A stored picture as a browser can show it. data: the bytes of its file, or of a JPEG made from it.
 
-    media_type: what the bytes are, by their content. name: a file name that fits them.
+    media_type: the type of the bytes, by their content. name: a file name with the right suffix.
     """
 
     data: bytes
@@ -247,7 +263,7 @@ class Original:
 
 @dataclass(frozen=True)
 class FoldersReport:
-    """folders, files: that were made below `folder`. missing: images whose file is gone or is another by now."""
+    """folders, files: how many were made below `folder`. missing: images whose file is gone or has changed."""
 
     folder: str
     folders: int
@@ -257,9 +273,9 @@ class FoldersReport:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One label. cluster: the one that stands for it, None if there are fewer clusters than labels.
+    """One label. cluster: the one assigned to it; None if there are fewer clusters than labels.
 
-    recall: the part of its images that are in that cluster. precision: the part of that cluster that has the label.
+    recall: fraction of its images that are in that cluster. precision: fraction of that cluster that has the label.
     """
 
     label: str
@@ -271,7 +287,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Misplaced:
-    """An image in a cluster that does not stand for its label. stands_for: the label that it does stand for, if any."""
+    """An image whose cluster is not the one of its label. stands_for: the label assigned to its cluster, if any."""
 
     id: int
     path: str
@@ -282,12 +298,11 @@ class Misplaced:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How clusters agree with labels. images: those with a label. k: the clusters that hold them.
+    """How clusters agree with labels. images: number with a label. k: number of clusters that hold them.
 
-    accuracy: the part of the images that are in the cluster of their label, each cluster standing for one label at
-    the most, chosen so that this is greatest. ari: adjusted Rand index. nmi: normalised mutual information.
-    precision: of an image's `neighbours` nearest other labelled images, the mean part that has its label; None where
-    there are not so many.
+    accuracy: fraction of images in the cluster of their label, under the one-to-one assignment of clusters to labels
+    that maximises it. ari: adjusted Rand index. nmi: normalised mutual information. precision: mean fraction of an
+    image's `neighbours` nearest labelled images that share its label; None with fewer images.
     """
 
     images: int
@@ -313,10 +328,10 @@ class Membership:
 
 @dataclass(frozen=True)
 class IndexReport:
-    """The index of a store. index: its kind. recall: of ten neighbours against exact search, measured; exact is 1.
+    """The index of a store. index: its kind. recall: measured recall@10 against exact search; exact search has 1.
 
-    rows: that a search looks at. index_bytes: what it takes beside the vectors. query_ms: median time of a few
-    searches for ten neighbours, in milliseconds. seconds: what bringing it up to date took.
+    rows: number that a search covers. index_bytes: its size, without the vectors. query_ms: median time of a few
+    searches for ten neighbours, in milliseconds. seconds: time that the update took.
     """
 
     index: str
@@ -330,18 +345,22 @@ class IndexReport:
 
 @dataclass(frozen=True)
 class Info:
-    """What a store is. bytes: all its files. recall: of the index's answers against exact search; exact is 1.
+    """The state of a store.
 
-    engine: what searches the vectors: `embedded`, or the URI of another. index_bytes: what the index takes beside the
-    vectors, None where another engine has it. query_ms: median time of a few searches for ten
-    neighbours, in milliseconds.
-
-    precision: of the embedder's network, "float32" or "bf16". runtime: what runs the network on this machine, such as
-    "OpenVINO bf16". Both None where there is no network; runtime also before the network has first run here.
-
-    drift: how much farther, as a fraction, the images added since the clustering lie from their centroid than the
-    rows it was run on: mean distance / mean distance - 1. None without a clustering or without new images.
-    recluster: whether the drift is past the bound from which a new clustering is advised.
+    Attributes
+    ----------
+    bytes : size of all its files.
+    engine : what searches the vectors: `embedded`, or the URI of a server.
+    recall : measured recall@10 of the index against exact search; exact search has 1.
+    precision : of the embedder's network, "float32" or "bf16"; None where there is no network.
+    runtime : what runs the network on this machine, such as "OpenVINO bf16"; None where there is no network, or before
+        it has first run here.
+    index_bytes : size of the index, without the vectors; None if a server has it.
+    query_ms : median time of a few searches for ten neighbours, in milliseconds.
+    drift : (mean distance of images added since the clustering to their centroid) / (the same mean of the rows that
+        were clustered) - 1; None without a clustering or without new images.
+    recluster : whether the drift is above the bound from which a new clustering is advised.
+    created : time, in UTC.
     """
 
     store: str
@@ -365,18 +384,18 @@ class Info:
     created: str
 
 
-# Looking after a store
+# Maintenance
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with a store.
+    """A fault found in a store.
 
-    kind: "catalog", "vector", "quarantined" (an image whose vector is damaged, and which is not found until it is made
-    anew), "clustering", "membership", "index", "engine" (what Milvus has is no true copy), "checkpoint", or "file" (a
-    picture that is not what was added). where: the file, the image, the clustering, the engine. what: in words, with
-    the next step where that is not `check --repair`. repairable: whether `check --repair` can mend it. repaired:
-    whether it has just done so.
+    kind: "catalog", "vector", "quarantined" (an image with a damaged vector, hidden from searches until the vector is
+    recomputed), "clustering", "membership", "index", "engine" (Milvus has different vectors), "checkpoint", or "file"
+    (its picture has changed since it was added). where: the file, image, clustering or engine. what: a description,
+    with the next step if that is not `check --repair`. repairable: whether `check --repair` can repair it. repaired:
+    whether it was repaired just now.
     """
 
     kind: str
@@ -388,7 +407,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class CompactReport:
-    """images: removed ones whose rows were emptied. bytes_before, bytes_after: what the store takes on the disk."""
+    """images: removed images whose rows were emptied. bytes_before, bytes_after: the store's size on disk."""
 
     images: int
     bytes_before: int
@@ -398,7 +417,7 @@ class CompactReport:
 
 @dataclass(frozen=True)
 class BackupReport:
-    """folder: the new store. images, vectors: that it holds, all of which were compared with their checksums."""
+    """folder: the new store. images, vectors: number in it; every vector was verified by its checksum."""
 
     folder: str
     images: int
@@ -409,7 +428,7 @@ class BackupReport:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """file: that was written, and `paths`, the list beside a .npy. images, rows: a row for each path of an image."""
+    """file: the file written. paths: the list written beside a .npy. rows: one for each path of each image."""
 
     file: str
     paths: str | None
@@ -420,10 +439,10 @@ class ExportReport:
 
 @dataclass(frozen=True)
 class Operation:
-    """Something that changed the store and can be undone, or redone.
+    """A change of the store that can be undone or redone.
 
-    operation: its number. kind: "add", "sync", "remove", "import", "retry", "cluster" or "name". what: what it was
-    about. began: when, in UTC. undone: whether it is undone by now.
+    operation: its number. kind: "add", "sync", "remove", "import", "retry", "cluster" or "name". what: its subject,
+    such as a folder. began: time, in UTC. undone: whether it is currently undone.
     """
 
     operation: int
@@ -437,8 +456,8 @@ class Operation:
 class UndoReport:
     """An operation that was undone or, with undone False, redone.
 
-    forgotten: paths that are not in the store any more. restored: paths that are again, or lead to what they led to
-    before. lost: paths that could not be restored, because their images were compacted meanwhile.
+    forgotten: paths that left the store. restored: paths that came back, or that lead to their earlier image again.
+    lost: paths that could not be restored because their images were compacted meanwhile.
     """
 
     operation: int
@@ -451,12 +470,12 @@ class UndoReport:
     lost: int
 
 
-# Looking
+# Views
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture or page that was written. images: that it shows, of so many (`of`)."""
+    """A picture or page that was written. images: number of images shown. of: number of images in the store."""
 
     file: str
     images: int
@@ -465,7 +484,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class MapPoint:
-    """Where an image lies on a map. x, y: in units of the map, alike on both axes. cluster: None without clusters."""
+    """The position of an image on a map. x, y: same unit on both axes. cluster: None without clusters."""
 
     id: int
     x: float
@@ -476,7 +495,7 @@ class MapPoint:
 
 @dataclass(frozen=True)
 class StoreMap:
-    """Images on a plane, near where they are alike. images: in the store. sampled: whether some are not on the map."""
+    """Images on a plane, similar ones close together. images: in the store. sampled: whether some have no point."""
 
     points: tuple[MapPoint, ...]
     images: int
@@ -488,9 +507,9 @@ class StoreMap:
 
 @dataclass(frozen=True)
 class Rates:
-    """What one machine was measured to do. images_per_second: read from memory, decoded and embedded.
+    """The measured rates of one machine. images_per_second: read from memory, decoded and embedded.
 
-    comparisons_per_second: of a vector with a centroid. catalog_bytes_per_image: with a path and a cluster.
+    comparisons_per_second: of a vector with a centroid. catalog_bytes_per_image: with one path and a cluster.
     """
 
     images_per_second: float
@@ -500,12 +519,12 @@ class Rates:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a collection takes, on `machines` like the one whose rates these are.
+    """The resources that a collection needs, on `machines` with the given rates.
 
-    vector_bytes, catalog_bytes: of the store's files. index_bytes: the most that the index takes, in memory.
+    vector_bytes, catalog_bytes: size of the store's files. index_bytes: upper bound of the index, in memory.
     milvus_memory_bytes: the same collection in Milvus, float32 with an HNSW graph, over all its query nodes.
-    embed_hours: for all images, once. cluster_hours: of a k-means into k clusters, trained on a sample and assigned
-    to all. Both assume that machines share the work evenly, and that the disks deliver.
+    embed_hours: time to embed all images once. cluster_hours: time of a k-means into k clusters, trained on a sample
+    and assigned to all images. Both assume that the machines share the work evenly and that the disks keep up.
     """
 
     images: int

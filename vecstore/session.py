@@ -1,8 +1,8 @@
-"""A session: what one open store is made of. The rooms take it, and no room takes a `Store`.
+"""A session: the parts of one open store. The packages above ("rooms") take a session, never a `Store`.
 
-It decides what a store has to promise: the order in which its parts are opened, that one process writes at a time with
-the vector file cut to what the catalog counts, and that no embedder and no engine but its own touch it. It answers no
-question: those are the rooms'.
+It keeps what a store promises: its parts are opened in the right order, one process writes at a time with the vector
+file cut to the rows that the catalog counts, and only the recorded embedder and engine are used. Queries and commands
+are in the rooms.
 """
 
 import errno
@@ -40,9 +40,9 @@ from vecstore.storage.layout import CATALOG, LOCK, VECTORS
 from vecstore.storage.lock import writer_lock
 from vecstore.storage.vector_file import Float16, VectorFile
 
-# The name recorded for vectors that came ready-made.
+# The name recorded for imported vectors of an unnamed embedder.
 IMPORTED = "imported"
-# What a place to make a store at can be blamed for; other errors are of the disk or the system.
+# Errors caused by the place that the user named for a store; other errors come from the disk or the system.
 OF_THE_PLACE = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Session:
     def open(
         cls, path: AnyPath, embedder: str | None, options: EmbedderOptions, *, create: bool, wait: float | None
     ) -> "Session":
-        """Open the store at `path`; see `Store.open`, which takes and raises the same."""
+        """Open the store at `path`. Parameters and errors are those of `Store.open`."""
         folder, address = place_of(path)
         require_precision(options.precision)
         name = canonical_name(embedder) if embedder is not None else None
@@ -98,7 +98,7 @@ class Session:
         return session
 
     def close(self) -> None:
-        """Let go of the store's files, and of its engine."""
+        """Close the store's files and its engine."""
         with ExitStack() as parts:  # each of them, also when another cannot be closed
             for part in (self._catalog, self._engine):
                 if part is not None:
@@ -110,36 +110,36 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # What it is made of
+    # Parts
 
     @property
     def exists(self) -> bool:
-        """Whether the store is on the disk; a new one is not before its first add."""
+        """Whether the store is on disk; a new one is created by its first add."""
         return self._catalog is not None
 
     @property
     def catalog(self) -> Catalog:
-        """The catalog. Raises NotFound for a store that is not there yet."""
+        """The catalog. Raises NotFound for a store that does not exist yet."""
         if self._catalog is None:
-            raise NotFound(f"no store at {self.path} yet; its first `add` makes it")
+            raise NotFound(f"no store at {self.path} yet; `vecstore add` creates it")
         return self._catalog
 
     @property
     def spec(self) -> EmbedderSpec:
-        """The description of what made the store's vectors, as recorded."""
+        """The recorded description of the embedder that made the store's vectors."""
         if self._spec is None:
             self._spec = recorded_embedder(self.catalog)
         return self._spec
 
     @property
     def embedder(self) -> Embedder:
-        """The embedder, opened when first asked for, with the recorded weights. Raises WrongEmbedder."""
+        """The embedder, opened on first use, with the recorded weights. Raises WrongEmbedder."""
         if self._embedder is None:
             name = self._spec.name if self._spec else (self.name or DEFAULT_EMBEDDER)
             if name == IMPORTED:
                 raise BadInput(
-                    f"the vectors of the store {self.path} were imported, and what made them was not named; "
-                    "import the vectors of new pictures too, or make a new --store with `vecstore add`"
+                    f"the vectors of the store {self.path} were imported without the name of their embedder; "
+                    "import the vectors of new pictures too, or create a new --store with `vecstore add`"
                 )
             options = self.options
             spec = self._spec
@@ -158,7 +158,7 @@ class Session:
 
     @property
     def engine(self) -> Engine:
-        """What searches the vectors; nothing is connected to before that is asked for."""
+        """The engine that searches the vectors, connected on first use."""
         if self._engine is None:
             self._engine = engine_for(self.path, self._address, self.catalog, self.vector_file(), self.device)
         return self._engine
@@ -167,7 +167,7 @@ class Session:
         return VectorFile(self.path / VECTORS, self.spec.dim)
 
     def vectors(self) -> Float16:
-        """Return all rows that the catalog counts, (rows, dim), mapped. Inside a read transaction the two agree."""
+        """Return all rows that the catalog counts, (rows, dim) float16, mapped; call it inside a read transaction."""
         return self.vector_file().read(self.catalog.images.row_count())
 
     def index_settings(self) -> IndexSettings:
@@ -176,14 +176,22 @@ class Session:
     # Writing
 
     def lock(self, wait: float | None = None) -> AbstractContextManager[None]:
-        """Hold the store's lock. wait: seconds; None for as long as was said on opening. Raises StoreBusy."""
+        """Hold the store's lock. wait: in seconds; None: as given to `open`. Raises StoreBusy."""
         return writer_lock(self.path, self._wait if wait is None else wait)
 
     @contextmanager
     def writing(self, kind: str | None = None, what: str = "") -> Iterator[None]:
-        """Hold the lock, with the vector file cut to the rows that the catalog has.
+        """Hold the lock, with the vector file cut to the rows that the catalog counts.
 
-        kind, what: of the operation that this is, to be undone as one (`Operation`); None: of none.
+        Parameters
+        ----------
+        kind: what `Operation` this is, which `undo` undoes as a whole; None: not an operation.
+        what: its subject, such as a folder.
+
+        Raises
+        ------
+        StoreBusy: another process holds the lock.
+        StoreDamaged: the vector file is shorter than the catalog counts.
         """
         with self.lock():
             if self.catalog.is_wal() and (network := network_file_system(self.path)) is not None:
@@ -201,25 +209,28 @@ class Session:
             self.flush_engine()
 
     def flush_engine(self) -> None:
-        """Have the engine sent what was committed; where it is away that holds, and it is sent later."""
+        """Send the committed changes to the engine; if it does not answer, warn and leave them for the next time."""
         try:
             self.engine.flush_pending()
         except EngineUnavailable as error:
             log.warning(
-                "what was done is safe; %s is sent it by the next command that writes (%s)", self.engine.name, error
+                "the changes are safe; the next command that writes sends them to %s (%s)", self.engine.name, error
             )
 
     def create(self, spec: EmbedderSpec) -> None:
-        """Make the store on disk, unless another process has just done so. Raises WrongEmbedder if that differs."""
+        """Create the store on disk; if another process has just created it, use it.
+
+        Raises WrongEmbedder if that one has another embedder, BadInput if no store can be created at this place.
+        """
         try:
             make_directory(self.path)
         except OSError as error:
             kind = BadInput if error.errno in OF_THE_PLACE else VecstoreError
-            raise kind(f"no store can be made at {self.path}: {error.strerror}; choose another --store") from error
+            raise kind(f"no store can be created at {self.path}: {error.strerror}; choose another --store") from error
         catalog = self.path / CATALOG
         with self.lock():
             if not holds_store(catalog):
-                catalog.unlink(missing_ok=True)  # of a creation that was killed
+                catalog.unlink(missing_ok=True)  # left by a creation that was killed
                 require_room(self._address)
                 network = network_file_system(self.path)
                 if network is not None:
@@ -239,10 +250,10 @@ class Session:
     # Opening
 
     def _bring_up_to_date(self) -> None:
-        """Bring an older store up to this format, in one transaction."""
+        """Upgrade an older store to this format, in one transaction."""
         try:
             with self.lock(), self.catalog.writing():
-                lacks_checksums = self.catalog.lacks_checksums()  # or another process has been here before
+                lacks_checksums = self.catalog.lacks_checksums()  # unless another process upgraded it meanwhile
                 self.catalog.migrate()
                 if lacks_checksums:
                     record_missing(self.catalog, self.vector_file())
@@ -250,8 +261,8 @@ class Session:
             raise
         except VecstoreError as error:
             raise type(error)(
-                f"the store {self.path} is of an older format and has to be brought up to date once, by someone who "
-                f"may write to it: {error}"
+                f"the store {self.path} has an older format and must be upgraded once, by a user who may write to it: "
+                f"{error}"
             ) from error
 
     def _require_same_embedder(self) -> None:
@@ -262,23 +273,23 @@ class Session:
         require_recorded(self.path, self.spec, self.options.precision)
 
     def _require_same_engine(self) -> None:
-        """Let a folder be searched by the engine on record, and no folder by an engine that it was not made for."""
+        """Use the recorded engine, and refuse any other."""
         if self.catalog.engine.migrating() is not None:
             raise StoreDamaged(
-                f"the copying of a store to {self.path} has not ended; run the same `vecstore migrate` again to go on"
+                f"the copy of a store at {self.path} is incomplete; run the same `vecstore migrate` again to resume it"
             )
         recorded = self.catalog.engine.uri()
         if self._address is None and recorded is not None:
             self._address = replace(Address.parse(recorded), companion=self.path)
         elif self._address is not None and recorded is None:
             raise BadInput(
-                f"{self.path} is a store of its own, not the companion of {self._address.shown}; "
-                f"`vecstore migrate {self.path} {self._address.shown}` moves it there"
+                f"{self.path} is an independent store, not the companion of {self._address.shown}; "
+                f"`vecstore migrate {self.path} {self._address.shown}` copies it there"
             )
 
 
 def difference(path: Path, recorded: EmbedderSpec, opened: EmbedderSpec) -> str:
-    """Return in words how an embedder differs from the one that made the vectors of a store or file at `path`."""
+    """Return the message that an embedder is not the one that made the vectors of the store or file at `path`."""
     if recorded.name != opened.name:
         return (
             f"the store {path} was made with {recorded.name}, not {opened.name}; leave --embedder out, "
@@ -301,18 +312,18 @@ def difference(path: Path, recorded: EmbedderSpec, opened: EmbedderSpec) -> str:
 
 def _no_store(folder: Path, address: Address | None) -> str:
     if address is None:
-        return f"no store at {folder}; make one with `vecstore add FOLDER --store {folder}`"
+        return f"no store at {folder}; create one with `vecstore add FOLDER --store {folder}`"
     return (
-        f"no store at {address.shown}: there is no companion folder {folder}; name the one that goes with it by "
-        f"?companion=DIR, or make a new store with `vecstore add FOLDER --store {address.shown}`"
+        f"no store at {address.shown}: its companion folder {folder} does not exist; name the right one with "
+        f"?companion=DIR, or create a new store with `vecstore add FOLDER --store {address.shown}`"
     )
 
 
 def _require_empty(folder: Path) -> None:
-    """Raise BadInput unless a new store can be made here: nothing there, or an empty folder."""
+    """Raise BadInput unless a new store can be created here: the folder is missing or empty."""
     if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder} is a file; a store is a folder of its own, name another with --store")
-    # What a creation leaves that was killed before its catalog was whole.
+        raise BadInput(f"{folder} is a file, and a store is a folder; name another with --store")
+    # Left by a creation that was killed before its catalog was complete.
     left_over = {LOCK, CATALOG, f"{CATALOG}-wal", f"{CATALOG}-shm", f"{CATALOG}-journal"}
     if folder.is_dir() and not {entry.name for entry in folder.iterdir()} <= left_over:
-        raise BadInput(f"{folder} holds other things and no store; name an empty or new folder with --store")
+        raise BadInput(f"{folder} holds other files and no store; name an empty or new folder with --store")

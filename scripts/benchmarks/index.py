@@ -154,7 +154,7 @@ class Peer:
 
 
 def _peers() -> dict[str, Peer]:
-    """Return those that are installed, built as they are unless told otherwise."""
+    """Return the installed ones, built with their defaults except where stated."""
     found = {"FAISS HNSW32": _faiss_hnsw(), "FAISS PCAR256,IVF,PQ64,RFlat": _faiss_ivf_pq()}
     for name, make in {"hnswlib (M 16, ef_construction 200)": _hnswlib, "usearch (f16)": _usearch}.items():
         try:

@@ -74,7 +74,7 @@ class Child:
         os.close(writing)
 
     def wait(self, kill_after: float | None = None, timeout: float = HANG_SECONDS) -> Ended:
-        """Return how it ended; kill it after so many seconds."""
+        """Return how it ended; kill it after a number of seconds."""
         said, value, error = [], None, ""
         received = b""
         deadline = self._began + (timeout if kill_after is None else kill_after)

@@ -64,7 +64,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Share:
-    """A part of a run, that ends when the run has gone on for so many seconds, or rounds, in all."""
+    """A part of a run, which ends after a number of seconds or rounds of the whole run."""
 
     run: Run
     seconds: float | None

@@ -15,7 +15,7 @@ import numpy as np
 from vecstore.store import Store
 
 Answers = dict[str, Any]
-# So many images are asked for their neighbours.
+# The number of images whose neighbours are queried.
 QUERIES, NEIGHBOURS = 6, 5
 
 

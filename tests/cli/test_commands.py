@@ -379,14 +379,14 @@ def test_an_index_that_finds_no_room_is_an_error(filled: Vecstore, monkeypatch: 
 
 
 def test_an_id_that_is_not_there_is_an_error(filled: Vecstore, tmp_path: Path) -> None:
-    expected = (
-        f"Error: no image @99 in the store {tmp_path}/store; its ids are below 10, less those of removed images\n"
-    )
-    assert outcome(filled("similar", "@99")) == (1, "", expected)
+    code, out, error = outcome(filled("similar", "@99"))
+    assert (code, out) == (1, "")
+    assert error.startswith(f"Error: no image @99 in the store {tmp_path}/store; ids are below 10")
+    assert error.count("\n") == 1
 
 
 def test_what_is_no_id_is_wrong_use(filled: Vecstore) -> None:
-    expected = "Error: '@x' is not an image id; an id is @ and a number, such as @12 (a file of that name: ./@x)\n"
+    expected = "Error: '@x' is not an image id; an id is @ and a number, such as @12 (for a file of that name: ./@x)\n"
     assert outcome(filled("similar", "@x")) == (2, "", expected)
 
 
@@ -413,7 +413,7 @@ def test_clusters_that_were_never_made_are_an_error(
     ],
 )
 def test_a_store_that_is_not_there_is_an_error(arguments: tuple[str, ...], vecstore_: Vecstore, tmp_path: Path) -> None:
-    expected = f"Error: no store at {tmp_path}/store; make one with `vecstore add FOLDER --store {tmp_path}/store`\n"
+    expected = f"Error: no store at {tmp_path}/store; create one with `vecstore add FOLDER --store {tmp_path}/store`\n"
     assert outcome(vecstore_(*arguments)) == (1, "", expected)
 
 
@@ -664,7 +664,7 @@ def test_quiet_says_nothing_on_stderr(vecstore_: Vecstore, pictures: Path) -> No
 
 
 def test_an_option_goes_before_the_environment(filled: Vecstore, tmp_path: Path) -> None:
-    expected = f"Error: no store at {tmp_path}/b; make one with `vecstore add FOLDER --store {tmp_path}/b`\n"
+    expected = f"Error: no store at {tmp_path}/b; create one with `vecstore add FOLDER --store {tmp_path}/b`\n"
     assert outcome(filled("info", "--store", tmp_path / "b")) == (1, "", expected)
 
 

@@ -68,7 +68,7 @@ def test_a_list_from_a_closed_stream_is_empty(tmp_path: Path) -> None:
     done = in_shell(["add", "-", "-e", "hsv", "--store", tmp_path / "store"], "<&-")
     assert (done.returncode, done.stderr) == (
         1,
-        "Error: the list is empty; name folders or files, or put some in the list\n",
+        "Error: the list of paths is empty; name folders or files, or add some to the list\n",
     )
 
 

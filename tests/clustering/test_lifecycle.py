@@ -251,7 +251,7 @@ def test_a_warm_start_goes_on_from_the_current_centroids(store: Store) -> None:
         ({"warm_start": True, "restarts": 3}, "a warm start makes one run"),
         ({"k": 2, "warm_start": True, "within": 0}, "a cluster is split from new centroids"),
         ({}, "the number of clusters is missing"),
-        ({"k": 3, "init": "best"}, "no start of k-means is called 'best'; choose one of random, kmeans\\+\\+"),
+        ({"k": 3, "init": "best"}, "no init of k-means is called 'best'; choose one of random, kmeans\\+\\+"),
     ],
 )
 def test_options_that_contradict_are_refused(options: dict[str, Any], message: str, store: Store) -> None:
@@ -550,7 +550,7 @@ def test_only_the_members_asked_for_are_copied(clustered: Store, tmp_path: Path)
 def test_a_folder_that_holds_something_is_refused_before_anything_is_made(clustered: Store, tmp_path: Path) -> None:
     (tmp_path / "out" / "cluster-2").mkdir(parents=True)
     (tmp_path / "out" / "cluster-2" / "mine.txt").write_text("keep")
-    with pytest.raises(BadInput, match=r"cluster-2 is there already and not empty; name another folder$"):
+    with pytest.raises(BadInput, match=r"cluster-2 already exists and is not empty; name another folder$"):
         clustered.make_folders(tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").rglob("*")] == ["cluster-2", "mine.txt"]
 

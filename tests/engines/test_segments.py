@@ -86,7 +86,7 @@ def test_a_damaged_segment_is_noticed(place: Segments, vectors: Float16) -> None
     place.publish(vectors)
     file = next(Path(place.uri).glob("000000000032-*"))
     file.write_bytes(file.read_bytes()[:-1] + b"\x00")
-    with pytest.raises(StoreDamaged, match="000000000032-.* is damaged; delete it, and the next run writes it anew"):
+    with pytest.raises(StoreDamaged, match="000000000032-.* is damaged; delete it, and the next run writes it again"):
         place.read(0, 100)
     file.unlink()
     assert place.publish(vectors) == 68
@@ -100,7 +100,7 @@ def test_rows_beyond_the_segments_are_not_there(place: Segments, vectors: Float1
 
 
 def test_a_place_that_is_none_is_refused() -> None:
-    with pytest.raises(BadInput, match="nowhere://x is no place for segments"):
+    with pytest.raises(BadInput, match="segments cannot be kept at nowhere://x"):
         Segments("nowhere://x", DIM, "a store").publish(np.empty((0, DIM), np.float16))
 
 

@@ -251,10 +251,10 @@ def test_queries_in_any_memory_order_are_searched(build: Build, rows: Float16, q
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((np.zeros(DIM, np.float32), 3), f"queries have the shape ({DIM},); the stored vectors want (n, {DIM})"),
-        ((np.zeros((2, 9), np.float32), 3), f"queries have the shape (2, 9); the stored vectors want (n, {DIM})"),
-        ((np.zeros((2, DIM), np.float64), 3), "queries are float64; float32 is wanted"),
-        ((np.zeros((2, DIM), np.float16), 3), "queries are float16; float32 is wanted"),
+        ((np.zeros(DIM, np.float32), 3), f"queries have the shape ({DIM},); the stored vectors need (n, {DIM})"),
+        ((np.zeros((2, 9), np.float32), 3), f"queries have the shape (2, 9); the stored vectors need (n, {DIM})"),
+        ((np.zeros((2, DIM), np.float64), 3), "queries are float64; float32 is needed"),
+        ((np.zeros((2, DIM), np.float16), 3), "queries are float16; float32 is needed"),
         ((np.zeros((2, DIM), np.float32), 0), "k is 0; it must be at least 1"),
         ((np.zeros((2, DIM), np.float32), -1), "k is -1; it must be at least 1"),
     ],

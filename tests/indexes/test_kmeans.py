@@ -309,9 +309,9 @@ def test_asked_for_restarts_are_all_made_and_no_more(play: Play, restarts: int) 
         (unit_vectors(10, 4, seed=0), -2, "k is -2; it must be from 1 to the number of rows, 10"),
         (unit_vectors(10, 4, seed=0), 11, "k is 11; it must be from 1 to the number of rows, 10"),
         (np.zeros((0, 4), np.float32), 1, "k is 1; it must be from 1 to the number of rows, 0"),
-        (np.zeros(4, np.float32), 1, "rows are float32 of shape (4,); (n, dim) float32 is wanted"),
-        (np.zeros((9, 4)), 1, "rows are float64 of shape (9, 4); (n, dim) float32 is wanted"),
-        (np.zeros((9, 4), np.float16), 1, "rows are float16 of shape (9, 4); (n, dim) float32 is wanted"),
+        (np.zeros(4, np.float32), 1, "rows are float32 of shape (4,); (n, dim) float32 is needed"),
+        (np.zeros((9, 4)), 1, "rows are float64 of shape (9, 4); (n, dim) float32 is needed"),
+        (np.zeros((9, 4), np.float16), 1, "rows are float16 of shape (9, 4); (n, dim) float32 is needed"),
     ],
 )
 def test_impossible_training_is_refused(rows: Any, k: int, message: str) -> None:

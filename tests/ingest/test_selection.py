@@ -69,7 +69,7 @@ def test_a_dash_takes_the_list_from_standard_input(pictures: Path, tmp_path: Pat
 
 def test_an_empty_list_is_refused(tmp_path: Path) -> None:
     ended = CliRunner().invoke(app, ["add", "-", "-e", "tiny", "-s", str(tmp_path / "store")], input="")
-    expected = "Error: the list is empty; name folders or files, or put some in the list\n"
+    expected = "Error: the list of paths is empty; name folders or files, or add some to the list\n"
     assert (ended.exit_code, ended.stdout, ended.stderr) == (1, "", expected)
 
 

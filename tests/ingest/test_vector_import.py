@@ -176,7 +176,7 @@ def test_pictures_cannot_be_added_to_vectors_of_unknown_make(
 ) -> None:
     with new_store() as store:
         store.import_vectors(*write(tmp_path, rows, addresses(6)))
-        with pytest.raises(BadInput, match="were imported, and what made them was not named"):
+        with pytest.raises(BadInput, match="were imported without the name of their embedder"):
             store.add(pictures)
         assert store.info().images == 6
 

@@ -82,7 +82,7 @@ def test_a_backup_of_a_store_that_grows_is_of_one_moment(store: Store, tmp_path:
 
 def test_a_backup_overwrites_nothing(store: Store, tmp_path: Path) -> None:
     (tmp_path / "there").write_text("precious")
-    with pytest.raises(BadInput, match="is there already, and a backup overwrites nothing"):
+    with pytest.raises(BadInput, match="already exists, and a backup overwrites nothing"):
         store.backup(tmp_path / "there")
     assert (tmp_path / "there").read_text() == "precious"
 
@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_no_backup(store: Store, tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(backup, "copy_with_holes", fail)
-    with pytest.raises(VecstoreError, match=r"cannot be made: No space left on device; nothing is there"):
+    with pytest.raises(VecstoreError, match=r"cannot be made: No space left on device; nothing was left behind"):
         store.backup(tmp_path / "copy")
     assert [name for name in os.listdir(tmp_path) if "copy" in name] == []
 
@@ -122,7 +122,9 @@ def test_a_copy_of_the_catalog_that_the_disk_spoils_is_no_backup(
         return connect(path)
 
     monkeypatch.setattr(sqlite3, "connect", spoiled)
-    with pytest.raises(VecstoreError, match=r"cannot be made: its catalog cannot be written \(.*\); nothing is there"):
+    with pytest.raises(
+        VecstoreError, match=r"cannot be made: its catalog cannot be written \(.*\); nothing was left behind"
+    ):
         store.backup(tmp_path / "copy")
     assert [name for name in os.listdir(tmp_path) if "copy" in name] == []
 
@@ -231,7 +233,7 @@ def test_an_export_overwrites_nothing_and_leaves_nothing_half_done(
             store.export(tmp_path / name)
     assert set(os.listdir(tmp_path)) == before
     store.export(tmp_path / name)
-    with pytest.raises(BadInput, match="is there already"):
+    with pytest.raises(BadInput, match="already exists"):
         store.export(tmp_path / name)
 
 

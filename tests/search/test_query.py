@@ -164,7 +164,7 @@ def test_a_pattern_may_begin_at_home_or_here(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("pattern", ["", "/", "   "])
 def test_a_pattern_that_fits_nothing_is_refused(pattern: str, filled: Store) -> None:
-    with pytest.raises(BadInput, match=r"is no pattern for paths; give one such as '\*\.png'"):
+    with pytest.raises(BadInput, match=r"is not a path pattern; give one such as '\*\.png'"):
         filled.similar(0, path=pattern)
 
 
@@ -200,7 +200,7 @@ def test_a_moment_may_be_so_long_ago(ago: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("when", ["", "yesterday", "7", "7y", "-1d", "2026-13-01", "9999999999d", "2026-05-31T25:00"])
 def test_what_is_no_moment_is_refused(when: str, filled: Store) -> None:
-    with pytest.raises(BadInput, match=r"is no moment; give a date such as 2026-05-31"):
+    with pytest.raises(BadInput, match=r"is not a date or time; give a date such as 2026-05-31"):
         filled.similar(0, added_after=when)
 
 
@@ -461,13 +461,13 @@ def test_wrong_conditions_are_wrong_use(vecstore_: Callable[..., Result]) -> Non
     assert printed(vecstore_("similar", "--all", "--path", "/")) == (
         2,
         [],
-        "Error: '/' is no pattern for paths; give one such as '*.png', 'holiday/' or '/home/me/Photos'\n",
+        "Error: '/' is not a path pattern; give one such as '*.png', 'holiday/' or '/home/me/Photos'\n",
     )
     assert printed(vecstore_("similar", "@0", "--added-after", "soon")) == (
         2,
         [],
-        "Error: 'soon' is no moment; give a date such as 2026-05-31, a time such as 2026-05-31T18:30, "
-        "or how long ago, such as 24h, 7d or 2w\n",
+        "Error: 'soon' is not a date or time; give a date such as 2026-05-31, a time such as 2026-05-31T18:30, "
+        "or a period up to now, such as 24h, 7d or 2w\n",
     )
 
 

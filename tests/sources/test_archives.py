@@ -679,7 +679,7 @@ def test_an_encrypted_member_is_a_failure_and_the_rest_goes_on(
     content[6] |= 1  # the flags of the first member, in front of it
     content[content.find(b"PK\1\2") + 8] |= 1  # and in the directory
     archive.write_bytes(content)
-    assert after_adding(archive) == (2, [("a.png", "it is encrypted; vecstore asks for no password")])
+    assert after_adding(archive) == (2, [("a.png", "it is encrypted; vecstore reads only archives without a password")])
 
 
 def test_a_member_of_unknown_compression_is_a_failure_and_the_rest_goes_on(

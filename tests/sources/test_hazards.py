@@ -142,7 +142,7 @@ def rewrite(path: Path) -> None:
     os.utime(path, (2, 2))
 
 
-CHANGED = "changed while it was read; add it again when nothing writes to it any more"
+CHANGED = "changed while it was read; add it again when no program writes to it"
 CHANGES = {
     "cut": lambda path: os.truncate(path, 60),
     "emptied": lambda path: os.truncate(path, 0),
@@ -208,7 +208,7 @@ def test_what_no_file_can_be_called_is_refused(path: str | bytes, open_store: Op
     with open_store() as store:
         store.add(pictures)
         for ask in (store.add, store.sync, store.remove, store.similar):
-            with pytest.raises(BadInput, match="is no path"):
+            with pytest.raises(BadInput, match="is not a path"):
                 ask(path)
 
 
@@ -224,7 +224,7 @@ def test_a_home_folder_of_a_name_that_is_not_ascii_is_a_path_like_any_other(
 
 @pytest.mark.parametrize("pattern", ["\\", "a\\", "\n\\", "~\0", "~\n\0"])
 def test_a_pattern_that_can_fit_nothing_is_refused(pattern: str) -> None:
-    with pytest.raises(BadInput, match="is no pattern for paths"):
+    with pytest.raises(BadInput, match="is not a path pattern"):
         path_test(pattern)  # found by fuzzing
 
 

@@ -129,7 +129,7 @@ def test_an_upgrade_that_fails_leaves_the_store_as_it_was(
     shutil.copytree(unpacked / "store", unpacked / "before")
     with monkeypatch.context() as patch:
         patch.setattr(*broken)
-        with pytest.raises(VecstoreError, match=r"has to be brought up to date once.*disk"):
+        with pytest.raises(VecstoreError, match=r"must be upgraded once.*disk"):
             Store.open(unpacked / "store")
 
     def dump(folder: Path) -> list[str]:

@@ -69,7 +69,7 @@ def test_all_clusters_have_a_row_each_and_representatives_a_cell(
 def test_one_thing_is_asked_for_at_a_time(open_store: Callable[..., Store], pictures: Path) -> None:
     with open_store() as store:
         store.add(pictures)
-        with pytest.raises(BadInput, match="a sheet is of one cluster"):
+        with pytest.raises(BadInput, match="a sheet shows one cluster"):
             store.sheet(0, representatives=True)
 
 

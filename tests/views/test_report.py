@@ -159,7 +159,7 @@ def test_since_a_moment_before_any_clustering_it_says_what_is_new(store: Store, 
 def test_no_such_clustering_or_moment_is_said(store: Store, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no clustering 7; there are 1"):
         store.report(tmp_path / "report.html", since="7")
-    with pytest.raises(BadInput, match="is no moment"):
+    with pytest.raises(BadInput, match="is not a date or time"):
         store.report(tmp_path / "report.html", since="soon")
     with pytest.raises(BadInput, match="ends in .html"):
         store.report(tmp_path / "report.pdf")

@@ -103,7 +103,7 @@ def test_a_file_that_is_gone_is_not_found(thumbnails: Thumbnails, tmp_path: Path
 
 
 def test_a_file_of_another_content_is_refused(thumbnails: Thumbnails, tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="another picture by now"):
+    with pytest.raises(Unreadable, match="the file has changed"):
         thumbnails.of(bytes(paint(tmp_path / "a.png", 0)), b"\0" * 32)
 
 

@@ -126,8 +126,8 @@ def test_names_that_are_no_utf8_are_answered_as_the_command_line_does(tmp_path: 
     [
         ("/api/images/99", 404, "no image @99 in the store"),
         ("/api/clusters/99/members", 404, "no cluster 99 in the current clustering; there are 0, 1, 2, 3, 4, 5"),
-        ("/api/images/3/similar?path=%20", 400, "' ' is no pattern for paths"),
-        ("/api/images/3/similar?added_after=soon", 400, "'soon' is no moment"),
+        ("/api/images/3/similar?path=%20", 400, "' ' is not a path pattern"),
+        ("/api/images/3/similar?added_after=soon", 400, "'soon' is not a date or time"),
         ("/api/images/3/similar?k=0", 422, "k: Input should be greater than or equal to 1"),
         ("/api/images/3/similar?kk=3", 422, "kk: Extra inputs are not permitted"),
         ("/api/images/-1", 422, "id: Input should be greater than or equal to 0"),

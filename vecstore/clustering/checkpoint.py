@@ -61,7 +61,7 @@ class Checkpoint:
         try:
             self._write(state)
         except OSError as error:  # a full disk, say; it may have room by the next time
-            log.warning("the checkpoint %s cannot be written (%s); a killed run would begin anew", self.path, error)
+            log.warning("the checkpoint %s cannot be written (%s); a killed run would start over", self.path, error)
 
     def _write(self, state: "State") -> None:
         best = state.best if state.best is not None else np.empty(0, np.float32)

@@ -139,17 +139,13 @@ def run(
     the clustering before stays current on any error.
     """
     from indexes import kmeans
-    from indexes.rows import as_float32
 
     started = time.monotonic()
     before = current(catalog, vectors.shape[1], device)
     rows, k, start = _asked_for(catalog, before, request)
     options = request.options
     sample = kmeans.sample_rows(rows, k, options.seed)
-    with ThreadPoolExecutor(1) as pool:  # checksums keep one core busy, conversion another
-        converting = pool.submit(as_float32, vectors, sample)
-        require_rows(catalog, vectors, rows)
-        training_rows = converting.result()
+    training_rows = _training_rows(catalog, vectors, rows, sample)
     checkpoint = Checkpoint(folder, _stamp(catalog, rows, k, start, request, device))
 
     def watch(state: "State") -> None:
@@ -182,20 +178,35 @@ def run(
         current=True,
         k_reason=request.k_reason,
     )
-    recorded = {
-        **asdict(options),
+    _record(catalog, report, request, made, found.ids)
+    checkpoint.remove()
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def _training_rows(catalog: Catalog, vectors: Float16, rows: Int64, sample: Int64) -> Float32:
+    """Return the sample in float32, and verify all rows meanwhile: checksums keep one core busy, conversion another."""
+    from indexes.rows import as_float32
+
+    with ThreadPoolExecutor(1) as pool:
+        converting = pool.submit(as_float32, vectors, sample)
+        require_rows(catalog, vectors, rows)
+        return converting.result()
+
+
+def _record(catalog: Catalog, report: Clustering, request: Request, made: _Partition, ids: list[int]) -> None:
+    """Record a run with each image's cluster and make it current, in one transaction. ids: of the centroids."""
+    asked = {
+        **asdict(request.options),
         **{"warm_start": request.warm_start, "within": request.within, "full_iterations": request.full_iterations},
+        "k_reason": request.k_reason,
     }
     with catalog.writing():
         blob = made.centroids.astype("<f4").tobytes()
-        asked = {**recorded, "k_reason": request.k_reason}
-        catalog.clusterings.insert(report, asked, catalog.images.row_count(), blob, found.ids)
-        ids = np.array(found.ids)[made.labels].tolist()
-        memberships = zip(made.rows.tolist(), ids, made.distances.tolist(), strict=True)
+        catalog.clusterings.insert(report, asked, catalog.images.row_count(), blob, ids)
+        clusters = np.array(ids)[made.labels].tolist()
+        memberships = zip(made.rows.tolist(), clusters, made.distances.tolist(), strict=True)
         catalog.memberships.insert(report.clustering, memberships)
         catalog.clusterings.make_current(report.clustering)
-    checkpoint.remove()
-    return replace(report, seconds=time.monotonic() - started)
 
 
 def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Request) -> tuple[Int64, int, Float32 | None]:

@@ -75,11 +75,13 @@ def _split(uri: str) -> tuple[SplitResult, dict[str, str]]:
             "leave them out, and set $VECSTORE_MILVUS_TOKEN"
         )
     if parts.scheme not in OPTIONS:
-        raise BadInput(f"no engine is called {parts.scheme}:; there are {', '.join(f'{name}:' for name in OPTIONS)}")
+        raise BadInput(
+            f"no engine is called {parts.scheme}:; choose one of {', '.join(f'{name}:' for name in OPTIONS)}"
+        )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted({*options} - OPTIONS[parts.scheme]):
         known = ", ".join(sorted(OPTIONS[parts.scheme]))
-        raise BadInput(f"{unknown[0]!r} is no option of a {parts.scheme}: store; there are {known}")
+        raise BadInput(f"{unknown[0]!r} is not an option of a {parts.scheme}: store; the options are {known}")
     return parts, options
 
 
@@ -92,7 +94,7 @@ def _server(parts: SplitResult, options: dict[str, str]) -> Address:
         )
     shards = options.get("shards", "1")
     if not re.fullmatch(r"[1-9][0-9]?", shards):
-        raise BadInput(f"{shards!r} is no number of shards; give one from 1 to 99")
+        raise BadInput(f"{shards!r} is not a number of shards from 1 to 99; give one, such as shards=2")
     is_secure = parts.scheme == TLS or options.get("secure", "false") == "true"
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = parts.port or DEFAULT_PORT

@@ -47,7 +47,7 @@ class EmbeddedEngine:
         """Nothing has to be sent: removed rows are masked by the catalog."""
 
     def flush_pending(self, on_sent: Callable[[int], None] | None = None) -> None:
-        """There is never anything that this engine has not been told."""
+        """Do nothing: this engine reads the store itself, so no change is ever pending."""
 
     def flush(self) -> None:
         """Rows are on the disk before the catalog counts them."""

@@ -97,11 +97,11 @@ class Engine(Protocol):
         ...
 
     def build_index(self, settings: "IndexSettings", rebuild: bool = False) -> None:
-        """Bring the index up to date with every row and measure it. rebuild: make everything derived anew."""
+        """Bring the index up to date with every row and measure it. rebuild: rebuild everything derived."""
         ...
 
     def keep_up(self) -> None:
-        """Do with the index what is due by now, if anything is."""
+        """Update the index if an update is due."""
         ...
 
     def drop(self) -> None:
@@ -109,5 +109,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...

@@ -74,7 +74,7 @@ class MilvusEngine:
             if self._has_rows():
                 raise StoreDamaged(
                     f"{self.name} is gone, or was never on this server, and its companion {self._catalog.path.parent} "
-                    "is whole; `vecstore index --rebuild` makes the collection anew from it"
+                    "is whole; `vecstore index --rebuild` rebuilds the collection from it"
                 )
             self._make()
         else:
@@ -199,7 +199,7 @@ class MilvusEngine:
                 found[entity[ROW]] = entity[VECTOR]
         absent = [row for row in rows.tolist() if row not in found]
         if absent:
-            raise NotFound(f"row {absent[0]} is not in {self.name}; `vecstore index --rebuild` makes it anew")
+            raise NotFound(f"row {absent[0]} is not in {self.name}; `vecstore index --rebuild` rebuilds it")
         return np.array([found[row] for row in rows.tolist()], np.float32).reshape(len(rows), self._vectors.dim)
 
     def iterate(self) -> Iterator[tuple[Int64, Float32]]:
@@ -301,7 +301,7 @@ class MilvusEngine:
     def _kind_for(self, settings: IndexSettings) -> str:
         if settings.kind not in self.capabilities.index_kinds:
             kinds = ", ".join(self.capabilities.index_kinds)
-            raise BadInput(f"{self.name} makes no index of the kind {settings.kind!r}; there are {kinds}")
+            raise BadInput(f"{self.name} has no index of the kind {settings.kind!r}; choose one of {kinds}")
         if settings.kind != AUTO:
             return settings.kind
         # Where the embedded store would compress. A byte a number, as candidates are put in order by the stored rows.
@@ -349,7 +349,7 @@ class MilvusEngine:
             best = IndexState(kind, effort, round(recall, 4))
             if recall >= target:
                 return best
-        log.warning("%s reaches a recall of %.3f, and %.3f is wanted; use --kind exact", self.name, best.recall, target)
+        log.warning("%s reaches a recall of %.3f, and %.3f is needed; use --kind exact", self.name, best.recall, target)
         return best
 
     def _searched(self, vectors: Float16, queries: Float32, k: int, state: IndexState) -> NDArray[np.float32]:

@@ -142,7 +142,7 @@ class Connection:
 
 
 class _Reconnection:
-    """What is done before a call is tried again: the next attempt connects anew, and the user hears of it once."""
+    """Prepare the next attempt of a call: drop the connection, and warn the user once."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -29,7 +29,7 @@ MOST_IDS = 8_192
 SPAN_ROWS = 4_096
 QUERY_ROWS = 64
 MORE = 8
-# An index of rounded codes finds so many times as many candidates, for the stored rows to choose from.
+# The factor of additional candidates for an index of rounded codes; the stored rows choose among them.
 ROUNDED_TIMES = 4
 
 

@@ -19,7 +19,7 @@ def connected(address: str) -> Iterator[Any]:
     A connection that is there already is used and left. Raises BadInput without Ray, VecstoreError where no cluster
     answers.
     """
-    # Ray reports how it is used unless it is told not to; nothing is to leave the machine.
+    # Ray reports its usage by default; nothing may leave the machine.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # stderr is for what a person is to know
     try:

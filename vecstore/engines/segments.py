@@ -113,7 +113,9 @@ class Segments:
         ]
         rows = np.concatenate(parts) if parts else np.empty((0, self.dim), ROW_DTYPE)
         if len(rows) != beyond - first:
-            raise StoreDamaged(f"{self.uri} has no rows {first} to {beyond - 1}; the store's owner writes them anew")
+            raise StoreDamaged(
+                f"{self.uri} has no rows {first} to {beyond - 1}; let the machine that has the store write them again"
+            )
         return rows
 
     def _rows_of(self, segment: _Segment) -> Float16:
@@ -123,7 +125,7 @@ class Segments:
             zlib.crc32(content) != segment.crc
         ):
             raise StoreDamaged(
-                f"the segment {self._place(segment.name)} is damaged; delete it, and the next run writes it anew"
+                f"the segment {self._place(segment.name)} is damaged; delete it, and the next run writes it again"
             )
         return np.frombuffer(content, ROW_DTYPE).reshape(-1, self.dim)
 
@@ -202,7 +204,7 @@ def _open_place(uri: str) -> tuple[Any, str]:
         files, base = FileSystem.from_uri(uri if "://" in uri else os.path.abspath(uri))
     except (ValueError, OSError) as error:
         raise BadInput(
-            f"{uri} is no place for segments ({_reason(error)}); give a path, or s3://BUCKET/PREFIX"
+            f"segments cannot be kept at {uri} ({_reason(error)}); give a path, or s3://BUCKET/PREFIX"
         ) from error
     return files, base
 

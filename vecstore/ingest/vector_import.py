@@ -218,7 +218,7 @@ def _parquet(path: Path) -> tuple[NDArray[Any], list[bytes]]:
         rows = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
         named = [os.fsencode(text) for text in table.column("path").to_pylist()] if "path" in table.column_names else []
     except (OSError, KeyError, ValueError, TypeError, AttributeError, pyarrow.ArrowException) as error:
-        raise BadInput(f"{path} is no Parquet file with a column `vector` of equally long lists: {error}") from error
+        raise BadInput(f"{path} is not a Parquet file with a column `vector` of equally long lists: {error}") from error
     return rows, named
 
 

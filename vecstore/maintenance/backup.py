@@ -25,11 +25,11 @@ def backup(catalog: Catalog, target: Path, with_index: bool) -> BackupReport:
     """Copy the store of a catalog to `target`, which must not be there. Raises what `Store.backup` does."""
     started, source = time.monotonic(), catalog.path.parent
     if os.path.lexists(target):
-        raise BadInput(f"{target} is there already, and a backup overwrites nothing; name a new folder")
+        raise BadInput(f"{target} already exists, and a backup overwrites nothing; name a new folder")
     if not target.parent.is_dir():
-        raise BadInput(f"the folder {target.parent} is not there; make it first, or name another")
+        raise BadInput(f"the folder {target.parent} does not exist; create it first, or name another")
     if source.resolve() in (target.parent.resolve(), *target.parent.resolve().parents):
-        raise BadInput(f"{target} is inside of the store itself; name a folder elsewhere")
+        raise BadInput(f"{target} is inside the store itself; name a folder elsewhere")
     # One place for each target, so that what a killed backup has left is used up by the next.
     partial = target.with_name(f".{target.name}.partial")
     try:
@@ -47,7 +47,7 @@ def backup(catalog: Catalog, target: Path, with_index: bool) -> BackupReport:
         raise StoreBusy(f"another process is making the backup {target}; nothing was done") from error
     except OSError as error:
         raise VecstoreError(
-            f"the backup {target} cannot be made: {error.strerror or error}; nothing is there"
+            f"the backup {target} cannot be made: {error.strerror or error}; nothing was left behind"
         ) from error
     images, vectors = report
     return BackupReport(str(target), images, vectors, bytes_on_disk(target), time.monotonic() - started)

@@ -27,7 +27,7 @@ SECONDS = 3.0
 CATALOG_IMAGES = 20_000
 PHOTO_SIZE = (500, 375)
 ASSIGNED_ROWS, ASSIGNED_CENTROIDS = 8_192, 256
-# Iterations of a k-means, as `cluster` has them unless told otherwise, and rows that each centroid is trained on.
+# The default iterations of `cluster`, and the rows that each centroid is trained on.
 ITERATIONS, TRAINED_ROWS = 25, 256
 # Milvus keeps float32, and HNSW's links: M = 16, two lists of 4-byte ids a row (https://github.com/nmslib/hnswlib).
 MILVUS_NUMBER_BYTES, MILVUS_LINK_BYTES = 4, 2 * 16 * 4
@@ -55,8 +55,8 @@ def plan(images: int, dim: int, rates: Rates, machines: int = 1, k: int | None =
     k = min(max(round(images**0.5), 1), 10_000) if k is None else k
     if images < 1 or machines < 1 or not 1 <= k <= images:
         raise BadInput(
-            f"{images} images on {machines} machines in {k} clusters cannot be; each is at least 1, clusters no more "
-            "than images"
+            f"{images} images on {machines} machines in {k} clusters is not possible; give at least 1 of each, and "
+            "no more clusters than images"
         )
     comparisons = images * k + min(images, TRAINED_ROWS * k) * k * ITERATIONS
     return Plan(

@@ -56,13 +56,13 @@ class Parts:
 
 
 def check(session: Session, files: bool = False) -> list[Finding]:
-    """Return what is wrong with the store, nothing if it is whole; see `Store.check`."""
+    """Return the faults of the store, none if it is sound; see `Store.check`."""
     with session.catalog.reading():
         return _check(_parts(session), files)
 
 
 def repair(session: Session, files: bool = False) -> list[Finding]:
-    """Mend what can be mended; return what was wrong, and whether it still is."""
+    """Repair what can be repaired; return the faults found, and which of them were repaired."""
     with session.lock():  # not `writing`, which refuses a vector file that is too short
         found = _repair(_parts(session), files)
         session.flush_engine()
@@ -166,7 +166,7 @@ def _of_vectors(parts: Parts, damaged: list[DamagedRow]) -> Iterator[Finding]:
 
 def _of_quarantined(catalog: Catalog, row: int) -> Finding:
     paths = " or ".join(shown(path) for path in catalog.paths.of(row))
-    what = "its vector is damaged, and it is not found until that is made anew: "
+    what = "its vector is damaged, so searches leave it out until the vector is recomputed: "
     if _content(catalog, row) is not None:
         return Finding("quarantined", f"@{row}", f"{what}embed it again from {paths}", True)
     return Finding(
@@ -225,7 +225,7 @@ def _of_clusterings(parts: Parts, damaged: list[DamagedRow]) -> Iterator[Finding
     now = catalog.clusterings.current()
     for number in catalog.clusterings.usable():
         if not _is_sound(catalog, number):
-            what = "its centroids are damaged: it stays on record, and cannot be gone back to"
+            what = "its centroids are damaged: it stays in the history, but cannot be used again"
             yield Finding("clustering", f"clustering {number}", what, True)
             continue
         strangers = catalog.memberships.rows_of_unknown_clusters(number)
@@ -319,11 +319,11 @@ def _mend_index(parts: Parts) -> None:
 
 
 def _of_engine(parts: Parts) -> Iterator[Finding]:
-    """Look at what an engine elsewhere has. It lags behind by what it was not told yet; that is no damage."""
+    """Compare a server's vectors with ours. It may lag behind by changes not sent to it yet, which is not damage."""
     if not parts.engine.capabilities.keeps_vectors or parts.catalog.engine.pending_rows(1):
         return
     try:
-        require_equal(parts.engine, parts.catalog, parts.vectors, "`vecstore index --rebuild` makes it anew")
+        require_equal(parts.engine, parts.catalog, parts.vectors, "`vecstore index --rebuild` rebuilds it")
     except (EngineUnavailable, EngineRefused) as error:
         yield Finding("engine", parts.engine.name, str(error), False)
     except (NotFound, StoreDamaged) as error:
@@ -332,7 +332,7 @@ def _of_engine(parts: Parts) -> Iterator[Finding]:
 
 def _of_checkpoint(parts: Parts) -> Iterator[Finding]:
     if not is_readable(parts.folder):
-        what = "the checkpoint of a k-means run is damaged; the run begins anew"
+        what = "the checkpoint of a k-means run is damaged; the run starts over"
         yield Finding("checkpoint", CHECKPOINT, what, True)
 
 

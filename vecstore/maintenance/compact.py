@@ -42,8 +42,8 @@ def _give_back(catalog: Catalog, file: VectorFile, engine: Engine, keep_clusteri
     if vacant:
         if not catalog.checkpoint_wal():
             raise StoreBusy(
-                f"a reader of the store {file.path.parent} is still at an answer from before; the removed images are "
-                "forgotten, and their room is given back by the next `vecstore compact`"
+                f"another process still reads an earlier state of the store {file.path.parent}; the removed images are "
+                "forgotten, and the next `vecstore compact` frees their disk space"
             )
         file.punch_holes(vacant)
         log.info("gave the room of %d rows back", len(vacant))

@@ -42,13 +42,13 @@ def export(session: Session, file: Path, paths: Path | None) -> ExportReport:
 def _export(catalog: Catalog, spec: EmbedderSpec, vectors: Float16, file: Path, paths: Path | None) -> ExportReport:
     is_parquet = file.suffix.lower() in PARQUET
     if not is_parquet and file.suffix.lower() != ".npy":
-        raise BadInput(f"{file} is neither .parquet nor .npy; the suffix says what to write")
+        raise BadInput(f"{file} is neither .parquet nor .npy; choose the format by one of these suffixes")
     if is_parquet and paths is not None:
-        raise BadInput(f"Parquet holds the paths itself; leave {paths} out")
+        raise BadInput(f"a Parquet file contains the paths; leave {paths} out")
     listed = None if is_parquet else paths or file.with_suffix(".txt")
     for target in filter(None, (file, listed)):
         if os.path.lexists(target):
-            raise BadInput(f"{target} is there already, and nothing is overwritten; name another file")
+            raise BadInput(f"{target} already exists, and an export overwrites nothing; name another file")
     if not catalog.images.count():
         raise NotFound("the store has no images to export")
     guard = ChecksumVerifier(catalog, vectors)

@@ -1,4 +1,4 @@
-"""Moving a store to another engine, or another folder: a copy of the catalog and the rows, and its engine told of them.
+"""Moving a store to another engine, or another folder: a copy of the catalog and the rows, which its engine receives.
 
 Ids, paths, clusterings and names are the catalog's, so they come along as they are. The copy is complete when its
 catalog says so, which is written last; until then it cannot be opened, and the same call goes on where it was. The
@@ -108,12 +108,12 @@ def _require_fit(source: Catalog, to: Destination) -> None:
     if not holds_store(to.folder / CATALOG):
         strange = [entry.name for entry in to.folder.iterdir() if not entry.name.startswith((PARTIAL, VECTORS))]
         if strange:
-            raise BadInput(f"{to.folder} holds other things, {strange[0]!r} for one; name an empty or new destination")
+            raise BadInput(f"{to.folder} holds other files, such as {strange[0]!r}; name an empty or new destination")
         return
     with closing(Catalog(to.folder / CATALOG)) as catalog:
         begun = json.loads((not catalog.is_older() and catalog.engine.migrating()) or "null")
         if begun is None or begun["from"] != source.engine.uid() or catalog.engine.uri() != _engine_of(to):
-            raise BadInput(f"{to.shown} holds a store already; name another destination")
+            raise BadInput(f"{to.shown} already holds a store; name another destination")
 
 
 def _make_way(state: str, to: Destination) -> None:
@@ -157,7 +157,7 @@ def _require_equal_rows(source: VectorFile, copy: VectorFile, n_rows: int) -> No
     copy.truncate_uncommitted(n_rows)
     if _digest(source, n_rows) != _digest(copy, n_rows):
         copy.path.unlink()
-        raise StoreDamaged(f"{copy.path} was not a true copy of {source.path}, and is removed; run the same again")
+        raise StoreDamaged(f"{copy.path} differed from {source.path} and was removed; run the same command again")
 
 
 def _digest(file: VectorFile, n_rows: int) -> bytes:

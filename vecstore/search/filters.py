@@ -1,7 +1,7 @@
-"""Which images a question is about: those that are alive and fit the conditions, as a mask over the rows.
+"""Filters: which images a query may return, as a mask over the rows.
 
-A mask goes into the search, so that as many as were asked for come out where there are as many. Without conditions
-nothing is read but the hidden images (removed, or with a damaged vector), which are few.
+The mask is applied during the search, so a query returns k results whenever k images fit. Without conditions only the
+ids of hidden images (removed, or with a damaged vector) are read, which are few.
 """
 
 import os
@@ -19,7 +19,7 @@ from vecstore.sources.path_pattern import PathPattern
 from vecstore.sources.paths import ARCHIVE_SUFFIXES, AnyPath
 from vecstore.storage.catalog.catalog import Catalog
 
-# How the path of a picture in an archive goes on; to a pattern an archive is a folder, called as it is.
+# The `!` behind an archive's name in the path of a member: patterns treat an archive as a folder of that name.
 INTO_ARCHIVE = re.compile(f"({'|'.join(re.escape(os.fsdecode(end)) for end in ARCHIVE_SUFFIXES)})!(?=/|$)", re.I)
 Mask: TypeAlias = NDArray[np.bool_]
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -27,9 +27,14 @@ UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1
 
 @dataclass(frozen=True)
 class Filter:
-    """cluster, not_cluster: in, or not in, that cluster of the current clustering. path: see `path_test`.
+    """Conditions on images; None: no condition.
 
-    added_after: see `moment`. None: whatever.
+    Attributes
+    ----------
+    cluster: only members of this cluster of the current clustering.
+    not_cluster: no members of this cluster.
+    path: only images with a path that fits this pattern; see `path_test`.
+    added_after: only images added since then; see `moment`.
     """
 
     cluster: int | None = None
@@ -39,10 +44,19 @@ class Filter:
 
 
 def allowed_rows(catalog: Catalog, n_rows: int, conditions: Filter, clustering: Callable[[], int]) -> Mask | None:
-    """Return which of the rows may be found, (n_rows,) bool; None for all of them.
+    """Return which rows may be found, (n_rows,) bool; None: all of them.
 
-    clustering: gives the current clustering, where a condition needs it. Raises NotFound for a cluster that is not
-    there, BadInput for a pattern or a moment that is none.
+    Parameters
+    ----------
+    catalog: inside a read transaction.
+    n_rows: rows that the catalog counts.
+    conditions: which images to allow.
+    clustering: returns the current clustering; called only if a condition needs it.
+
+    Raises
+    ------
+    NotFound: a cluster does not exist.
+    BadInput: a path pattern, or a date or time, is not valid.
     """
     hidden = catalog.images.hidden_rows()
     if not hidden and conditions == Filter():
@@ -62,11 +76,19 @@ def allowed_rows(catalog: Catalog, n_rows: int, conditions: Filter, clustering: 
 
 
 def path_test(pattern: AnyPath) -> Callable[[bytes], bool]:
-    """Return what says whether a stored path fits a pattern, as in a .gitignore.
+    """Return a function that tests whether a stored path fits a pattern with the rules of .gitignore.
 
-    One that begins with `/`, `./`, `../` or `~` is read from there; any other fits at every depth. `*` and `?` stop
-    at a slash, `**` does not; what fits a folder, or an archive, fits all that is in it. Bytes that are no text are
-    matched as they are. Raises BadInput for a pattern that can fit nothing.
+    A pattern that begins with `/`, `./`, `../` or `~` is anchored there; any other fits at every depth. `*` and `?` do
+    not match a slash, `**` does. A pattern that fits a folder or an archive fits everything in it. Bytes that are not
+    UTF-8 are matched unchanged.
+
+    Raises BadInput for an invalid pattern, or one that cannot fit any path.
+
+    >>> in_holiday = path_test("holiday/")
+    >>> in_holiday(b"/photos/holiday/beach/cat.jpg"), in_holiday(b"/photos/holiday.jpg")
+    (True, False)
+    >>> path_test("*.png")(b"/photos/album.zip!/icon.png")
+    True
     """
     text = os.fsdecode(pattern)
     try:
@@ -74,23 +96,34 @@ def path_test(pattern: AnyPath) -> Callable[[bytes], bool]:
     except ValueError:
         covers = None
     if covers is None:
-        raise BadInput(f"{text!r} is no pattern for paths; give one such as '*.png', 'holiday/' or '/home/me/Photos'")
+        raise BadInput(f"{text!r} is not a path pattern; give one such as '*.png', 'holiday/' or '/home/me/Photos'")
     search = covers.search
     return lambda path: search(INTO_ARCHIVE.sub(r"\1", os.fsdecode(path).lstrip("/"))) is not None
 
 
 def moment(when: str | date) -> str:
-    """Return a moment as the catalog writes them: UTC, to the second.
+    """Return a time as the catalog stores it: in UTC, to the second.
 
-    when: a datetime, in local time unless it says otherwise; a date, for its first moment; either as ISO text; or how
-    long ago, such as `24h`, `7d` or `2w`. Raises BadInput for anything else.
+    Parameters
+    ----------
+    when: a datetime, in local time if it has no time zone; a date, which means its first moment; either of them as ISO
+        text; or a period up to now in hours, days or weeks, such as `24h`, `7d` or `2w`.
+
+    Raises
+    ------
+    BadInput: it is none of these.
+
+    Examples
+    --------
+    >>> moment("2026-05-31T18:30:00+02:00")
+    '2026-05-31T16:30:00Z'
     """
     try:
         return _datetime(when).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError) as error:
         raise BadInput(
-            f"{when!r} is no moment; give a date such as 2026-05-31, a time such as 2026-05-31T18:30, "
-            "or how long ago, such as 24h, 7d or 2w"
+            f"{when!r} is not a date or time; give a date such as 2026-05-31, a time such as 2026-05-31T18:30, "
+            "or a period up to now, such as 24h, 7d or 2w"
         ) from error
 
 

@@ -47,7 +47,7 @@ _ENCRYPTED = 0x1  # a bit of a zip member's flags
 
 
 def _unread() -> IO[bytes]:
-    raise Unreadable("its archive has changed meanwhile; add it again")
+    raise Unreadable("its archive changed while it was read; add it again")
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _zip_members(file: IO[bytes]) -> Iterator[_Entry]:
 
 def _open_in_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
     if info.flag_bits & _ENCRYPTED:
-        raise Unreadable("it is encrypted; vecstore asks for no password")
+        raise Unreadable("it is encrypted; vecstore reads only archives without a password")
     return archive.open(info)
 
 
@@ -206,7 +206,7 @@ def _decompressed(file: IO[bytes]) -> IO[bytes]:
 
 
 class _Header(tarfile.TarInfo):
-    """A tar's header, with two errors told that tarfile keeps to itself."""
+    """A tar's header, reporting two errors that tarfile ignores."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:

@@ -18,7 +18,7 @@ MAX_FILE_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture that is no file of ours: the bytes that one would hold, such as an upload brings them."""
+    """A picture given as the bytes of its file, such as an upload."""
 
     data: bytes
 
@@ -67,7 +67,7 @@ def read(path: bytes) -> Content:
     except MemoryError as error:
         raise Unreadable("cannot be read: there is not enough memory") from error
     if (len(content), after.st_size, after.st_mtime_ns) != (state.st_size, state.st_size, state.st_mtime_ns):
-        raise Unreadable("changed while it was read; add it again when nothing writes to it any more")
+        raise Unreadable("changed while it was read; add it again when no program writes to it")
     return Content(content, hashlib.sha256(content).digest(), state.st_size, state.st_mtime_ns)
 
 

@@ -30,7 +30,7 @@ _BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL, _TILE_WIDTH, _TILE_LENGTH = 258, 277, 322,
 
 
 class MemoryBudget:
-    """Lets threads go ahead together while what they take stays within so many bytes."""
+    """Lets threads decode at the same time as long as their memory stays within a limit in bytes."""
 
     def __init__(self, n_bytes: int) -> None:
         self._free = n_bytes

@@ -74,7 +74,7 @@ def decode(content: bytes, at_least: tuple[int, int] | None = None, name: bytes 
 
 
 def encoded(picture: Image.Image, quality: int) -> bytes:
-    """Return a picture as a JPEG, without what its file said of comments, camera and place."""
+    """Return a picture as a JPEG, without its file's comments, camera data and location."""
     picture.info.clear()  # Pillow would write some of it
     written = io.BytesIO()
     picture.save(written, "JPEG", quality=quality)
@@ -82,7 +82,7 @@ def encoded(picture: Image.Image, quality: int) -> bytes:
 
 
 def media_type(content: bytes, name: bytes = b"") -> str | None:
-    """Return the media type of a picture that browsers show as it is, None for one that they do not.
+    """Return the media type of a picture that browsers can show unchanged; None for any other.
 
     content: the file's bytes, of which only the header is read. name: as for `decode`. Raises Unreadable.
     """
@@ -153,7 +153,7 @@ def _opened(content: bytes, side: int | None, suffix: bytes) -> Iterator[tuple[I
 
 
 def _has_all_pixels(attempt: mending.Mended) -> bool:
-    """Say whether a mended file decodes to the same pixels whatever its end; Unreadable if that is too large to see."""
+    """Return whether a repaired file has the same pixels for every ending. Raises Unreadable if it is too large."""
     if not attempt.others:
         return True
     pictures = (_decoded(data, None, b"") for data in (attempt.data, *attempt.others))

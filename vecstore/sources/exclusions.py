@@ -20,7 +20,7 @@ from vecstore.sources.text_files import read_text
 log = logging.getLogger(__name__)
 
 IGNORE_FILE = b".vecstoreignore"
-# A larger one is no list of patterns.
+# A larger file is not a list of patterns.
 MOST_IGNORE_BYTES = 1 << 20
 
 # Left out unless --no-default-excludes takes them; docs/commands.md lists them too (tests/sources/test_exclusions.py).
@@ -55,7 +55,7 @@ _FOLDERS, _FILES = _ends_like(DEFAULT_FOLDERS), _ends_like(DEFAULT_FILES)
 
 
 def is_left_out_by_default(path: bytes, is_folder: bool) -> bool:
-    """Say whether a folder or file, by its absolute path, belongs to no collection. What is above it does not count."""
+    """Return whether a folder or file is skipped by default, by its absolute path; its parent folders do not count."""
     return bool((_FOLDERS if is_folder else _FILES).search(path))
 
 
@@ -86,7 +86,7 @@ class LeftOut:
             self.ignored += not by_default
 
     def log(self) -> None:
-        """Say it: what is wrong as a warning, the rest for those who listen."""
+        """Log it: problems as warnings, the rest as information."""
         for complaint in self.complaints:
             log.warning("%s", complaint)
         for sentence in self.counted():
@@ -152,7 +152,7 @@ class IgnoreFile:
         return cls(folder, tuple(rules), text) if rules else None
 
     def verdict(self, path: bytes, is_folder: bool) -> bool | None:
-        """Say whether a file or folder below is left out (True) or taken (False); None if no line fits."""
+        """Return whether a file or folder below is left out (True) or taken (False); None if no line fits."""
         relative = os.fsdecode(path[len(self.folder.rstrip(b"/")) + 1 :])
         for leaves_out, only_folders, fits in reversed(self.rules):
             if is_folder or not only_folders:
@@ -163,7 +163,7 @@ class IgnoreFile:
 
 
 def _rule(line: str) -> tuple[bool, bool, PathPattern] | None:
-    """Return what a line of a `.gitignore` means, None for a comment. Raises ValueError if it is no pattern."""
+    """Return the rule of a line of a `.gitignore`; None for a comment. Raises ValueError for an invalid pattern."""
     pattern = line.rstrip(" ")
     if pattern.endswith("\\") and pattern != line:
         pattern += " "  # an escaped space belongs to the name

@@ -1,4 +1,4 @@
-"""A file's state, as it is told without reading the file."""
+"""A file's state, as far as it is known without reading the file."""
 
 from dataclasses import dataclass
 

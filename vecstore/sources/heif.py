@@ -57,7 +57,9 @@ def decoded_in_parts(content: bytes, side: int) -> Image.Image:
     if thumbnail is not None:
         return thumbnail
     if grid is None:
-        raise Unreadable(f"{width} x {height} pixels in one piece are too many to decode, and no thumbnail will do")
+        raise Unreadable(
+            f"{width} x {height} pixels in one piece are too many to decode, and no thumbnail can be used instead"
+        )
     return _decoded_by_tiles(content, grid, side)
 
 

@@ -1,4 +1,4 @@
-"""Paths: as the catalog spells them, and as a person is shown them. Loads nothing heavy."""
+"""Paths: in the form that the catalog stores, and in the form that people read. Imports nothing heavy."""
 
 import os
 import re
@@ -11,47 +11,63 @@ from vecstore.errors import BadInput
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str]
 
-# As Linux calls the file systems whose files may be on another machine.
+# Linux's names of network file systems.
 NETWORK_FILE_SYSTEMS = frozenset(
     "nfs nfs4 cifs smb3 smbfs 9p afs ceph lustre gpfs beegfs glusterfs fuse.glusterfs fuse.sshfs fuse.rclone".split()
 )
-# A scheme of at least two letters: one is a drive of Windows.
+# A scheme has at least two letters: a single letter is a Windows drive.
 ADDRESS = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]+://.", re.DOTALL)
 ARCHIVE_SUFFIXES = tuple(b".zip .cbz .tar .tar.gz .tgz .tar.bz2 .tbz2 .tar.xz .txz".split())
 
 
 def cache_dir() -> Path:
-    """Return the folder for what can be made again: `$VECSTORE_CACHE`, else the platform's cache folder."""
+    """Return the folder for data that can be recomputed: `$VECSTORE_CACHE`, else the platform's cache folder."""
     return Path(os.environ.get("VECSTORE_CACHE") or platformdirs.user_cache_path("vecstore"))
 
 
 def absolute(path: AnyPath) -> bytes:
-    """Return the path as the catalog spells it: absolute, in the file system's own bytes, links not resolved.
+    """Return the path as the catalog stores it: absolute, in the file system's bytes, links not resolved.
 
-    `~` stands for a home folder, unless something here is called so. An address (`https://...`, `s3://...`) is no path
-    of this machine's and stays as it is; a folder called like one is `./https:/...`. Raises BadInput for what no file
-    can be called.
+    `~` is the home folder, unless a file here has that name. An address (`https://...`, `s3://...`) is returned
+    unchanged; a folder of such a name can be given as `./https:/...`.
+
+    Raises BadInput for a name that a file cannot have.
+
+    >>> absolute("/photos/2026/../cat.jpg")
+    b'/photos/cat.jpg'
+    >>> absolute("https://example.org/cat.jpg")
+    b'https://example.org/cat.jpg'
     """
     try:
         path = os.fsencode(path)
     except UnicodeEncodeError as error:
-        raise BadInput(f"{path!r} is no path: it has characters that no file name has") from error
+        raise BadInput(f"{path!r} is not a path: it has characters that a file name cannot have") from error
     if b"\0" in path:
-        raise BadInput(f"{shown(path)} is no path: it has a NUL, which no file name has")
+        raise BadInput(f"{shown(path)} is not a path: it has a NUL, which a file name cannot have")
     if is_address(path):
         return path
-    # Expanded as text: as bytes, a user's name that is not ASCII is an error of Python's.
+    # Expanded as text, because Python cannot expand the bytes of a user name that is not ASCII.
     home = path if os.path.lexists(path) else os.fsencode(os.path.expanduser(os.fsdecode(path)))
     return os.path.abspath(home)
 
 
 def is_address(path: bytes) -> bool:
-    """Say whether this is an address as of the Web or an object store, and not a path."""
+    """Return whether this is an address on the Web or in an object store, not a path.
+
+    >>> is_address(b"s3://bucket/cat.jpg"), is_address(b"/photos/cat.jpg")
+    (True, False)
+    """
     return ADDRESS.match(path) is not None
 
 
 def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """Return what kind of network disk a folder is on, None if it is on none, or that cannot be told here."""
+    """Return the kind of network file system that a folder is on, such as "nfs4"; None if it is local, or unknown.
+
+    Parameters
+    ----------
+    folder: may not exist yet.
+    mounts: the list of mounts, which only Linux has.
+    """
     place = os.path.realpath(folder)
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
@@ -67,7 +83,7 @@ def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) 
 
 
 def bytes_on_disk(folder: str | os.PathLike[str]) -> int:
-    """Return what the files of a folder take; a part of one that takes no room (a hole) is not counted."""
+    """Return the disk space of a folder's files in bytes, without the holes of sparse files."""
     found = 0
     for root, _, files in os.walk(os.fspath(folder)):
         for name in files:
@@ -81,15 +97,19 @@ def bytes_on_disk(folder: str | os.PathLike[str]) -> int:
 
 
 def is_archive_name(path: bytes) -> bool:
-    """Say whether a file of this name is taken for an archive."""
-    # "._" are macOS's companion files: named like their archive, holding none of it.
+    """Return whether a file of this name is treated as an archive.
+
+    >>> is_archive_name(b"photos.tar.gz"), is_archive_name(b"photos.7z")
+    (True, False)
+    """
+    # macOS names the companion file of photos.zip ._photos.zip; it is not an archive.
     return path.lower().endswith(ARCHIVE_SUFFIXES) and not os.path.basename(path).startswith(b"._")
 
 
 def archive_of(path: bytes) -> bytes | None:
-    """Return the archive that a path leads into, `a.zip` of `a.zip!/b.jpg`; None if it leads into none.
+    """Return the archive of a member's path, `a.zip` for `a.zip!/b.jpg`; None for the path of a file or folder.
 
-    A file at the very path wins, in a folder that is called `a.zip!`.
+    If a file exists at the path itself, because a folder is named `a.zip!`, that file is meant.
     """
     if os.path.lexists(path):
         return None
@@ -102,11 +122,15 @@ def archive_of(path: bytes) -> bytes | None:
 
 
 def on_disk(path: bytes) -> bytes:
-    """Return the file that holds what is at a path: the archive of a member, any other file itself."""
+    """Return the file to open for a path: the archive for one of its members, else the path itself."""
     return archive_of(path) or path
 
 
 def shown(path: bytes) -> str:
-    """Return a path for a person: on one line, with control characters and bytes that are no text escaped."""
+    r"""Return a path for people to read: on one line, with control characters and bytes that are not UTF-8 escaped.
+
+    >>> shown(b"/photos/two\nlines \xff.jpg")
+    '/photos/two\\nlines \\xff.jpg'
+    """
     text = path.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

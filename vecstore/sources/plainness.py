@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# All but this part of a nearly uniform picture lies within so many levels, in each of red, green and blue.
+# In a nearly uniform picture, all but this fraction lies within this number of levels, in each of red, green and blue.
 STRAY_PART = 0.02
 UNIFORM_LEVELS = 16
 # Two tones are most of a picture if these hold so much of it; the rest is edges.

@@ -1,10 +1,9 @@
-"""What is there to add: files under the given paths, with what tells their state without reading them.
+"""Finds the files to add under the given paths, with their size and time, without reading them.
 
-Files come out sorted folder by folder, so that the same folder gives the same rows every time, and members in the order
-of their archive; one that is as it was when it was looked through is not opened, what is known of it has its members.
-Links to files are followed, links to folders are not (they can lead in circles), except where one is given as a path
-itself. What was named is found, whatever leaves out the folder that it is in. This module loads nothing heavy and knows
-no store.
+Files are sorted folder by folder, so that the same folder always gives the same rows; members come in the order of
+their archive. An archive that is unchanged since the last scan is not opened: its members are on record. Links to files
+are followed, links to folders are not (they can form cycles), unless the link itself is named. A named path is always
+found, even in a folder that is left out. This module imports nothing heavy and knows no store.
 """
 
 import functools
@@ -28,8 +27,8 @@ from vecstore.sources.path_pattern import PatternList
 from vecstore.sources.paths import AnyPath, absolute, cache_dir, is_archive_name, on_disk, shown
 from vecstore.sources.spelling import as_on_disk
 
-# Told of each archive that was looked through: its stamp, what was asked of it, how many paths came of it, whether it
-# failed. As `Catalog.archives.record` is.
+# Called for each archive that was scanned, with its stamp, the key of the request, the number of paths found, and
+# whether it failed; `Catalog.archives.record` is one.
 RecordArchive: TypeAlias = Callable[[FileStamp, str, int, bool], None]
 
 # The size of a folder that cannot be listed. Reading it fails with the reason, which is then on record.
@@ -37,7 +36,7 @@ UNLISTED = -1
 
 
 class KnownArchives(Protocol):
-    """What is on record of archives that were looked through, so that they need not be opened again."""
+    """Records of scanned archives, so that unchanged ones need not be opened again."""
 
     def members(self, archive: FileStamp) -> list[bytes]:
         """Return the paths on record in an archive of this state, and its own if that is, by path."""
@@ -66,7 +65,7 @@ class Patterns:
         try:
             return PatternList(self.only), PatternList(self.exclude), PatternList(self.only, ignore_case=True)
         except ValueError as error:
-            raise BadInput(f"a pattern is not of the kind that .gitignore has: {error}") from error
+            raise BadInput(f"a pattern does not follow the rules of .gitignore: {error}; correct it") from error
 
     @property
     def choose(self) -> bool:
@@ -114,9 +113,12 @@ def roots_of(paths: Iterable[AnyPath], listed: Iterable[AnyPath] = ()) -> list[b
 
 
 def without_members(paths: Iterable[bytes], known: KnownArchives | None = None) -> list[bytes]:
-    """Return, sorted, those of the paths that no member of an archive has.
+    """Return the paths that are not members of an existing archive, sorted.
 
-    known: saves opening the archives that are as they were. One that cannot be read through keeps its members.
+    Parameters
+    ----------
+    paths: of files, or of members of archives.
+    known: records of archives, so that unchanged ones are not opened. An unreadable archive keeps its members.
     """
     found: set[bytes] = set()
     for file, group in itertools.groupby(sorted(paths), key=on_disk):
@@ -138,10 +140,13 @@ def require_pictures(
     patterns: Patterns = ALL_FILES,
     known: KnownArchives | None = None,
 ) -> None:
-    """Raise NotFound unless there is at least one file to be tried; it says what was passed over, and why."""
+    """Raise NotFound unless there is at least one file to try; the message says what was left out, and why.
+
+    The parameters are those of `scan`.
+    """
     roots, left_out = list(roots), LeftOut()
     if not roots:
-        raise NotFound("the list is empty; name folders or files, or put some in the list")
+        raise NotFound("the list of paths is empty; name folders or files, or add some to the list")
     if next(pictures(roots, named, patterns, known=known, left_out=left_out), None) is None:
         places = ", ".join(shown(root) for root in roots[:5]) + (", ..." if len(roots) > 5 else "")
         which = "that the patterns leave " if patterns.choose else ""
@@ -162,10 +167,10 @@ def pictures(
     left_out: LeftOut | None = None,
     tops: Iterable[bytes] = (),
 ) -> Iterator[FileStamp]:
-    """Yield the files of a scan that are to be tried: those named, and those to be taken for pictures.
+    """Yield the files of a scan to try: the named ones, and those that look like pictures.
 
-    A folder that cannot be listed comes too, and an archive that cannot be opened or not be read to its end: trying
-    it puts the reason on record. A Member is to be read before the next file is asked for.
+    Unreadable folders and archives are yielded too, because trying them records the reason as a failure. Read a
+    `Member` before asking for the next file. The parameters are those of `scan`.
     """
     roots = list(roots)
     tops = list(tops)
@@ -185,12 +190,20 @@ def scan(
     left_out: LeftOut | None = None,
     tops: Iterable[bytes] = (),
 ) -> Iterator[FileStamp]:
-    """Yield every file at or under the roots, and folders that cannot be listed with the size UNLISTED.
+    """Yield every file at or under the roots, and for each archive its members to try.
 
-    Of an archive come the members that are to be tried. skip: a folder to leave out, the store itself; the cache folder
-    and stores below are left out too. named: files and folders to take whatever leaves them out; one that is not there
-    comes too. known: what is known of archives. left_out: counts what is passed over. tops: the folders that patterns
-    are read from, for roots that are only a part of one.
+    A folder that cannot be listed is yielded with the size UNLISTED.
+
+    Parameters
+    ----------
+    roots: from `roots_of`.
+    skip: a folder to leave out: the store itself. The cache folder and other stores are always left out.
+    patterns: which files and folders to take.
+    named: files and folders to take even if a pattern leaves them out; missing ones are yielded too.
+    known: records of archives, so that unchanged ones are not opened.
+    record: called for each archive that was scanned completely.
+    left_out: counts what is left out.
+    tops: the folders that patterns are relative to, for roots that are parts of one.
     """
     scanning = _Scan(_own_folders(skip), patterns, named, known, record, left_out or LeftOut())
     tops = list(tops)
@@ -205,9 +218,9 @@ def scan(
 
 
 def is_passed_over(path: bytes, root: bytes, patterns: Patterns, skip: Path) -> bool:
-    """Say whether what changes at a path below a root is nothing to a scan: of the store, the cache, a left-out folder.
+    """Return whether a scan ignores a path: it is in the store, the cache or a folder that is left out by default.
 
-    What a `.vecstoreignore` leaves out is not looked up: a scan for nothing does no harm.
+    `.vecstoreignore` files are not consulted: an unnecessary scan does no harm.
     """
     real = os.path.realpath(path)
     if any(real == own or real.startswith(own + b"/") for own in _own_folders(skip)):

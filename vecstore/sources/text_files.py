@@ -34,7 +34,7 @@ def read_list(text: bytes) -> list[bytes]:
 
 
 def read_text(data: bytes) -> str:
-    """Return a text file's text, without a byte order mark; bytes that are no UTF-8 as `os.fsdecode` has them."""
+    """Return a text file's text without a byte order mark; bytes that are not UTF-8 are decoded as by `os.fsdecode`."""
     decoded = _from_utf16_or_32(data)
     return decoded if decoded is not None else data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
 

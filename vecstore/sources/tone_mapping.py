@@ -39,7 +39,7 @@ BLOCK = 1 << 18
 
 @dataclass(frozen=True)
 class SampleType:
-    """What one number is in the file: unsigned, signed (integers) or a fraction, of so many bits."""
+    """The type of a number in the file: unsigned, signed (integers) or a fraction, and its number of bits."""
 
     kind: Literal["u", "i", "f"]
     bits: int
@@ -65,7 +65,7 @@ class SampleRange:
 
 
 def to_8_bits(numbers: Numbers, shown: SampleRange) -> NDArray[np.uint8]:
-    """Return the levels, 0 to 255, of numbers of any shape; what is no number, or no data, becomes 0."""
+    """Return the levels, 0 to 255, of numbers of any shape; NaN and missing data become 0."""
     levels = (numbers.clip(shown.black, shown.white) - shown.black) * (255.0 / (shown.white - shown.black))
     levels[is_missing(numbers, shown)] = 0
     return levels.round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Which folders to look at again, as the file system reports changes. Knows no store."""
+"""Watches folders: which ones to scan again after changes that the file system reports. Knows no store."""
 
 import os
 import threading
@@ -21,11 +21,19 @@ def folders_that_change(
     stop: threading.Event | None = None,
     passed_over: Callable[[bytes, bytes], bool] = lambda path, root: False,
 ) -> Iterator[list[bytes]]:
-    """Yield first the roots themselves, then, after each burst of changes, the folders (or files) to look at again.
+    """Yield first the roots, then, after each burst of changes, the folders (or files) to scan again.
 
-    Changes that happen while the caller works on what was yielded come with the next. passed_over: says of a path and
-    its root that what changes there is to be overlooked. Raises NotFound when a root is
-    gone or has nothing left in it: that is an unplugged disk, or to be said expressly.
+    Changes that happen while the caller works on one burst come with the next.
+
+    Parameters
+    ----------
+    roots: folders and files to watch.
+    stop: ends the iteration when it is set.
+    passed_over: called with a path and its root; returns whether changes there are ignored.
+
+    Raises
+    ------
+    NotFound: a root is gone or has become empty. Its disk may be unplugged, so the user must confirm it.
     """
     bursts = watchfiles.watch(
         *(os.fsdecode(root) for root in roots),
@@ -51,14 +59,14 @@ def affected_folders(
     changed: Iterable[bytes],
     passed_over: Callable[[bytes, bytes], bool] = lambda path, root: False,
 ) -> list[bytes]:
-    """Return the least set of folders and root files whose scan meets every change, new, changed or gone."""
+    """Return the smallest set of folders and root files whose scan covers every new, changed or deleted file."""
     found = set()
     for path in changed:
         for root in roots:
             is_below = path.startswith(root.rstrip(b"/") + b"/")
             if path == root or (is_below and not passed_over(path, root)):
                 folder = os.path.dirname(path)
-                # A name that is no UTF-8 is reported misspelt: then its folder, or failing that the root, is looked at.
+                # A name that is not UTF-8 is reported misspelt: then its folder, or else the root, is scanned.
                 found.add(folder if path != root and os.path.isdir(folder) else root)
     return roots_of((), found)
 
@@ -73,5 +81,5 @@ def require_roots(roots: Iterable[bytes]) -> None:
         if not there or not os.path.lexists(root):
             raise NotFound(
                 f"{shown(root)} is gone or has nothing left in it; nothing was forgotten: "
-                "if it is gone for good, say so with `vecstore remove`"
+                "if it is gone for good, run `vecstore remove` on it"
             )

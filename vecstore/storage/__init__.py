@@ -1,1 +1,1 @@
-"""What a store is on the disk: the catalog, the vector file, and the checksums that bind one to the other."""
+"""A store on disk: the catalog, the vector file, and the checksums that connect the two."""

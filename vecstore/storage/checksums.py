@@ -1,7 +1,7 @@
-"""Checksums: whether a stored vector is still the one that was committed with its image.
+"""Checksums: verify that a stored vector is the one that was committed with its image.
 
-Every row has one since the commit that added it: the CRC-32 of its bytes and of its image's sha256
-(`vectors.checksum`). Answers are checked for the rows that they name, which are few; `vecstore check` reads them all.
+Each row's checksum is recorded by the commit that adds it: the CRC-32 of its bytes and of its image's sha256
+(`vector_file.checksum`). A query verifies the few rows in its answer; `vecstore check` verifies all of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,24 +15,24 @@ from vecstore.errors import StoreDamaged
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.vector_file import Float16, VectorFile, checksum
 
-# Checksums taken from the catalog at a time.
+# Number of checksums read from the catalog at a time.
 CATALOG_ROWS = 4_096
-# Of a stored row's squared length; float16 leaves less than 1e-3.
+# Tolerance for the squared length of a stored row; the error from float16 is less than 1e-3.
 LENGTH_ERROR = 5e-3
 NEXT_STEP = "`vecstore check --repair` embeds it again from its file"
 
 
 class ChecksumVerifier:
-    """Checks rows before they are answered with, each once."""
+    """Verifies the rows of an answer, each row once."""
 
     def __init__(self, catalog: Catalog, vectors: Float16) -> None:
-        """vectors: (rows, dim) float16, mapped; all that the catalog counts."""
+        """vectors: (n_rows, dim) float16, mapped: all rows that the catalog counts."""
         self._catalog = catalog
         self._vectors = vectors
-        self._is_checked = np.zeros(len(vectors), np.bool_)  # of a large store no memory is touched until a row is
+        self._is_checked = np.zeros(len(vectors), np.bool_)  # zeros take no memory until they are written
 
     def require(self, rows: Iterable[int]) -> None:
-        """Raise StoreDamaged unless the vectors of these rows are those that were committed."""
+        """Raise StoreDamaged unless the vectors of these rows have their recorded checksums."""
         for row in rows:
             if not self._is_checked[row]:
                 sha256, recorded = self._catalog.checksums.of(row)
@@ -43,16 +43,22 @@ class ChecksumVerifier:
 
 @dataclass(frozen=True)
 class DamagedRow:
-    """A row whose vector is not the one that was committed. reason: in words."""
+    """A row whose vector is not the one that was committed, and the reason to think so."""
 
     row: int
     reason: str
 
 
 def damaged_rows(catalog: Catalog, file: VectorFile, rows: range | None = None) -> Iterator[DamagedRow]:
-    """Yield the rows, ascending, whose vector is not the one that was committed; those of compacted images apart.
+    """Yield the rows, ascending, whose vector is missing or is not the one that was committed.
 
-    file: may be shorter than the catalog counts; what is missing is damaged. rows: of these alone.
+    Rows of compacted images are skipped.
+
+    Parameters
+    ----------
+    catalog: of the store.
+    file: may be shorter than the catalog counts; its missing rows are damaged.
+    rows: verify only these; None: all that the catalog counts.
     """
     rows = range(catalog.images.row_count()) if rows is None else rows
     there = min(file.rows_there(), rows.stop)
@@ -65,7 +71,18 @@ def damaged_rows(catalog: Catalog, file: VectorFile, rows: range | None = None) 
 
 
 def require_rows(catalog: Catalog, vectors: Float16, rows: NDArray[np.int64]) -> None:
-    """Raise StoreDamaged unless the vectors of all these rows, ascending, are those that were committed."""
+    """Verify the vectors of many rows, and release the mapped pages.
+
+    Parameters
+    ----------
+    catalog: inside a read transaction.
+    vectors: (n_rows, dim) float16, mapped: all rows that the catalog counts.
+    rows: (n,) int64, the rows to verify.
+
+    Raises
+    ------
+    StoreDamaged: the vector of a row does not have its recorded checksum; the message names the first.
+    """
     wanted = np.zeros(len(vectors), np.bool_)
     wanted[rows] = True
     plain = np.asarray(vectors)
@@ -77,7 +94,7 @@ def require_rows(catalog: Catalog, vectors: Float16, rows: NDArray[np.int64]) ->
 
 
 def record_missing(catalog: Catalog, file: VectorFile) -> None:
-    """Give the rows of an older store their checksums, from the vectors that are there."""
+    """Record checksums of the rows of an older store, computed from the vectors as they are."""
     count = catalog.images.row_count()
     vectors = np.asarray(file.read(min(file.rows_there(), count)))
     for start in range(0, len(vectors), CATALOG_ROWS):
@@ -92,5 +109,5 @@ def _what_is_wrong(vector: Float16, sha256: bytes, recorded: int | None) -> str 
         return "its checksum is not the recorded one"
     wide = vector.astype(np.float64)
     squared = float(np.dot(wide, wide))
-    # Not of a vector that was sound when it was added: of a store that was older than checksums.
+    # Only possible in a store that is older than checksums: they were computed from a vector that was already damaged.
     return None if abs(squared - 1) <= LENGTH_ERROR else f"its length is {squared**0.5:.3f}, and not 1"

@@ -1,4 +1,4 @@
-"""Arrays that can be worked out again, kept as .npz: replaced whole, and worth nothing once damaged."""
+"""Arrays that can be recomputed, stored as .npz: always replaced as a whole, and ignored if damaged."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from vecstore.storage.durable_files import replacing
 
 
 def save_arrays(path: Path, **arrays: ArrayLike) -> None:
-    """Write the arrays in the place of those that were there, whole or not at all. Raises OSError."""
+    """Replace the file by one with these arrays, completely or not at all. Raises OSError."""
     with replacing(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # its stubs take the names for `allow_pickle`
 
@@ -20,5 +20,5 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
-    except Exception:  # damage makes NumPy raise whatever zipfile, its codecs, ast and tokenize do; all mean "rebuild"
+    except Exception:  # for a damaged file, NumPy raises any error of zipfile, its codecs, ast and tokenize
         return None

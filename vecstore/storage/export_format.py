@@ -1,5 +1,5 @@
-"""How an export says what it is, for the room that writes it and the one that reads it."""
+"""Names in an export file, shared by the modules that write and read it."""
 
 PARQUET = (".parquet", ".pq")
-# Keys of a Parquet file's metadata: what made the vectors, and the clustering, each as JSON.
+# Keys of a Parquet file's metadata: the embedder and the clustering, each as JSON.
 EMBEDDER, CLUSTERING = b"vecstore.embedder", b"vecstore.clustering"

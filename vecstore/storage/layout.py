@@ -1,4 +1,4 @@
-"""What the files of a store are called; docs/design.md says what is in them."""
+"""The names of a store's files; docs/design.md describes their contents."""
 
 CATALOG, VECTORS, INDEX, LOCK = "catalog.sqlite", "vectors.f16", "index.faiss", "lock"
 MAP = "map.npz"

@@ -1,4 +1,4 @@
-"""The lock of a store: one writer at a time. The operating system lets go of it when a process dies."""
+"""The lock of a store: one writer at a time. The operating system releases it when a process dies."""
 
 import errno
 import logging
@@ -11,7 +11,7 @@ import filelock
 from vecstore.errors import StoreBusy, VecstoreError
 from vecstore.storage.layout import LOCK
 
-# How long a writer waits for another before it gives up, and before it says that it waits.
+# How long a writer waits for another one before it gives up, and before it reports that it is waiting.
 LOCK_TIMEOUT_SECONDS, SAY_SO_SECONDS = 60.0, 1.0
 
 log = logging.getLogger(__name__)
@@ -23,13 +23,13 @@ def writer_lock(folder: Path, wait: float | None = None) -> Iterator[None]:
 
     Parameters
     ----------
-    folder: the store's.
-    wait: how many seconds to wait for another writer; None for a minute.
+    folder: of the store.
+    wait: seconds to wait for another writer; None: a minute.
 
     Raises
     ------
-    StoreBusy: another process held it all that time.
-    VecstoreError: it cannot be taken here, for example in a folder that may not be written to.
+    StoreBusy: another process held the lock all that time.
+    VecstoreError: the folder may not be written to.
     """
     lock = filelock.FileLock(folder / LOCK)
     try:

@@ -1,10 +1,10 @@
 """The vector file: raw little-endian float16 rows of unit length, appended and never rewritten.
 
-Row i belongs to the image that the catalog numbers i. The catalog commits after the rows are on disk, so rows past
-its count are an interrupted add and are cut. Only rows that the catalog lets nobody read are touched again: those of
-compacted images give their room back, and one that was damaged is made anew.
-Anyone can read the file: `np.memmap(path, "<f2").reshape(-1, dim)`.
-This module knows no SQL, no picture and no FAISS.
+Row i belongs to image i of the catalog. The catalog commits after the rows are on disk, so rows beyond its count come
+from an interrupted add and are cut. Only rows that the catalog hides from readers are changed later: those of compacted
+images become holes, and a damaged one is rewritten.
+Any program can read the file: `np.memmap(path, "<f2").reshape(-1, dim)`.
+This module knows no SQL, no pictures and no FAISS.
 """
 
 import ctypes
@@ -25,31 +25,42 @@ Float16 = NDArray[np.float16]
 Float32 = NDArray[np.float32]
 
 ROW_DTYPE = np.dtype("<f2")
-# Of a stored row's squared length; and after how many nudges to leave it at that.
+# The aim for the error of a stored row's squared length, and the maximum number of nudges to reach it.
 LENGTH_ERROR, MOST_NUDGES = 1e-6, 16
-# Of fallocate(2): the file stays as long as it is, and a part of it takes no room any more.
+# Flags of fallocate(2): keep the file's length, and free the disk space of a part.
 KEEP_SIZE, PUNCH_HOLE = 1, 2
 COPY_BYTES = 4 << 20
 
 
 def checksum(row: Float16, sha256: bytes) -> int:
-    """Return the CRC-32 of a stored row and of the content that it is of: so neither can be exchanged unnoticed."""
+    """Return the CRC-32 of a picture's content and its vector together, so that swapped vectors are noticed too.
+
+    row: (dim,) float16, as stored. sha256: of the picture's content.
+    """
     return zlib.crc32(row.astype(ROW_DTYPE, copy=False).tobytes(), zlib.crc32(sha256))
 
 
 def quantize_unit_rows(rows: Float32 | Float16) -> Float16:
-    """Return rows as they are stored: float16, with a few numbers nudged to bring the length back to 1.
+    """Return unit rows as they are stored: in float16, with a few numbers nudged to restore the length of 1.
 
-    rows: (n, dim) float32, each of length 1; float16 is of rows that were stored before, and left as it is.
-    Plain rounding leaves lengths up to 1e-4 off, enough for a longer neighbour to beat a nearer one; here
-    less than 1e-6 is usual from a few hundred dimensions on, so that inner products of stored rows are cosines.
+    Plain rounding leaves lengths up to 1e-4 off, enough for a longer neighbour to rank before a nearer one. With
+    nudging the error is usually less than 1e-6 from a few hundred dimensions on, so inner products of stored rows are
+    cosines.
+
+    Parameters
+    ----------
+    rows: (n, dim) float32, each of length 1. Rows in float16 are already stored ones, and are returned unchanged.
+
+    Returns
+    -------
+    (n, dim) float16.
     """
     stored = np.ascontiguousarray(rows, ROW_DTYPE)
     for row in stored if rows.dtype != ROW_DTYPE else ():
         squares = np.square(row, dtype=np.float64)
         missing = 1 - squares.sum()
         for _ in range(MOST_NUDGES):
-            # The neighbouring float16 away from zero for a row that is too short, towards zero for one too long.
+            # The next float16 away from zero if the row is too short, towards zero if it is too long.
             nudged = np.nextafter(row, np.copysign(np.float16(np.inf), row) if missing > 0 else np.float16(0))
             gains = np.square(nudged, dtype=np.float64) - squares
             best = int(np.argmin(np.abs(gains - missing)))
@@ -60,7 +71,13 @@ def quantize_unit_rows(rows: Float32 | Float16) -> Float16:
 
 
 class VectorFile:
-    """The rows of one store. All writing is done by the holder of the store's lock."""
+    """The rows of one store. Only the holder of the store's lock may write.
+
+    Parameters
+    ----------
+    path: of the file, which may not exist yet.
+    dim: numbers in a row.
+    """
 
     def __init__(self, path: Path, dim: int) -> None:
         self.path = path
@@ -70,7 +87,7 @@ class VectorFile:
     def truncate_uncommitted(self, count: int) -> int:
         """Cut the rows that the catalog never committed; return the number of bytes cut.
 
-        count: rows in the catalog. Raises StoreDamaged, and changes nothing, if the file holds fewer.
+        count: rows in the catalog. Raises StoreDamaged, without changing the file, if it holds fewer.
         """
         have, want = self._size(), count * self.row_bytes
         if have < want:
@@ -81,11 +98,17 @@ class VectorFile:
         return have - want
 
     def append(self, rows: Float16, count: int) -> None:
-        """Write `rows` as rows count, count + 1, ... and return when they are on the disk.
+        """Write `rows` as rows count, count + 1, ... and return when they are on disk.
 
-        rows: (n, dim) float16, as `rounded` makes them. count: rows in the catalog; whatever an interrupted append left
-        behind them is overwritten. Raises StoreDamaged, and writes nothing, for rows of another width; VecstoreError
-        if the disk is full or fails.
+        Parameters
+        ----------
+        rows: (n, dim) float16, from `quantize_unit_rows`.
+        count: rows in the catalog; rows beyond it, from an interrupted append, are overwritten.
+
+        Raises
+        ------
+        StoreDamaged: the rows have another width, or the file is shorter than count; nothing was written.
+        VecstoreError: the disk is full or fails.
         """
         if rows.ndim != 2 or rows.shape[1] != self.dim:
             raise StoreDamaged(f"rows of shape {rows.shape} do not fit {self.path}, which has {self.dim} numbers a row")
@@ -95,13 +118,20 @@ class VectorFile:
                 file.write(np.ascontiguousarray(rows, ROW_DTYPE).tobytes())
                 file.flush()
                 os.fsync(file.fileno())
-            if not count:  # a new file is on the disk only when its directory's entry is
+            if not count:  # a new file is on disk only when its directory's entry is
                 sync_directory(self.path.parent)
 
     def rewrite_rows(self, rows: dict[int, Float16], count: int) -> None:
-        """Write rows in their places, which the catalog lets nobody read, and return when they are on the disk.
+        """Overwrite rows that the catalog hides from readers, and return when they are on disk.
 
-        count: rows in the catalog; a file that is too short gets as many, empty ones.
+        Parameters
+        ----------
+        rows: (dim,) float16 vectors by their row.
+        count: rows in the catalog; a file that is shorter is extended with zeros.
+
+        Raises
+        ------
+        VecstoreError: the disk is full or fails.
         """
         with translate_os_errors(self.path), open(self.path, "r+b" if self.path.exists() else "x+b") as file:
             if self._size() < count * self.row_bytes:
@@ -113,9 +143,10 @@ class VectorFile:
             os.fsync(file.fileno())
 
     def punch_holes(self, rows: Sequence[int]) -> None:
-        """Let the disk have the room of these rows, ascending, that nobody reads; every other row stays where it is.
+        """Free the disk space of these rows, which read as zeros afterwards; every other row keeps its position.
 
-        They read as zeros then. Where the file system cannot do that in place, a copy with holes replaces the file.
+        rows: ascending, hidden from readers by the catalog. If the file system cannot punch holes, a sparse copy
+        replaces the file. Raises VecstoreError if the disk is full or fails.
         """
         gaps = [(first * self.row_bytes, beyond * self.row_bytes) for first, beyond in runs(rows)]
         with translate_os_errors(self.path):
@@ -127,7 +158,7 @@ class VectorFile:
                     copy_with_holes(self.path, beside, self._size(), gaps)
 
     def read(self, count: int) -> Float16:
-        """Return the first `count` rows, (count, dim) float16, mapped and not read.
+        """Return the first `count` rows, (count, dim) float16, as a read-only memory map.
 
         Raises StoreDamaged if the file holds fewer.
         """
@@ -138,7 +169,7 @@ class VectorFile:
         return np.memmap(self.path, ROW_DTYPE, mode="r", shape=(count, self.dim))
 
     def rows_there(self) -> int:
-        """Return how many whole rows the file holds, whatever the catalog counts."""
+        """Return how many complete rows the file holds, regardless of the catalog."""
         return self._size() // self.row_bytes
 
     def _size(self) -> int:
@@ -152,16 +183,25 @@ class VectorFile:
 
 
 def runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield (first, the one after the last) of each run of numbers that follow each other. rows: ascending."""
+    """Yield (first, last + 1) of each run of consecutive numbers. rows: ascending."""
     numbers = np.asarray(rows, np.int64)
     for run in np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1) if len(numbers) else ():
         yield int(run[0]), int(run[-1]) + 1
 
 
 def punch_hole(descriptor: int, start: int, n_bytes: int) -> bool:
-    """Let the disk have the room of a part of a file, which reads as zeros then; return whether that can be done here.
+    """Free the disk space of a part of a file, which reads as zeros afterwards; return False if that is not possible.
 
-    Linux alone has this in its C library (fallocate(2)); Python does not pass it on.
+    Only Linux's C library has this (fallocate(2)), and Python's `os` module does not offer it.
+
+    Parameters
+    ----------
+    descriptor: of the file, open for writing.
+    start, n_bytes: the part.
+
+    Raises
+    ------
+    OSError: the disk fails.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     fallocate = getattr(libc, "fallocate64", None) or getattr(libc, "fallocate", None)
@@ -176,9 +216,19 @@ def punch_hole(descriptor: int, start: int, n_bytes: int) -> bool:
 
 
 def copy_with_holes(source: Path, target: Path, n_bytes: int, gaps: Iterable[tuple[int, int]]) -> None:
-    """Copy the first n_bytes of a file but for the gaps, ascending (start, end). Nothing waits for the disk.
+    """Copy the beginning of a file without some gaps, which take no disk space if the file system can do that.
 
-    Where the file system can, the gaps take no room. Raises OSError; the target is incomplete then.
+    The copy is not synced.
+
+    Parameters
+    ----------
+    source, target: the files.
+    n_bytes: how many bytes of the source to copy.
+    gaps: (start, end) of each part to leave out, ascending.
+
+    Raises
+    ------
+    OSError: the source is too short, or the disk is full or fails; the target is incomplete then.
     """
     with open(source, "rb") as file, open(target, "wb") as copy:
         position = 0

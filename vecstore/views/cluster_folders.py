@@ -1,7 +1,7 @@
 """Folders of a cluster's pictures: copied or linked, the originals untouched, nothing overwritten.
 
 A cluster gets a folder of its own, which must be new or empty. What is no longer the picture that the store knows is
-left out and told.
+left out and reported.
 """
 
 import os
@@ -59,7 +59,7 @@ def _plan(catalog: Catalog, found: Iterable[tuple[Cluster, list[Member]]], targe
         taken.add(name.casefold())
         folder = target / name
         if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
-            raise BadInput(f"{folder} is there already and not empty; name another folder")
+            raise BadInput(f"{folder} already exists and is not empty; name another folder")
         sources = [_source(catalog, member.id) for member in members]
         for path in sources:
             if link and path is not None and archive_of(path) is not None:
@@ -93,7 +93,7 @@ def folder_name(cluster: Cluster) -> str:
 
 
 def _source(catalog: Catalog, row: int) -> bytes | None:
-    """Return a path at which the image still is as the catalog knows it, None if there is none."""
+    """Return a path at which the image is unchanged since it was added; None if there is none."""
     for path in catalog.paths.of(row):
         known = catalog.paths.known(path)
         try:
@@ -150,7 +150,7 @@ def _alike(name: bytes) -> str:
 
 
 def _shortened(stem: bytes, most: int) -> bytes:
-    """Return at most so many bytes of a name, without a character that is cut in two."""
+    """Return a name cut to a number of bytes, without splitting a character."""
     if len(stem) <= most:
         return stem
     end = most

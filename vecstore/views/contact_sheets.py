@@ -38,7 +38,7 @@ ThumbnailOf = Callable[[int], bytes]
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture and what is below it. id: of the image, None where `picture`, a JPEG, is of a file not stored."""
+    """One picture and its caption. id: of the image; None for a file that is not stored, whose JPEG is `picture`."""
 
     id: int | None
     caption: str
@@ -57,7 +57,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a contact sheet shows. of: how many images it is a part of."""
+    """The content of a contact sheet. of: the number of images that it is a selection of."""
 
     title: str
     note: str
@@ -75,7 +75,7 @@ def sheet(
 ) -> Sheet:
     """Return what a contact sheet shows; see `Store.sheet`."""
     if (cluster is not None) + (similar is not None) + representatives > 1:
-        raise BadInput("a sheet is of one cluster, of what is similar to an image, or of the representatives")
+        raise BadInput("a sheet shows one cluster, what is similar to one image, or the representatives; choose one")
     if similar is not None:
         return _of_similar(session, similar, k or 30)
     with session.catalog.reading():  # or a clustering in between could take the cluster away
@@ -160,7 +160,7 @@ def of_similar(query: str, picture: bytes | None, hits: Sequence[Neighbour], ima
 
 
 def called(cluster: Cluster) -> str:
-    """Return what a cluster is called in pictures."""
+    """Return the name of a cluster in pictures."""
     return f"{cluster.name} ({cluster.cluster})" if cluster.name else f"Cluster {cluster.cluster}"
 
 

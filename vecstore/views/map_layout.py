@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 # Images that t-SNE itself arranges: on two cores half a minute. And images on a map: more than that are a fog.
 REFERENCE, MOST_POINTS = 5_000, 20_000
-# From so many times the images it was fitted for, a map is made anew: it does not know what came since.
+# When the store has grown by this factor, the map is fitted again: the old fit does not know the new images.
 RETRAIN_FACTOR = 4
 # Fewer images have no neighbourhoods to arrange; they lie along their two principal directions.
 LEAST_FOR_TSNE = 10
@@ -115,7 +115,7 @@ def chosen(alive: Int64) -> Int64:
 
 
 def fits(layout: Layout, n_images: int, seed: int | None) -> bool:
-    """Say whether a map goes on: whether it is of that seed, and the store has not outgrown it."""
+    """Return whether a map can be extended: it has this seed, and the store has not outgrown it."""
     return seed in (None, layout.seed) and n_images < RETRAIN_FACTOR * max(layout.images, 1)
 
 
@@ -129,7 +129,7 @@ def fit_map(vectors: Float16, rows: Int64, n_images: int, seed: int) -> Layout:
 
 
 def extend_map(layout: Layout, vectors: Float16, rows: Int64) -> Layout:
-    """Return the map with these rows on it too; what is on it stays where it is."""
+    """Return the map with these rows added; images already on it do not move."""
     new = rows[~np.isin(rows, layout.rows)]
     if not len(new):
         return layout
@@ -202,7 +202,7 @@ class StoredMap:
     def load(self, vectors: Float16) -> Layout | None:
         """Return the map that is kept, None if there is none of these vectors.
 
-        An image whose vector is another by now, or was given up (`compact`), is not on it any more; the others stay.
+        An image whose vector has changed or was compacted is dropped from it; the others stay.
         """
         if (found := load_arrays(self.path)) is None:
             return None

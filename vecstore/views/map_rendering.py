@@ -97,7 +97,7 @@ def write_map(found: StoreMap, clusters: Sequence[Cluster], thumbnail_of: Thumbn
 def require_suffix(file: Path) -> None:
     """Raise BadInput unless a map can be such a file."""
     if file.suffix.lower() not in (".png", ".svg", ".html"):
-        raise BadInput(f"a map is a picture or a page; name a file that ends in .png, .svg or .html, not {file}")
+        raise BadInput(f"a map is a picture or a web page; name a file that ends in .png, .svg or .html, not {file}")
 
 
 def svg_of(found: StoreMap, clusters: Sequence[Cluster], thumbnail_of: ThumbnailOf) -> Svg:

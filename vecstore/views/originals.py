@@ -29,7 +29,7 @@ def original(paths: Sequence[bytes], sha256: bytes) -> Original:
             continue
         if content.sha256 == sha256:
             return _as_shown(path, content.data)
-    raise NotFound(f"{shown(paths[0])} is gone or another picture by now; `vecstore sync` its folder")
+    raise NotFound(f"{shown(paths[0])} is gone or has changed; run `vecstore sync` on its folder")
 
 
 def _as_shown(path: bytes, data: bytes) -> Original:

@@ -24,7 +24,7 @@ def draw_elbow(elbow: Elbow, file: Path) -> None:
 def require_suffix(file: Path) -> None:
     """Raise BadInput unless a curve can be such a file."""
     if file.suffix.lower() not in (".png", ".svg"):
-        raise BadInput(f"a curve is a picture; name a file that ends in .png or .svg, not {file}")
+        raise BadInput(f"a curve is written as a picture; name a file that ends in .png or .svg, not {file}")
 
 
 def elbow_curve(elbow: Elbow, kind: str, dark: bool = False) -> bytes:

@@ -42,7 +42,7 @@ def require_terminal(file: Path, protocol: str, environment: Mapping[str, str] =
     if protocol not in PROTOCOLS:
         raise BadInput(f"no protocol for pictures in terminals is called {protocol!r}; choose {', '.join(PROTOCOLS)}")
     if file.suffix.lower() != ".png":
-        raise BadInput(f"a terminal shows PNGs, and {file} is none; name a file that ends in .png")
+        raise BadInput(f"a terminal can only show PNGs, and {file} is not a PNG; name a file that ends in .png")
     return protocol
 
 

@@ -51,7 +51,7 @@ class Thumbnails:
 
         path: of a file or of a member of an archive. sha256: of its content, as the store knows it. A thumbnail that is
         kept is returned without a look at the file. One that cannot be kept (a full disk) is returned all the same.
-        Raises NotFound if the file is gone, decoding.Unreadable if it cannot be read or is another picture by now.
+        Raises NotFound if the file is gone, decoding.Unreadable if it cannot be read or has changed.
         """
         kept = self.folder / sha256.hex()[:2] / f"{sha256.hex()}.jpg"
         with suppress(OSError):
@@ -86,7 +86,7 @@ class Thumbnails:
                 self._sweep()
 
     def _sweep(self) -> None:
-        """Remove the least recently used until there is room again, and work out when to look next."""
+        """Remove the least recently used until the size is below the bound, and compute when to sweep next."""
         found = []
         with os.scandir(self.folder) as folders:
             names = [folder.path for folder in folders]
@@ -145,7 +145,7 @@ def _picture(path: bytes, sha256: bytes) -> Image.Image:
             raise NotFound(f"{shown(path)} is gone; `vecstore sync` its folder") from error
         raise
     if content.sha256 != sha256:
-        raise decoding.Unreadable("the file is another picture by now; `vecstore sync` its folder")
+        raise decoding.Unreadable("the file has changed; run `vecstore sync` on its folder")
     return decoding.decode(content.data, at_least=(SIDE, SIDE), name=path)
 
 

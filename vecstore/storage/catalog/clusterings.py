@@ -90,7 +90,7 @@ class Clusterings(Queries):
         self.db.execute("update store set clustering = :id", {"id": clustering})
 
     def all(self) -> list[Clustering]:
-        """Return all k-means runs, the first first."""
+        """Return all k-means runs, oldest first."""
         fields = (
             *("rows", "objective", "seconds", "device", "restarts", "trained_on", "previous"),
             *("split", "merged", "gone", "moved", "created"),
@@ -123,11 +123,11 @@ class Clusterings(Queries):
         return centroids, [cluster for (cluster,) in self.db.execute(query, {"id": clustering})]
 
     def give_up_centroids(self, clustering: int) -> None:
-        """Record that a clustering cannot be gone back to, because its centroids are damaged."""
+        """Record that a clustering cannot be used again, because its centroids are damaged."""
         self.db.execute("update clusterings set checksum = null where id = :id", {"id": clustering})
 
     def usable(self) -> list[int]:
-        """Return the clusterings that can be gone back to, if their centroids are not damaged, the first first."""
+        """Return the clusterings that can be used again unless their centroids are damaged, oldest first."""
         query = "select id from clusterings where checksum is not null order by id"
         return [number for (number,) in self.db.execute(query)]
 

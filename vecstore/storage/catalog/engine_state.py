@@ -18,7 +18,7 @@ class EngineState(Queries):
         return self._text("select uri from engine")
 
     def move_to(self, uri: str | None) -> None:
-        """Make this the catalog of another store with the same images, none of which its engine has been told of."""
+        """Make this the catalog of another store with the same images, none of which its engine has received."""
         with self._database.writing() as db:
             values = {"uri": uri, "uid": uuid.uuid4().hex}
             db.execute("update engine set uri = :uri, uid = :uid, built = null", values)
@@ -42,12 +42,12 @@ class EngineState(Queries):
             db.execute("update engine set built = :state", {"state": state})
 
     def pending_rows(self, limit: int) -> list[int]:
-        """Return rows whose coming or going the engine has not been told of, the first `limit`, ascending; -1: all."""
+        """Return rows whose addition or removal the engine has not received, ascending. limit: at most; -1: all."""
         query = "select row from pending order by row limit :limit"
         return [row for (row,) in self.db.execute(query, {"limit": limit})]
 
     def pending_count(self) -> int:
-        """Return how many images that can be found the engine has not been told of."""
+        """Return how many of the images that can be found the engine has not received."""
         return int(self._value(f"select count(*) from pending where {FOUND}"))
 
     def mark_pending(self, rows: Iterable[int]) -> None:

@@ -30,7 +30,7 @@ class Integrity(Queries):
         self.db.execute(f"insert into removed {WITHOUT_PATH}")
 
     def rebuild_indexes(self) -> None:
-        """Make SQLite's own indexes anew from the tables."""
+        """Rebuild SQLite's own indexes from the tables."""
         self.db.execute("reindex")
 
 
@@ -43,7 +43,7 @@ WRONGLY_REMOVED = f"""
     select row from ({WITHOUT_PATH} except select row from removed)"""
 
 
-# Each counts what is against a rule. These are not mended: nothing says what was there.
+# Each counts violations of a rule. These cannot be repaired, because the original values are unknown.
 INVARIANTS = (
     (
         """

@@ -153,7 +153,7 @@ def m005_checksums(db: sqlite3.Connection) -> None:
     # The rows below it got theirs from what was there when the store was brought to this format, and not when added.
     db.execute("alter table store add column checksums_from integer not null default 0")
     db.execute("update store set checksums_from = (select coalesce(max(row) + 1, 0) from images)")
-    # Images whose vector is damaged and could not be made anew yet: they are not found.
+    # Images whose vector is damaged and could not be recomputed yet: they are not found.
     db.execute("create table quarantined (row integer primary key references images)")
     db.execute("alter table clusterings add column checksum integer")  # CRC-32 of the centroids
     for number, centroids in db.execute("select id, centroids from clusterings").fetchall():
@@ -210,7 +210,7 @@ def m007_engines(db: sqlite3.Connection) -> None:
             migrating text
         )""")
     db.execute("insert into engine (id, uid) values (1, lower(hex(randomblob(16))))")
-    # Rows whose coming or going that engine has not been told of.
+    # Rows whose addition or removal that engine has not received.
     db.execute("create table pending (row integer primary key references images)")
     # An image begins among the removed, so its coming and its going are both changes of that table.
     for hidden in ("removed", "quarantined"):
