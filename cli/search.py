@@ -90,7 +90,8 @@ def duplicates(
 ) -> None:
     """Print groups of equal and nearly equal images. The first of a group, of the most pixels, is the one to keep.
 
-    Every other is that content under another path (copy), or of at least --min-score with the one to keep (near).
+    Every other is a file of the same content (copy), or of at least --min-score with the one to keep (near). Nothing
+    is gained by deleting what else is listed: link, same file, archived, missing, unreadable.
 
     Example: vecstore duplicates --min-score 0.98
     """

@@ -10,8 +10,10 @@ Each core computes the bounds of its own tiles, which are small enough to stay i
 import functools
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +45,13 @@ class Representatives:
     scores: NDArray[np.float32]
 
 
-def find_representatives(vectors: NDArray[np.float16], rows: NDArray[np.int64], min_score: float) -> Representatives:
+# (rows, as many rows) -> whether each of the first may stand for the second, whatever their score.
+MayStandFor: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
+
+
+def find_representatives(
+    vectors: NDArray[np.float16], rows: NDArray[np.int64], min_score: float, may_stand_for: MayStandFor | None = None
+) -> Representatives:
     """Choose representatives, so that every other row has a score of at least min_score with one of them.
 
     Leader clustering: in the given order, a row becomes a representative unless an earlier representative has that
@@ -54,6 +62,8 @@ def find_representatives(vectors: NDArray[np.float16], rows: NDArray[np.int64], 
     vectors: (n_rows, dim) float16, may be mapped.
     rows: (n,) int64, the row most worth keeping first.
     min_score: cosine similarity in [-1, 1]. Scores are accurate to 5e-6, so pairs closer to it may count as either.
+    may_stand_for: what is near by its score counts only where this says so; None for always. It is called in several
+        threads at once.
 
     Returns
     -------
@@ -65,7 +75,7 @@ def find_representatives(vectors: NDArray[np.float16], rows: NDArray[np.int64], 
     >>> find_representatives(vectors, np.arange(3), min_score=0.75).rows.tolist()
     [0, 1, 1]
     """
-    return _LeaderClustering(vectors, rows, min_score).run()
+    return _LeaderClustering(vectors, rows, min_score, may_stand_for).run()
 
 
 class _Workspace(threading.local):
@@ -81,9 +91,16 @@ class _Workspace(threading.local):
 class _LeaderClustering:
     """One leader clustering. Positions count in `rows`: 0 is the row most worth keeping."""
 
-    def __init__(self, vectors: NDArray[np.float16], rows: NDArray[np.int64], min_score: float) -> None:
+    def __init__(
+        self,
+        vectors: NDArray[np.float16],
+        rows: NDArray[np.int64],
+        min_score: float,
+        may_stand_for: MayStandFor | None,
+    ) -> None:
         self.vectors = vectors
         self.rows = rows
+        self.may_stand_for = may_stand_for
         self.least = min_score - ROUNDING
         dim = vectors.shape[1]
         self.work = _Workspace(dim)
@@ -162,7 +179,9 @@ class _LeaderClustering:
             np.greater_equal(products, self.least, out=left)
             i, j = np.divmod(np.flatnonzero(left), len(others))
             scores = products[i, j]
-        near = scores >= self.least
+        near = np.flatnonzero(scores >= self.least)
+        if self.may_stand_for is not None:
+            near = near[self.may_stand_for(self.rows[leaders[i[near]]], self.rows[others[j[near]]])]
         return i[near], j[near], scores[near]
 
     def _scores(self, leader_index: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -119,8 +119,11 @@ class Edge:
 class Duplicate:
     """One path in a group of copies and near duplicates; the first of a group is its representative, the one to keep.
 
-    kind: "keep", "copy" (the same content under another path), or "near" (a near duplicate of the representative).
-    score: cosine similarity with the representative, in [-1, 1].
+    kind: "keep"; "copy" (a file of its own with the very same content, as reading it found), or "near" (a file of
+    another image, of this score with it). Other paths of these images free nothing when they are deleted:
+    "link" (a symbolic link), "same file" (another name of a file of that image), "archived" (in an archive), "missing"
+    (gone, or something else by now) and "unreadable". A group has no "keep" if none of its paths can be read here.
+    score: cosine similarity of the image with the representative, in [-1, 1].
     """
 
     group: int

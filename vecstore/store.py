@@ -361,10 +361,14 @@ class Store:
     def duplicates(self, *, min_score: float = NEAR_SCORE, exact: bool = False) -> Iterator[Duplicate]:
         """Return the groups of equal and nearly equal images, a path at a time, each group's representative first.
 
-        The representative has the most pixels (of equals, the least id); every other image of the group has a score
-        of at least `min_score` with it, and no two representatives have, so that a store with these alone has no
-        duplicates. Groups are numbered from 1 by their representatives' ids. Every pair is compared before the first
-        is returned, in memory of some 300 bytes an image.
+        The representative has a file that can be read, if any image of the group has, and of those the most pixels (of
+        equals, the least id). Every other image of the group has a score of at least `min_score` with it, and no two
+        representatives have, so that a store with these alone has no duplicates. Plain pictures are the exception:
+        where one of two is nearly uniform or two-toned, they are near only if their pixels agree too.
+        Deleting every path of the kind "copy" leaves a file of each content that can be read: the paths of groups are
+        looked at, and what is called a copy is read and compared. Groups are numbered from 1 by their representatives'
+        ids. Every pair is compared before the first is returned, in memory of some 300 bytes an image, and 3 KB for
+        each that is near to another.
 
         Parameters
         ----------

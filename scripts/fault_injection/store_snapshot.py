@@ -132,7 +132,8 @@ def questions(store: Store) -> dict[str, Any]:
     asked: dict[str, Any] = {
         "info": lambda: [getattr(store.info(), name) for name in ("images", "paths", "failures", "dim", "clusters")],
         "failures": store.failures,
-        "duplicates": lambda: [(found.group, found.id, found.path) for found in store.duplicates()],
+        # In an order of its own: which path comes first depends on the files, and they change between two questions.
+        "duplicates": lambda: sorted((found.id, found.path) for found in store.duplicates(exact=True)),
         "similar": lambda: _neighbours(store, exact=True),
         "by the index": lambda: _neighbours(store, exact=False),
         "clusters": lambda: _clusters(store),

@@ -29,9 +29,17 @@ def with_copies(n: int, dim: int, n_copies: int, noise: float, seed: int) -> NDA
     return rows.astype(np.float16)
 
 
-def assert_is_what_was_promised(vectors: NDArray[np.float16], rows: NDArray[np.int64], min_score: float) -> None:
-    """Check all that `keep` says of its answer, which leaves room for one answer, save for pairs on the very edge."""
-    found, scores, edge = find_representatives(vectors, rows, min_score), all_scores(vectors), 2e-5
+def assert_is_what_was_promised(
+    vectors: NDArray[np.float16], rows: NDArray[np.int64], min_score: float, may: NDArray[np.bool_] | None = None
+) -> None:
+    """Check all that is said of the answer, which leaves room for one answer, save for pairs on the very edge.
+
+    may: (n, n), whether the first row may stand for the second; None for always.
+    """
+    may_stand_for = None if may is None else lambda ones, others: may[ones, others]
+    found, scores, edge = find_representatives(vectors, rows, min_score, may_stand_for), all_scores(vectors), 2e-5
+    if may is not None:
+        scores = np.where(may.T, scores, -2)
     is_leader = found.rows == rows
     kept = rows[is_leader]
     with_leaders = scores[np.ix_(rows, kept)]
@@ -72,6 +80,18 @@ def test_any_rows_in_any_order_are_grouped_as_promised(
         patch.setattr(near_duplicates, "FULL_ROWS", max(block // 2, 1))
         patch.setattr(near_duplicates, "BOUND_DIM", 5)
         assert_is_what_was_promised(vectors, rows, min_score)
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(1, 80), part=st.floats(0, 1), min_score=st.floats(-1, 0.999), seed=st.integers(0, 2**32 - 1))
+def test_rows_that_may_not_stand_for_others_do_not(n: int, part: float, min_score: float, seed: int) -> None:
+    vectors = with_copies(n, 20, n // 2, 0.3, seed)
+    random = np.random.default_rng(seed)
+    may = (random.random((n, n)) < part) | np.eye(n, dtype=np.bool_)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_duplicates, "LEADER_ROWS", 16)
+        patch.setattr(near_duplicates, "OTHER_ROWS", 24)
+        assert_is_what_was_promised(vectors, random.permutation(n), min_score, may)
 
 
 def test_equal_rows_are_near_whatever_their_rounding() -> None:

@@ -329,6 +329,8 @@ def test_planted_near_copies_are_all_found(n: int, n_copies: int, seed: int) -> 
     noise = unit_rows(random.standard_normal((len(originals), 100)).astype(np.float32))
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/vectors.npy", np.concatenate([vectors, unit_rows(vectors[originals] + 0.1 * noise)]))
+        for i in range(n + len(originals)):
+            Path(folder, f"{i}.png").write_text(str(i))
         Path(folder, "paths.txt").write_text("".join(f"{folder}/{i}.png\n" for i in range(n + len(originals))))
         with Store.open(f"{folder}/store", create=True) as store:
             store.import_vectors(f"{folder}/vectors.npy", f"{folder}/paths.txt")
@@ -445,6 +447,22 @@ def test_duplicates_are_printed_a_line_a_path(
     (first, second) = [json.loads(line) for line in vecstore_("duplicates", "--exact", "--json").stdout.splitlines()]
     assert first == {"group": 1, "kind": "keep", "id": 3, "path": str(pictures / "3.png"), "score": 1.0}
     assert second == {**first, "kind": "copy", "path": str(copy)}
+
+
+def test_what_is_no_copy_is_printed_with_what_it_is(
+    vecstore_: Callable[..., Result], clustered: Store, pictures: Path
+) -> None:
+    (pictures / "0-link.png").symlink_to("3.png")
+    shutil.copy(pictures / "3.png", pictures / "copy.png")
+    (pictures / "hard.png").hardlink_to(pictures / "copy.png")
+    clustered.add(pictures)
+    (pictures / "3.png").unlink()
+    kinds = [("keep", "copy.png"), ("missing", "0-link.png"), ("missing", "3.png"), ("same file", "hard.png")]
+    assert printed(vecstore_("duplicates")) == (
+        0,
+        [f"1\t{kind}\t1.0000\t@3\t{pictures}/{name}" for kind, name in kinds],
+        "",
+    )
 
 
 def test_no_duplicates_are_told_to_a_person_and_not_to_a_pipe(vecstore_: Callable[..., Result]) -> None:

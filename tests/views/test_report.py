@@ -77,6 +77,18 @@ def test_a_report_has_the_numbers_the_clusters_the_duplicates_and_the_failures(s
     }
 
 
+def test_only_what_could_be_freed_is_a_spare_copy(store: Store, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "0-link.png").symlink_to("1.png")
+    (pictures / "gone.png").write_bytes((pictures / "1.png").read_bytes())
+    (pictures / "hard.png").hardlink_to(pictures / "copy.png")
+    store.add(pictures)
+    (pictures / "gone.png").unlink()
+    page = reported(store, tmp_path)
+    text = " ".join(page.text.split())
+    assert "spare copies 1 " in text
+    assert all(f"{kind} " in text for kind in ("to keep", "copy", "link", "same file", "missing"))
+
+
 def test_it_loads_nothing_and_runs_nothing(store: Store, tmp_path: Path) -> None:
     page = reported(store, tmp_path)
     assert page.all("script") == page.all("link") == page.all("iframe") == []

@@ -22,8 +22,9 @@ MEAN_DIFFERENCE, CELL_DIFFERENCE = 4, 24
 def is_nearly_uniform(image: Image.Image) -> bool:
     """Say whether an RGB picture is one colour nearly everywhere, such as plain black, a clear sky or a blank page."""
     small = image.resize((2 * CELLS, 2 * CELLS), Image.Resampling.BOX)
-    low, high = np.quantile(np.asarray(small), (STRAY_PART, 1 - STRAY_PART), axis=(0, 1))
-    return bool((high - low).max() <= UNIFORM_LEVELS)
+    levels = np.sort(np.asarray(small).reshape(-1, 3).T.copy(), axis=1)  # an eighth of the time of np.quantile
+    n_stray = int(STRAY_PART * levels.shape[1])
+    return bool((levels[:, -1 - n_stray] - levels[:, n_stray]).max() <= UNIFORM_LEVELS)
 
 
 def is_two_toned(image: Image.Image) -> bool:
@@ -31,14 +32,20 @@ def is_two_toned(image: Image.Image) -> bool:
     small = np.asarray(image.resize((TONE_SIDE, TONE_SIDE), Image.Resampling.NEAREST), np.int64) // TONE_STEP
     n_steps = 256 // TONE_STEP
     tones = np.bincount(((small[..., 0] * n_steps + small[..., 1]) * n_steps + small[..., 2]).ravel())
-    return bool(np.sort(tones)[-2:].sum() >= TWO_TONES_PART * TONE_SIDE**2)
+    return bool(np.partition(tones, -2)[-2:].sum() >= TWO_TONES_PART * TONE_SIDE**2)
 
 
 def pixels_agree(one: Image.Image, other: Image.Image) -> bool:
     """Say whether two RGB pictures look the same but for size and loss in encoding."""
-    difference = np.abs(_cells(one) - _cells(other))
-    return bool(difference.mean() <= MEAN_DIFFERENCE and difference.max() <= CELL_DIFFERENCE)
+    return bool(cells_agree(cells(one)[None], cells(other)[None])[0])
 
 
-def _cells(image: Image.Image) -> NDArray[np.int64]:
-    return np.asarray(image.resize((CELLS, CELLS), Image.Resampling.BOX), np.int64)
+def cells(image: Image.Image) -> NDArray[np.uint8]:
+    """Return an RGB picture scaled down to what `cells_agree` compares, (CELLS * CELLS * 3,)."""
+    return np.asarray(image.resize((CELLS, CELLS), Image.Resampling.BOX), np.uint8).ravel()
+
+
+def cells_agree(ones: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Say of pairs of pictures, (n, CELLS * CELLS * 3) each, whether they look the same, as `pixels_agree` does."""
+    difference = np.maximum(ones, others) - np.minimum(ones, others)
+    return np.asarray((difference.mean(1) <= MEAN_DIFFERENCE) & (difference.max(1) <= CELL_DIFFERENCE))

@@ -13,7 +13,7 @@ from typing import Any
 from vecstore.clustering import clusters as clustering
 from vecstore.errors import BadInput, NotFound, VecstoreError
 from vecstore.results import NEAR_SCORE, Cluster, Clustering, Drawing, Duplicate
-from vecstore.search.duplicates import duplicates
+from vecstore.search.duplicates import COPY, KEEP, NEAR, duplicates
 from vecstore.search.filters import moment
 from vecstore.search.info import info
 from vecstore.session import Session
@@ -182,7 +182,7 @@ def _duplicates(session: Session, shots: Shots) -> dict[str, Any]:
     for duplicate in duplicates(session, NEAR_SCORE, exact):
         if duplicate.group > n_groups:
             n_groups = duplicate.group
-        n_spare += duplicate.kind != "keep"
+        n_spare += duplicate.kind in (COPY, NEAR)
         if duplicate.group <= GROUPS:
             groups.setdefault(duplicate.group, []).append(duplicate)
     shown_groups = [
@@ -192,7 +192,7 @@ def _duplicates(session: Session, shots: Shots) -> dict[str, Any]:
 
 
 def _kind(duplicate: Duplicate) -> str:
-    return {"keep": "to keep", "copy": "copy"}.get(duplicate.kind, f"score {duplicate.score:.3f}")
+    return {KEEP: "to keep", NEAR: f"score {duplicate.score:.3f}"}.get(duplicate.kind, duplicate.kind)
 
 
 def _outliers(session: Session, shots: Shots) -> list[Shot]:

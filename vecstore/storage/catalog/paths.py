@@ -55,6 +55,11 @@ class Paths(Queries):
         query = "select path from paths where row = :row order by path"
         return [bytes(path) for (path,) in self.db.execute(query, {"row": row})]
 
+    def states_of(self, row: int) -> list[FileStamp]:
+        """Return the state on record of every path of an image, by path."""
+        query = "select path, size, mtime_ns from paths where row = :row order by path"
+        return [FileStamp(bytes(path), size, mtime_ns) for path, size, mtime_ns in self.db.execute(query, {"row": row})]
+
     def all(self) -> Iterator[tuple[int, bytes]]:
         """Yield (row, path) for every path; to be read to the end before anything is written."""
         for row, path in self.db.execute("select row, path from paths"):
