@@ -1,7 +1,10 @@
 """The commands that a store grows and shrinks by."""
 
 import itertools
+import os
+import shlex
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,12 +26,15 @@ from cli.options import (
     with_groups,
 )
 from vecstore.errors import BadInput
-from vecstore.sources.paths import AnyPath
+from vecstore.sources.paths import AnyPath, shown
 
 if TYPE_CHECKING:
-    from vecstore.results import AddReport
+    from vecstore.results import AddReport, RelocateReport
     from vecstore.sources.scan import Patterns
     from vecstore.store import Store
+
+# Paths without a file that are named to a person.
+MISSING_SHOWN = 3
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Grow")
@@ -136,6 +142,60 @@ def import_(
 
 
 @command()
+def relocate(
+    old: Annotated[str, typer.Argument(help="Where the folder, archive or file was.", metavar="OLD")],
+    new: Annotated[str, typer.Argument(help="Where it is now.", metavar="NEW")],
+    store: StoreDir,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would happen, and do nothing.")] = False,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let the paths under a folder that was moved or renamed lead to where it is now; nothing is embedded again.
+
+    A path goes along if the same file is at the new place: by size and time or, where these differ, by content.
+
+    Example: vecstore relocate /media/old-disk/Photos ~/Photos
+    """
+    with open_store(store, device, quiet) as opened, output.working("comparing files", quiet):
+        report = opened.relocate(old, new, dry_run=dry_run)
+    if as_json:
+        output.as_object(report)
+    else:
+        print(("would have " if dry_run else "") + _relocation_in_words(report))
+    if not quiet:
+        for line in _details_of(report, dry_run):
+            output.notice(line)
+
+
+def _relocation_in_words(report: "RelocateReport") -> str:
+    failures = f", and {report.failures} failures" if report.failures else ""
+    return f"relocated {report.relocated} paths{failures} from {_place(report.old)} to {_place(report.new)}"
+
+
+def _details_of(report: "RelocateReport", dry_run: bool) -> Iterator[str]:
+    if dry_run:
+        yield from (f"{_place(old)} -> {_place(new)}" for old, new in report.examples)
+        if report.relocated > len(report.examples):
+            yield f"... and {report.relocated - len(report.examples)} more"
+    if report.merged:
+        yield f"{report.merged} of them are known at the new place already; their old paths are forgotten"
+    if report.left:
+        yield f"{report.left} paths stay as they are: their files are still at the old place"
+    if report.missing:
+        few = ", ".join(_place(path) for path in report.missing_paths[:MISSING_SHOWN])
+        more = f" and {report.missing - MISSING_SHOWN} more (--json has all)" if report.missing > MISSING_SHOWN else ""
+        yield (
+            f"{report.missing} paths stay as they are: their files are not at the new place, or have other content: "
+            f"{few}{more}; `vecstore remove` forgets them"
+        )
+
+
+def _place(path: str) -> str:
+    return shown(os.fsencode(path))
+
+
+@command()
 def remove(
     images: Images, store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False, quiet: Quiet = False
 ) -> None:
@@ -195,6 +255,12 @@ def _print_report(report: "AddReport", as_json: bool, quiet: bool, forgotten: bo
         print(_in_words(report, forgotten), flush=True)  # a pipe too hears of each sync of --watch as it happens
     if report.failed and not quiet:
         output.notice(f"{report.failed} files could not be added; `vecstore failures` says why")
+    if report.moved and not quiet:
+        old, new = (shlex.quote(shown(os.fsencode(place))) for place in (report.moved.old, report.moved.new))
+        output.notice(
+            f"{report.moved.paths} of these pictures are known from {old}, where they are gone: "
+            f"`vecstore relocate {old} {new}` takes those paths along"
+        )
 
 
 def _in_words(report: "AddReport", forgotten: bool) -> str:

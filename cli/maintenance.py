@@ -64,6 +64,8 @@ def info(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False, 
     output.fields(found, as_json)
     if found.recluster and not quiet:
         output.notice(RECLUSTER)
+    if not quiet:
+        output.tell_of_missing(found.paths_missing, found.paths_sampled, "files that were looked for")
 
 
 @command()
@@ -182,7 +184,7 @@ def undo(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Undo the last add, sync, import, remove, clustering or naming; once more, the one before that.
+    """Undo the last add, sync, import, relocate, remove, clustering or naming; once more, the one before that.
 
     Vectors stay, so adding the same again embeds nothing. Something new makes what was undone impossible to redo.
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vecstore.clustering.lifecycle import ClusterProgress
     from vecstore.ingest.pipeline import Progress
 
+# From this part of files that are gone on, it is said.
+MANY_MISSING = 0.1
 PATH_FIELDS = ("what", "where", "path", "representative", "store", "file", "folder", "name", "label", "stands_for")
 
 
@@ -66,6 +68,15 @@ def notice(text: str) -> None:
     """Tell a person something, on stderr; where that cannot be written to, there is nobody to be told."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
+
+
+def tell_of_missing(missing: int, of: int, what: str) -> None:
+    """Tell a person what to do if many of some files are gone; one or two among many were deleted, most likely."""
+    if missing and missing >= MANY_MISSING * of:
+        notice(
+            f"{missing} of the {of} {what} are gone; if their folder moved: `vecstore relocate OLD NEW`; "
+            "if they were deleted: `vecstore sync FOLDER`"
+        )
 
 
 @contextmanager

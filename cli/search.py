@@ -73,8 +73,12 @@ def similar(
     with open_store(store, device, quiet, weights=weights) as opened:
         if every:
             output.rows(opened.neighbours(**chosen), ("query", *columns), as_json, empty, no_table=True)
-        else:
-            output.rows(opened.similar(*images or (), minus=minus or (), **chosen), columns, as_json, empty)
+            return
+        found = opened.similar(*images or (), minus=minus or (), **chosen)
+        output.rows(found, columns, as_json, empty)
+        if not quiet:
+            missing = opened.count_without_file(hit.id for hit in found)
+            output.tell_of_missing(missing, len(found), "files found")
 
 
 @command()

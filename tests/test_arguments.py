@@ -94,6 +94,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "backup": {"target": "copy"},
     "export": {"file": "out.parquet"},
     "migrate": {"destination": "moved"},
+    "relocate": {"old": "pictures", "new": "moved"},
     "cluster": {"k": 2},
     "use_clustering": {"number": 1},
     "name_cluster": {"cluster": 0, "name": "a"},

@@ -614,6 +614,8 @@ def test_info_says_what_the_store_is(clustered: Store, pictures: Path) -> None:
         "recluster": False,
         "bytes": n_bytes,
         "created": None,
+        "paths_sampled": 10,
+        "paths_missing": 0,
     }
 
 

@@ -12,6 +12,18 @@ NEAR_SCORE = 0.95
 
 
 @dataclass(frozen=True)
+class MovedRoot:
+    """A folder or archive whose files are gone, while an add found their contents under the same names elsewhere.
+
+    paths: how many of those looked at, which are a thousand at the most.
+    """
+
+    old: str
+    new: str
+    paths: int
+
+
+@dataclass(frozen=True)
 class AddReport:
     """What an add or a sync did, counted in files: `added + known + updated + failed` is the files seen.
 
@@ -27,6 +39,7 @@ class AddReport:
     excluded : folders and files skipped by default, not counted as seen; a folder counts once.
     ignored : folders and files that a `.vecstoreignore` names, not counted as seen.
     linked_folders : links to folders, which are not followed, not counted as seen.
+    moved : where most of the known pictures that came under a new path were before, if they are gone from there.
     """
 
     added: int
@@ -39,6 +52,7 @@ class AddReport:
     excluded: int = 0
     ignored: int = 0
     linked_folders: int = 0
+    moved: MovedRoot | None = None
 
     @property
     def seen(self) -> int:
@@ -60,6 +74,28 @@ class Change:
 
     action: str
     path: str
+
+
+@dataclass(frozen=True)
+class RelocateReport:
+    """What became of the paths under `old`, or what would; `relocated + failures + missing + left` is all of them.
+
+    old, new: the places, as they are spelt in the store and on the disk. relocated: paths of images that lead to `new`
+    now, `merged` of which were known there already. missing: paths whose file is neither at the old nor at the new
+    place, or has other content there; they stay as they are, and `missing_paths` has them. left: paths whose file is
+    still at the old place, or cannot be looked at there. failures: files that could not be added, which go along.
+    examples: a few of the moves, each the old and the new path.
+    """
+
+    old: str
+    new: str
+    relocated: int
+    merged: int
+    failures: int
+    missing: int
+    left: int
+    missing_paths: tuple[str, ...]
+    examples: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -364,6 +400,9 @@ class Info:
         were clustered) - 1; None without a clustering or without new images.
     recluster : whether the drift is above the bound from which a new clustering is advised.
     created : time, in UTC.
+    paths_sampled : images, spread over the store, whose shown path was looked at; those imported without a file are not
+        among them.
+    paths_missing : those of them that have no file there.
     """
 
     store: str
@@ -385,6 +424,8 @@ class Info:
     recluster: bool
     bytes: int
     created: str
+    paths_sampled: int
+    paths_missing: int
 
 
 # Maintenance
@@ -444,8 +485,8 @@ class ExportReport:
 class Operation:
     """A change of the store that can be undone or redone.
 
-    operation: its number. kind: "add", "sync", "remove", "import", "retry", "cluster" or "name". what: its subject,
-    such as a folder. began: time, in UTC. undone: whether it is currently undone.
+    operation: its number. kind: "add", "sync", "relocate", "remove", "import", "retry", "cluster" or "name".
+    what: its subject, such as a folder. began: time, in UTC. undone: whether it is currently undone.
     """
 
     operation: int

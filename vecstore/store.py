@@ -45,7 +45,7 @@ from vecstore.clustering import clusters, evaluation, lifecycle
 from vecstore.clustering.sklearn_attributes import FittedClustering
 from vecstore.embedders.embedder import EmbedderOptions
 from vecstore.image_ref import ImageRef
-from vecstore.ingest import bulk_import, sync
+from vecstore.ingest import bulk_import, relocate, sync
 from vecstore.ingest.sync import OnProgress, Selection
 from vecstore.maintenance import backup, check, compact, undo
 from vecstore.results import (
@@ -73,6 +73,7 @@ from vecstore.results import (
     Neighbour,
     Operation,
     Original,
+    RelocateReport,
     RemoveReport,
     StoredImage,
     StoreMap,
@@ -293,6 +294,29 @@ class Store:
         """
         return sync.remove(self.session, refs)
 
+    @checked(old=require_path, new=require_path, dry_run=require_flag)
+    def relocate(self, old: AnyPath, new: AnyPath, *, dry_run: bool = False) -> RelocateReport:
+        """Let the paths under a folder, archive or file that was moved lead to where it is now; nothing is embedded.
+
+        A path moves if its file is gone from the old place and one of the same content is at the new: by size and
+        time or, where these differ, by the content itself. The others stay as they are, and are in the report. All
+        moves are one transaction, which `undo` takes back.
+
+        Parameters
+        ----------
+        old: where the paths are by the store's record. A file or archive that went into another folder may be followed
+            by that folder in `new`; an archive by the folder that it was unpacked to, and the other way round.
+        new: where the files are now.
+        dry_run: only return the report.
+
+        Raises
+        ------
+        NotFound: nothing under `old` is in the store, nothing is at `new`, or no path can be moved.
+        BadInput: both are one place, or one is an address.
+        StoreBusy
+        """
+        return relocate.relocate(self.session, old, new, dry_run)
+
     def failures(self) -> list[Failure]:
         """Return the files that could not be added, and why, by path."""
         return self.session.catalog.failures.all()
@@ -397,6 +421,14 @@ class Store:
         before: only those of lower ids than this one, to read on where an earlier call ended.
         """
         return stored_images.newest(self.session, k, before)
+
+    @checked(ids=each(require_integer))
+    def count_without_file(self, ids: Iterable[int]) -> int:
+        """Return how many of these images have no file left at any of their paths: moved or deleted since.
+
+        Images that were imported without a file are not counted. An archive that is there counts for its members.
+        """
+        return stored_images.count_without_file(self.session, ids)
 
     @checked(refs=each(require_image))
     def which(self, *refs: ImageRef) -> list[Membership]:

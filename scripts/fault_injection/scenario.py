@@ -218,6 +218,14 @@ class Scenario:
         path = os.fsdecode(self.random.choice(sorted(now.paths)))
         return Step("remove", (*(f"@{row}" for row in rows[1:]), path))
 
+    def _relocate(self, now: StoreSnapshot) -> Step:
+        files = [Path(os.fsdecode(path)) for path, row in now.paths.items() if _holds(path, now.rows[row])]
+        places = {*files, *(file.parent for file in files)} - {self.pictures}
+        old = self.random.choice(sorted(places))
+        new = old.with_name(f"moved-{next(self._numbers)}{old.suffix}")
+        old.rename(new)
+        return Step("relocate", (str(old), str(new)))
+
     def _cluster(self, now: StoreSnapshot) -> Step:
         k = self.random.randint(1, min(6, len({*now.paths.values()})))
         seed = self.random.randint(0, 99)
@@ -311,6 +319,15 @@ def _always(now: StoreSnapshot) -> bool:
     return True
 
 
+def _holds(path: bytes, sha256: bytes) -> bool:
+    """Say whether a file is there, and still has the content that the store knows it by."""
+    return os.path.isfile(path) and hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).digest() == sha256
+
+
+def _has_files(now: StoreSnapshot) -> bool:
+    return any(_holds(path, now.rows[row]) for path, row in now.paths.items())
+
+
 def _has_clusters(now: StoreSnapshot) -> bool:
     return bool(now.clusters)
 
@@ -319,6 +336,7 @@ def _has_clusters(now: StoreSnapshot) -> bool:
 STEPS: dict[str, Callable[[StoreSnapshot], bool]] = {
     "add": _always,
     "sync": _always,
+    "relocate": _has_files,
     "remove": _always,
     "cluster": _always,
     "use": _has_clusters,

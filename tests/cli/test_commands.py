@@ -106,6 +106,44 @@ def test_a_remove_says_what_is_gone(filled: Vecstore, pictures: Path) -> None:
     assert outcome(filled("remove", "@0", pictures / "deep")) == (0, "removed 6 images, forgot 6 paths\n", "")
 
 
+def test_a_relocation_says_what_went_along_and_what_stays(filled: Vecstore, pictures: Path) -> None:
+    new = pictures.rename(pictures.with_name("moved"))
+    (new / "3.png").unlink()
+    missing = (
+        "1 paths stay as they are: their files are not at the new place, or have other content: "
+        f"{pictures}/3.png; `vecstore remove` forgets them\n"
+    )
+    said = f"relocated 9 paths from {pictures} to {new}\n"
+    moves = "".join(f"{pictures}/{n}.png -> {new}/{n}.png\n" for n in (0, 1, 2, 4))
+    moves += f"{pictures}/deep/5.png -> {new}/deep/5.png\n... and 4 more\n"
+    assert outcome(filled("relocate", pictures, new, "--dry-run")) == (0, f"would have {said}", moves + missing)
+    assert outcome(filled("relocate", pictures, new)) == (0, said, missing)
+    none = (
+        f"Error: none of the 1 paths under {pictures} can be relocated to {new}: 0 are still at the old place, 1 are "
+        "not at the new one or have other content there; nothing was changed\n"
+    )
+    assert outcome(filled("relocate", pictures, new)) == (1, "", none)
+
+
+def test_an_add_of_a_moved_folder_names_the_next_step(filled: Vecstore, pictures: Path) -> None:
+    new = pictures.rename(pictures.with_name("moved here"))
+    told = (
+        f"10 of these pictures are known from {pictures}, where they are gone: "
+        f"`vecstore relocate {pictures} '{new}'` takes those paths along\n"
+    )
+    assert outcome(filled("add", new)) == (0, "added 0, known 10, updated 0, failed 0 in # s\n", told)
+
+
+def test_files_that_are_gone_are_told_by_similar_and_info(filled: Vecstore, pictures: Path) -> None:
+    (pictures / "deep").rename(pictures / "moved")
+    step = (
+        "are gone; if their folder moved: `vecstore relocate OLD NEW`; if they were deleted: `vecstore sync FOLDER`\n"
+    )
+    assert filled("similar", "@0").stderr == f"5 of the 10 files found {step}"
+    assert filled("info").stderr == f"5 of the 10 files that were looked for {step}"
+    assert (filled("similar", "@0", "-q").stderr, filled("info", "-q").stderr) == ("", "")
+
+
 def test_results_in_a_pipe_are_tab_separated_lines(filled: Vecstore, pictures: Path, tmp_path: Path) -> None:
     with Store.open(tmp_path / "store") as store:
         expected = [f"{h.rank}\t{h.score:.4f}\t@{h.id}\t-\t{h.path}" for h in store.similar(4, k=3)]
@@ -250,6 +288,8 @@ def test_info_is_a_field_a_line(filled: Vecstore, tmp_path: Path) -> None:
         ["clusters", "-"],
         ["drift", "-"],
         ["recluster", "no"],
+        ["paths_sampled", "10"],
+        ["paths_missing", "0"],
     ]
 
 
@@ -513,7 +553,7 @@ def test_an_undo_says_what_it_undid(filled: Vecstore) -> None:
     done = re.sub(r"\d{4}-\S+Z", "then", filled("undo").stdout)
     assert done == "undid remove of then: @3, @4\nforgot 0 paths, restored 2\n"
     assert outcome(filled("undo", "--redo"))[0] == 0
-    assert outcome(filled("info"))[1].splitlines()[1] == "images       8"
+    assert fields(filled("info").stdout)["images"] == "8"
 
 
 # Logs
@@ -593,6 +633,7 @@ REPORT = {"added", "known", "updated", "failed", "seconds", "images_per_second"}
 KEYS = {
     ("add", "pictures"): REPORT,
     ("sync", "pictures"): {*REPORT, "forgotten"},
+    ("relocate", "pictures", "elsewhere"): {"relocated", "missing"},
     ("remove", "@9"): {"removed"},
     ("failures",): {"path", "reason"},
     ("similar", "@0"): {"rank", "id", "score", "path", "cluster"},
@@ -611,7 +652,7 @@ KEYS = {
     ("export", "all.parquet"): {"file", "paths", "images", "rows", "bytes"},
     ("info",): {
         *{"images", "paths", "dim", "embedder", "index", "recall", "index_bytes", "query_ms", "clusters", "drift"},
-        "bytes",
+        *("bytes", "paths_sampled", "paths_missing"),
     },
 }
 
@@ -623,6 +664,8 @@ def test_every_line_of_json_has_the_keys_of_the_contract(
     (pictures / "broken.png").write_bytes(b"")
     clustered("add", pictures)
     monkeypatch.chdir(pictures.parent)
+    if arguments[0] == "relocate":
+        pictures.rename("elsewhere")
     result = clustered(*arguments, "--json")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     missing = [KEYS[arguments] - line.keys() for line in lines]

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 # A commit waits for the disk twice: often enough that a crash costs seconds of work, seldom enough to cost no time.
 COMMIT_FILES = 512
 COMMIT_SECONDS = 2.0
+# So many new paths of known pictures are enough to see where a folder has moved from.
+FOUND_AGAIN = 1_000
 READ_AHEAD = 16
 # Batches that are embedded at once: a core that is done with the one begins with the next, instead of waiting for the
 # others. And that are under way in all: what is left to embed while a commit waits for the disk.
@@ -139,6 +141,8 @@ class Ingest:
         # Contents on their way: a second file with the same one waits for the first instead of being embedded too.
         self._under_way: set[bytes] = set()
         self._unreadable: dict[bytes, str] = {}
+        # New paths of pictures that were in the store before, with their rows: the first of them.
+        self.found_again: list[tuple[bytes, int]] = []
 
     def run(self, files: Iterable[FileStamp]) -> AddReport:
         """Bring every file's present state into the store. Raises Interrupted after committing what is embedded."""
@@ -312,6 +316,8 @@ class Ingest:
             counts.updated += 1
         elif row in alive:
             counts.known += 1
+            if before is None and len(self.found_again) < FOUND_AGAIN:
+                self.found_again.append((path, row))
         else:
             counts.added += 1
         if row in alive:

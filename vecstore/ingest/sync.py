@@ -17,6 +17,7 @@ from vecstore.clustering import lifecycle
 from vecstore.engines.engine import OnCommit
 from vecstore.errors import NotFound, NothingAdded, StoreBusy
 from vecstore.image_ref import ImageRef, as_path, as_row, named, require_row
+from vecstore.ingest.moved_root import moved_root
 from vecstore.ingest.pipeline import Ingest, Progress
 from vecstore.results import AddReport, Change, RemoveReport
 from vecstore.session import Session, log
@@ -122,7 +123,7 @@ def retry_failures(session: Session, on_progress: OnProgress | None = None) -> A
         gone = without_members({*failed} - there)
         _forget(session, gone)
         selection = Selection.of([], sorted({*failed}.difference(gone)), ALL_FILES)
-        report = _ingest(session, selection, committed, retry=True, on_progress=on_progress)
+        report, _ = _ingest(session, selection, committed, retry=True, on_progress=on_progress)
         return replace(report, forgotten=len(gone))
 
 
@@ -173,10 +174,11 @@ def _bring_in(
         session.create(session.loaded_embedder().spec)
     kind = "sync" if forget else "add"
     with session.writing(kind, named(selection.roots)), session.engine.growing() as committed:
-        report = _ingest(session, selection, committed, ray=ray, on_progress=on_progress)
+        report, found_again = _ingest(session, selection, committed, ray=ray, on_progress=on_progress)
         if forget:
             report = replace(report, forgotten=_forget(session, _gone(session, selection.roots)))
-    return report
+        # After that: what was within these folders is forgotten by now.
+        return replace(report, moved=moved_root(session.catalog, found_again))
 
 
 def _bring_in_when_free(
@@ -202,7 +204,8 @@ def _ingest(
     retry: bool = False,
     ray: str | None = None,
     on_progress: OnProgress | None,
-) -> AddReport:
+) -> tuple[AddReport, list[tuple[bytes, int]]]:
+    """Return the report, and some of the new paths of pictures that were in the store before, with their rows."""
     catalog = session.catalog
     for folder in catalog.failures.of_size(UNLISTED):
         if os.access(folder, os.R_OK):  # it can be listed by now; if it is scanned and cannot, it fails again
@@ -219,7 +222,7 @@ def _ingest(
     if not selection.tops:  # what follows is of the same folders
         left_out.log()
     excluded, ignored, linked = left_out.excluded, left_out.ignored, left_out.linked_folders
-    return replace(report, excluded=excluded, ignored=ignored, linked_folders=linked)
+    return replace(report, excluded=excluded, ignored=ignored, linked_folders=linked), ingest.found_again
 
 
 def _changes(session: Session, selection: Selection) -> Iterator[Change]:

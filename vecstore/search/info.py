@@ -5,7 +5,10 @@ from vecstore.embedders.network import runtime_of
 from vecstore.results import Info
 from vecstore.search.query_time import median_query_ms
 from vecstore.session import Session
-from vecstore.sources.paths import bytes_on_disk
+from vecstore.sources.paths import bytes_on_disk, is_gone
+
+# So many paths are looked at to say whether many are gone: a few milliseconds on a disk of this machine.
+PATHS_SAMPLED = 200
 
 
 def info(session: Session) -> Info:
@@ -14,6 +17,7 @@ def info(session: Session) -> Info:
     with catalog.reading():
         index = session.engine.searcher(session.vectors())
         drift = clusters.drift(session)
+        sampled = catalog.paths.sample(PATHS_SAMPLED)
         return Info(
             store=str(session.path),
             engine=session.engine.name,
@@ -34,4 +38,6 @@ def info(session: Session) -> Info:
             recluster=lifecycle.is_past_bound(drift),
             bytes=bytes_on_disk(session.path),
             created=catalog.created(),
+            paths_sampled=len(sampled),
+            paths_missing=sum(map(is_gone, sampled)),
         )

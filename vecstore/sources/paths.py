@@ -126,6 +126,22 @@ def on_disk(path: bytes) -> bytes:
     return archive_of(path) or path
 
 
+def is_gone(path: bytes) -> bool:
+    """Say whether there is no file at a path, nor an archive that it leads into; of an address nobody can tell.
+
+    A folder that may not be entered, or a disk that fails, says nothing about its files.
+    """
+    if is_address(path):
+        return False
+    try:
+        os.stat(on_disk(path))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def shown(path: bytes) -> str:
     r"""Return a path for people to read: on one line, with control characters and bytes that are not UTF-8 escaped.
 

@@ -33,6 +33,15 @@ class Archives(Queries):
         found = self._value(query, **values)
         return None if found is None else int(found)
 
+    def under(self, root: bytes) -> list[FileStamp]:
+        """Return the archives on record at or below a root, each in the state in which it was looked through."""
+        query = """
+            select   path, size, mtime_ns from archives
+            where    path = :root or (path >= :below and path < :beyond)
+            order by path"""
+        found = self.db.execute(query, {"root": root, **below(root)}).fetchall()
+        return [FileStamp(bytes(path), size, mtime_ns) for path, size, mtime_ns in found]
+
     def members(self, archive: FileStamp) -> list[bytes]:
         """Return the paths on record in an archive of this state, and its own if that is, by path."""
         query = """

@@ -22,6 +22,7 @@ from vecstore.storage.catalog.images import Images
 from vecstore.storage.catalog.integrity import Integrity
 from vecstore.storage.catalog.memberships import Memberships
 from vecstore.storage.catalog.paths import Paths
+from vecstore.storage.catalog.relocation import Relocation
 from vecstore.storage.catalog.schema import MIGRATIONS, m005_checksums
 from vecstore.storage.catalog.undo import Operations
 
@@ -40,6 +41,7 @@ class Catalog(Queries):
         self.failures = Failures(self._database)
         self.paths = Paths(self._database, self.operations, self.failures)
         self.archives = Archives(self._database, self.paths)
+        self.relocation = Relocation(self._database, self.operations)
         self.clusterings = Clusterings(self._database, self.operations)
         self.memberships = Memberships(self._database)
         self.integrity = Integrity(self._database)

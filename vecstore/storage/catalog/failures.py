@@ -4,7 +4,9 @@ import os
 
 from vecstore.results import Failure
 from vecstore.sources.file_stamp import FileStamp
+from vecstore.sources.paths import is_archive_name
 from vecstore.storage.catalog.connection import Queries, now
+from vecstore.storage.catalog.sql import below
 
 
 class Failures(Queries):
@@ -18,6 +20,19 @@ class Failures(Queries):
         """Say whether the file failed in exactly this state, so that another try would end the same."""
         query = "select exists (select 1 from failures where path = :path and size = :size and mtime_ns = :mtime_ns)"
         return bool(self._value(query, path=stamp.path, size=stamp.size, mtime_ns=stamp.mtime_ns))
+
+    def under(self, root: bytes) -> list[FileStamp]:
+        """Return the state in which each file at `root`, below it or, if it is an archive, in it failed, by path."""
+        query = """
+            select   path, size, mtime_ns from failures
+            where    path = :root or (path >= :below and path < :beyond)
+            order by path"""
+        found = self.db.execute(query, {"root": root, **below(root)}).fetchall()
+        failed = [FileStamp(bytes(path), size, mtime_ns) for path, size, mtime_ns in found]
+        return failed + (self.under(root + b"!") if is_archive_name(root) else [])
+
+    def is_known(self, path: bytes) -> bool:
+        return bool(self._value("select exists (select 1 from failures where path = :path)", path=path))
 
     def forget(self, path: bytes) -> None:
         self.db.execute("delete from failures where path = :path", {"path": path})

@@ -26,6 +26,15 @@ class KnownPath:
         return (self.size, self.mtime_ns) == (stamp.size, stamp.mtime_ns)
 
 
+@dataclass(frozen=True)
+class RecordedPath:
+    """A path with what it held when it was last looked at. sha256: of the content."""
+
+    stamp: FileStamp
+    row: int
+    sha256: bytes
+
+
 class Paths(Queries):
     """Where images were seen. Writing one belongs to the operation under way."""
 
@@ -81,6 +90,25 @@ class Paths(Queries):
             yield path
         if is_archive_name(root):
             yield from self.under(root + b"!")
+
+    def recorded_under(self, root: bytes) -> list[RecordedPath]:
+        """Return what is recorded of the images' paths that `under` yields, by path."""
+        query = """
+            select   path, row, size, mtime_ns, sha256
+            from     paths join images using (row)
+            where    path = :root or (path >= :below and path < :beyond)
+            order by path"""
+        found = self.db.execute(query, {"root": root, **below(root)}).fetchall()
+        recorded = [RecordedPath(FileStamp(bytes(p), size, time), row, bytes(sha)) for p, row, size, time, sha in found]
+        return recorded + (self.recorded_under(root + b"!") if is_archive_name(root) else [])
+
+    def sample(self, n: int) -> list[bytes]:
+        """Return the paths shown of at most n images, spread over all rows, less those that came without a file."""
+        query = "select path, size, mtime_ns from paths where row >= :row order by row, path limit 1"
+        n_rows = int(self._value("select coalesce(max(row), -1) + 1 from paths"))
+        starts = sorted({n_rows * number // n for number in range(n)})
+        found = (self.db.execute(query, {"row": row}).fetchone() for row in starts)
+        return sorted({bytes(path) for path, size, mtime_ns in filter(None, found) if (size, mtime_ns) != (0, 0)})
 
     def upsert(self, stamp: FileStamp, row: int) -> None:
         """Record that the file in this state holds the image; a failure or another image at that path is replaced."""

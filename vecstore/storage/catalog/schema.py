@@ -222,6 +222,20 @@ def m007_engines(db: sqlite3.Connection) -> None:
                 end""")
 
 
+def m008_failures_of_operations(db: sqlite3.Connection) -> None:
+    # The failures that an operation moved, as they were before; size is null where there was none.
+    db.execute("""
+        create table failure_changes (
+            operation integer not null references operations on delete cascade,
+            path      blob    not null,
+            size      integer,
+            mtime_ns  integer,
+            reason    text,
+            failed    text,
+            primary key (operation, path)
+        ) without rowid""")
+
+
 MIGRATIONS = (
     m001_the_store,
     m002_index_settings,
@@ -230,4 +244,5 @@ MIGRATIONS = (
     m005_checksums,
     m006_operations,
     m007_engines,
+    m008_failures_of_operations,
 )  # append only

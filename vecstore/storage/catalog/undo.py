@@ -97,6 +97,18 @@ PUT_BACK = (
     "delete from changes where operation = :id",
     "insert into changes select :id, * from turned",
     "drop table turned",
+    # The same with failures.
+    """
+    create temp table turned as
+    select path, failures.size, failures.mtime_ns, failures.reason, failures.failed
+    from   failure_changes left join failures using (path) where operation = :id""",
+    "delete from failures where path in (select path from failure_changes where operation = :id)",
+    """
+    insert into failures
+    select path, size, mtime_ns, reason, failed from failure_changes where operation = :id and size is not null""",
+    "delete from failure_changes where operation = :id",
+    "insert into failure_changes select :id, * from turned",
+    "drop table turned",
 )
 
 
