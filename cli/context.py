@@ -46,7 +46,7 @@ class Group(TyperGroup):
             try:
                 return super().invoke(ctx)
             finally:
-                sys.stdout.flush()  # here, where what goes wrong is still told in one line
+                sys.stdout.flush()  # here, where an error is still reported in one line
         except VecstoreError as error:
             log.info("%s", error, extra={"exit_code": error.exit_code})
             output.notice(f"Error: {error}")
@@ -154,7 +154,7 @@ def open_store(
 ) -> Iterator["Store"]:
     """Open the store for one command; quiet: nothing is said of weights and networks.
 
-    An error that nobody foresaw, in a store that is not whole, is told as the damage that it most likely comes of.
+    An error that nobody foresaw, in a store that is not whole, is reported as the damage that most likely caused it.
     """
     logs.for_people.aloud = not quiet
     from vecstore.store import Store

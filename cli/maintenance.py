@@ -20,7 +20,7 @@ command = partial(commands.command, rich_help_panel="Look after")
 @command()
 def index(
     store: StoreDir,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild it.")] = False,
     kind: Annotated[
         str | None,
         typer.Option(

@@ -65,7 +65,7 @@ def fields(result: Any, as_json: bool) -> None:
 
 
 def notice(text: str) -> None:
-    """Tell a person something, on stderr; where that cannot be written to, there is nobody to be told."""
+    """Print a line for a person on stderr; where that cannot be written to, nobody reads it."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 

@@ -49,7 +49,7 @@ def _number(text: str) -> int:
     except (ValueError, OverflowError):
         number = 0
     if not 1 <= number <= MOST_IMAGES:
-        raise typer.BadParameter(f"{text!r} is no number from 1 to {MOST_IMAGES:.0e}, such as 1000000 or 1e8")
+        raise typer.BadParameter(f"{text!r} is not a number from 1 to {MOST_IMAGES:.0e}, such as 1000000 or 1e8")
     return number
 
 

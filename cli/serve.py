@@ -72,7 +72,7 @@ def serve(
         device=device,
         max_upload_bytes=max_upload << 20,
     )
-    with settings.open(create=True):  # what is wrong with it is told now
+    with settings.open(create=True):  # what is wrong with it is reported now
         pass
     with listening_on(settings, port) as listening:
         made = settings.token is not None and not token
@@ -82,7 +82,7 @@ def serve(
         else:
             print(page, flush=True)
             if not quiet:
-                output.notice("Ctrl-C ends it" + ("; the token after # is told only here" if made else ""))
+                output.notice("Ctrl-C ends it" + ("; the token after # is shown only here" if made else ""))
         if open_page:
             typer.launch(page)
         try:

@@ -74,9 +74,9 @@ def map_(
     file: Annotated[
         Path, typer.Argument(help="The .png, .svg or .html to write.", metavar="[FILE]", callback=in_a_folder)
     ] = Path("map.png"),
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Arrange all images anew.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Arrange all images again.")] = False,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Of a new map; another one makes it anew.", min=0, show_default="0")
+        int | None, typer.Option("--seed", help="Of a new map; another seed rebuilds it.", min=0, show_default="0")
     ] = None,
     open_it: Open = False,
     inline: Inline = None,

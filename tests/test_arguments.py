@@ -248,7 +248,7 @@ def test_every_argument_of_every_public_method_is_checked() -> None:
         (lambda store: store.similar(0, min_score=1.5), "min_score is 1.5; scores are from -1 to 1"),
         (lambda store: store.similar(0, exact="no"), "exact is 'no'; True or False is wanted"),
         (lambda store: store.similar(0, minus="@1"), "minus is '@1'; a list is wanted"),
-        (lambda store: store.similar(1.0), "1.0 is no image; name a file or a stored id"),
+        (lambda store: store.similar(1.0), "1.0 is not an image; name a file or a stored id"),
         (lambda store: store.add(""), "paths is empty; name a file or a folder"),
         (
             lambda store: store.similar(0, added_after=7),

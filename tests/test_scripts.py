@@ -1,4 +1,4 @@
-"""`scripts/setup`: which Python makes an environment, and when it is made anew. The interpreters are stand-ins."""
+"""`scripts/setup`: which Python makes an environment, and when it is rebuilt. The interpreters are stand-ins."""
 
 import os
 import shutil

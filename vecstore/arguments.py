@@ -178,7 +178,7 @@ def require_image(name: str, value: Any) -> Any:
     try:
         return require_integer(name, value)
     except BadInput as error:
-        raise BadInput(f"{_shown(value)} is no image; name a file or a stored id") from error
+        raise BadInput(f"{_shown(value)} is not an image; name a file or a stored id") from error
 
 
 def require_moment(name: str, value: Any) -> str | date:

@@ -86,9 +86,9 @@ def _one_that_does_not_end(run: Run, scenario: Scenario) -> None:
 
 
 def _run_impatiently(arguments: list[str]) -> None:
-    from vecstore import store
+    from vecstore.storage import lock
 
-    store.LOCK_TIMEOUT_SECONDS = PATIENCE_SECONDS
+    lock.LOCK_TIMEOUT_SECONDS = PATIENCE_SECONDS
     run_command(arguments)
 
 

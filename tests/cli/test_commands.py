@@ -334,12 +334,12 @@ def test_a_damaged_index_is_one_line_on_stderr_and_no_wrong_answer(filled: Vecst
         0,
         expected,
         f"the index {tmp_path}/store/index.faiss is not used: its end is missing; every vector is compared instead, "
-        "until the next add or `vecstore index` makes it anew\n",
+        "until the next add or `vecstore index` rebuilds it\n",
     )
     mended = run_program("index", "--store", tmp_path / "store")
     assert (mended.returncode, mended.stderr) == (
         0,
-        f"the index {tmp_path}/store/index.faiss is made anew: its end is missing\n",
+        f"the index {tmp_path}/store/index.faiss is rebuilt: its end is missing\n",
     )
     assert run_program("similar", "@4", "-k", "3", "--store", tmp_path / "store").stderr == ""
 

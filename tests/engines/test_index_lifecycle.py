@@ -1,4 +1,4 @@
-"""The life of a store's index: made when it pays, grown and made anew as the store grows, mended when damaged.
+"""The life of a store's index: made when it pays, grown and rebuilt as the store grows, mended when damaged.
 
 The thresholds are set so low that a few hundred vectors have an index.
 """
@@ -24,7 +24,7 @@ from vecstore.store import Store
 
 DIM = 32
 EXACT_ROWS, TAIL_ROWS = 500, 100
-MENDS = "every vector is compared instead, until the next add or `vecstore index` makes it anew"
+MENDS = "every vector is compared instead, until the next add or `vecstore index` rebuilds it"
 
 pytestmark = pytest.mark.usefixtures("one_thread", "_small_thresholds")
 
@@ -334,7 +334,7 @@ def test_a_damaged_index_is_told_once_and_made_anew(
     assert caplog.messages == [f"the index {indexed.index} is not used: {reason}; {MENDS}"]
     caplog.clear()
     indexed.grow(1) if mend == "add" else indexed.store.index()
-    assert caplog.messages == [f"the index {indexed.index} is made anew: {reason}"]
+    assert caplog.messages == [f"the index {indexed.index} is rebuilt: {reason}"]
     compressed.verify(indexed.index, indexed.rows)
     assert (indexed.store.info().index, indexed.recall() >= 0.95) == ("rabitq", True)
 
@@ -359,7 +359,7 @@ def test_an_index_of_other_rows_is_not_blessed(indexed: Growing, caplog: pytest.
     os.replace(other.index, indexed.index)
     indexed.grow(200)
     reason = "it is of other vectors than the store has"
-    assert caplog.messages == [f"the index {indexed.index} is made anew: {reason}"]
+    assert caplog.messages == [f"the index {indexed.index} is rebuilt: {reason}"]
     assert indexed.recall() >= 0.95
 
 

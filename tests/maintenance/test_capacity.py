@@ -62,7 +62,7 @@ def test_people_are_told_in_units() -> None:
 def test_a_number_of_images_that_is_none_is_wrong_use(text: str) -> None:
     done = CliRunner().invoke(app, ["plan", "--images", text])
     assert done.exit_code == 2
-    assert "is no number from 1" in done.output
+    assert "is not a number from 1" in done.output
 
 
 def test_rates_are_of_the_embedder_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

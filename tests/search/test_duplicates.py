@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -127,12 +128,12 @@ def test_a_disk_mounted_twice_has_every_file_once(
     (folder / "two.bmp").hardlink_to(paint(folder / "one.bmp", 1))
     stat = os.stat
 
-    def on_two_devices(path: object, **options: object) -> os.stat_result:
+    def on_two_devices(path: object, **options: object) -> os.stat_result | SimpleNamespace:
         state = stat(path, **options)  # type: ignore[call-overload]
         if not str(path).endswith("two.bmp'"):
             return state
-        fields = {name: getattr(state, name) for name in dir(state) if name.startswith("st_")}
-        return os.stat_result((*state[:2], state.st_dev + 1, *state[3:]), {**fields, "st_dev": state.st_dev + 1})
+        names = ("st_ino", "st_nlink", "st_mode", "st_size", "st_mtime_ns", "st_ctime_ns", "st_atime_ns")
+        return SimpleNamespace(st_dev=state.st_dev + 1, **{name: getattr(state, name) for name in names})
 
     with open_store() as store:
         store.add(folder)

@@ -254,6 +254,8 @@ ZIP_FACTS |= {38: "<L", 42: "<L"}
 @given(facts=st.dictionaries(st.sampled_from(sorted(ZIP_FACTS)), st.integers(0, (1 << 32) - 1), min_size=1))
 def test_what_a_zip_says_of_one_member_costs_no_other(facts: dict[int, int], picture: Callable[[int], bytes]) -> None:
     packed = packed_zip(picture)
+    # From 3.11.8 on Python refuses a member that another one begins in, as a bomb's do: that does cost the other.
+    assume(facts.get(42, len(packed)) >= len(packed))
     entry = packed.index(b"m.png", packed.index(b"PK\x01\x02")) - 46
     for at, value in facts.items():
         size = struct.calcsize(ZIP_FACTS[at])

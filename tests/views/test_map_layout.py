@@ -1,4 +1,4 @@
-"""The map: what is alike lies together, nothing that was placed moves, what is kept is believed or made anew."""
+"""The map: what is alike lies together, nothing that was placed moves, what is kept is believed or rebuilt."""
 
 import os
 from collections.abc import Callable

@@ -95,5 +95,5 @@ def test_an_unknown_terminal_is_said_with_the_way_on(png: Path) -> None:
         escapes(png, "auto", {"TERM": "dumb"})
     with pytest.raises(BadInput, match="no protocol .* 'ansi'"):
         escapes(png, "ansi", {})
-    with pytest.raises(BadInput, match="a terminal shows PNGs"):
+    with pytest.raises(BadInput, match="a terminal can only show PNGs"):
         escapes(png.with_suffix(".svg"), "kitty", {})

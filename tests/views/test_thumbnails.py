@@ -124,7 +124,7 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
             if file.stem in (content.hex(), contents[0].hex()):
                 os.utime(file, (0, age if file.stem == content.hex() else 0))
         thumbnails.of(bytes(paths[0]), contents[0])  # used all the time
-        paths[0].unlink(missing_ok=True)  # so that it cannot be made anew
+        paths[0].unlink(missing_ok=True)  # so that it cannot be rebuilt
         assert sum(file.stat().st_size for file in files_in(thumbnails.folder)) <= size * 6
     kept = {file.stem for file in files_in(thumbnails.folder)}
     assert contents[0].hex() in kept

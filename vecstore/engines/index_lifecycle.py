@@ -1,4 +1,4 @@
-"""The life of the index: which kind a store gets, when it is made, grown and made anew, and whether it is believed.
+"""The life of the index: which kind a store gets, when it is built, grown and rebuilt, and whether it is valid.
 
 It is derived from the vectors. A reader that finds none, or one that is damaged or of other rows, compares every vector
 instead; the next writer mends it. All work on it is done by the holder of the store's lock.
@@ -41,9 +41,9 @@ AUTO, EXACT = "auto", "exact"
 # What engines other than this process make (`vecstore.engines`).
 KINDS_ELSEWHERE = ("ivf_sq8", "hnsw")
 # Rows newer than the index are compared one by one: so many bytes of them, or that part of a large store, and they are
-# taken into it. Each time the whole file is written anew, so a part, not a number, keeps the work per image bounded.
+# taken into it. Each time the whole file is rewritten, so a part, not a number, keeps the work per image bounded.
 TAIL_BYTES, TAIL_PART = 64 << 20, 64
-# The lists were made for a smaller store: from so many times its rows on, they are made anew.
+# The lists were made for a smaller store: from so many times its rows on, they are rebuilt.
 RETRAIN_FACTOR = 4
 
 
@@ -115,7 +115,7 @@ def open_index(path: Path | None, vectors: Float16) -> "Index":
     except (InvalidIndex, OSError) as error:
         log.warning(
             "the index %s is not used: %s; every vector is compared instead, until the next add or `vecstore index` "
-            "makes it anew",
+            "rebuilds it",
             path,
             error,
         )
@@ -123,7 +123,7 @@ def open_index(path: Path | None, vectors: Float16) -> "Index":
 
 
 def is_due(path: Path, searchable: Bool, dim: int, settings: IndexSettings) -> bool:
-    """Say whether the index is to be made, grown or made anew now. searchable: (rows,) bool."""
+    """Say whether the index must be built, grown or rebuilt now. searchable: (rows,) bool."""
     n_rows, n_searchable = len(searchable), int(np.count_nonzero(searchable))
     kind = settings.kind_for(n_searchable, dim)
     if kind == EXACT:
@@ -156,7 +156,7 @@ def bring_up_to_date(
     stop: threading.Event | None = None,
     rebuild: bool = False,
 ) -> IndexHeader | None:
-    """Take every row into the index, making it (anew) where need be; return its header, None for exact search.
+    """Take every row into the index, building or rebuilding it where need be; return its header, None for exact search.
 
     searchable: (rows,) bool, the rows that it is made for; where there are none, or one, search is exact. Raises
     Stopped. The index that was there answers until the new one is in its place.
@@ -177,14 +177,14 @@ def bring_up_to_date(
     except FileNotFoundError:
         pass
     except InvalidIndex as error:
-        log.warning("the index %s is made anew: %s", path, error)
+        log.warning("the index %s is rebuilt: %s", path, error)
     log.info("indexing %d images (%s) ...", n_searchable, kind)
     with replacing(path, "w+b") as file:
         return compressed.build(file, vectors, kind, settings.target_recall, device, stop, searchable=searchable)
 
 
 class BackgroundIndexing:
-    """Keeps the index up to date beside a run that adds images; `committed` is told of each commit.
+    """Keeps the index up to date beside a run that adds images; `committed` is called after each commit.
 
     searchable: gives (rows,) bool of the rows that the catalog counts now; it is asked on the caller's thread.
     """

@@ -9,7 +9,7 @@ Whatever the groups are, deleting every file that is called a copy leaves a file
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -42,11 +42,13 @@ def find(catalog: Catalog, vectors: Float16 | None, min_score: float) -> Iterato
     vectors: (rows, dim) float16, may be mapped; None to find equal images alone.
     """
     states = PathStates()
-    others = _NearImages(catalog, states, vectors, min_score).find() if vectors is not None else {}
+    near_images = _NearImages(catalog, states, vectors, min_score) if vectors is not None else None
+    others = near_images.find() if near_images is not None else {}
     near = {row for members in others.values() for row, _ in members}
     representatives = sorted({*others, *catalog.paths.rows_with_copies()} - near)
     guard = ChecksumVerifier(catalog, vectors) if vectors is not None else None
-    return _groups(catalog, states, representatives, others, guard)
+    looked_at = near_images.plain if near_images is not None else None
+    return _groups(catalog, states, representatives, others, guard, looked_at)
 
 
 class _NearImages:
@@ -91,6 +93,9 @@ class _NearImages:
         for row, states in found.items():
             self.unfitness[row] = min((FITNESS[state.presence] for state in states), default=2)
         self.plain.look_at(found)
+        # What is there by its size and time, and has another content, stands for nothing.
+        unseen = new[(self.unfitness[new] == FITNESS[Presence.HERE]) & ~self.plain.is_seen(new)]
+        self.unfitness[unseen] = FITNESS[Presence.MISSING]
         return bool(
             was_assumed or self.plain.is_plain[new].any() or (self.unfitness[ones] > self.unfitness[others]).any()
         )
@@ -122,6 +127,7 @@ def _groups(
     representatives: list[int],
     others: dict[int, list[tuple[int, float]]],
     guard: ChecksumVerifier | None,
+    looked_at: PlainPictures | None,
 ) -> Iterator[Duplicate]:
     number = 0
     for representative in representatives:
@@ -133,6 +139,8 @@ def _groups(
         if sum(len(found) for _, _, found in seen) > 1:  # the images of a group may have been removed meanwhile
             number += 1
             for row, score, found in seen:
+                if looked_at is not None and len(found) == 1 and looked_at.is_seen(np.array([row]))[0]:
+                    found = [replace(found[0], is_read=True)]  # when it was looked at
                 for path, kind in _kinds(found) if row == representative else _kinds_of_near(found):
                     yield Duplicate(number, kind, row, os.fsdecode(path), score)
 
@@ -141,11 +149,18 @@ def _groups(
 
 
 def _kinds(states: Sequence[PathState]) -> list[tuple[bytes, str]]:
-    """Return the paths of an image, the one to keep first, each with its kind. Files are read if one is a copy."""
-    kinds = dict(_by_state(states))
-    if COPY in kinds.values():
-        kinds = dict(_by_state(_read(states, kinds)))
-    return _sorted(kinds)
+    """Return the paths of an image, the one to keep first, each with its kind.
+
+    What is to be kept, or called a copy, is read before it is called so; where reading finds something else, the next
+    path is tried.
+    """
+    while True:
+        kinds = dict(_by_state(states))
+        claimed = [state for state in states if state.presence is Presence.HERE and kinds[state.path] in (KEEP, COPY)]
+        unread = {state.path: state.read() for state in claimed if not state.is_read}
+        if not unread:
+            return _sorted(kinds)
+        states = _after_reading(states, unread)
 
 
 def _kinds_of_near(states: Sequence[PathState]) -> list[tuple[bytes, str]]:
@@ -183,19 +198,15 @@ def _unfitness(state: PathState) -> tuple[object, ...]:
     return FITNESS[state.presence], state.is_member, state.is_link, not state.is_real, state.path
 
 
-def _read(states: Sequence[PathState], kinds: dict[bytes, str]) -> list[PathState]:
-    """Return the states of an image's paths as reading finds them: those that are to be kept or called a copy.
-
-    What reading finds of a file holds for all of its names.
-    """
-    here = [state for state in states if state.presence is Presence.HERE]
-    found = {state.path: state.read() for state in here if kinds[state.path] in (KEEP, COPY)}
+def _after_reading(states: Sequence[PathState], read: Mapping[bytes, PathState]) -> list[PathState]:
+    """Return the states of an image's paths with what reading some of them found. It holds for all names of a file."""
     presences = {
         identity: state.presence
-        for state in found.values()
+        for state in read.values()
         if state.presence is not Presence.HERE
         for identity in state.identities
     }
+    states = [read.get(state.path, state) for state in states]
     return [
         replace(state, presence=next((presences[i] for i in state.identities if i in presences), state.presence))
         for state in states

@@ -63,6 +63,10 @@ class PlainPictures:
         self._cells = np.concatenate([self._cells, *(look.cells[None] for _, look in found)])
         self._means = np.concatenate([self._means, *(_means_of_parts(look.cells) for _, look in found)])
 
+    def is_seen(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say of rows that were looked at whether their picture could be read."""
+        return np.asarray(self._place[rows] >= 0)
+
     def agree(self, ones: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say of pairs of rows whether they can be near. What was not looked at yet is taken to agree."""
         agree = np.ones(len(ones), np.bool_)

@@ -37,7 +37,8 @@ class PathState:
     """What a path leads to. file: what is on the disk, the archive of a member.
 
     identities: two paths that share one lead to one file; empty where there is none. is_link: the path is itself a
-    symbolic link. is_real: neither it nor a folder of it is one.
+    symbolic link. is_real: neither it nor a folder of it is one. is_read: the content was read, not only its size
+    and time compared.
     """
 
     path: bytes
@@ -47,6 +48,7 @@ class PathState:
     identities: frozenset[tuple[object, ...]] = field(default_factory=frozenset)
     is_link: bool = False
     is_real: bool = True
+    is_read: bool = False
 
     @property
     def is_member(self) -> bool:
@@ -55,7 +57,7 @@ class PathState:
 
     def read(self) -> "PathState":
         """Return the state as reading the content finds it."""
-        return replace(self, presence=_presence_by_content(self.path, self.sha256))
+        return replace(self, presence=_presence_by_content(self.path, self.sha256), is_read=True)
 
 
 class PathStates:
@@ -77,6 +79,7 @@ class PathStates:
             is_missing = error.errno in _NO_SUCH_PATH
             return PathState(path, sha256, Presence.MISSING if is_missing else Presence.UNREADABLE, file)
         inner = path[len(file) :]
+        is_as_recorded = FileStamp(path, found.st_size, found.st_mtime_ns) == recorded
         return PathState(
             path,
             sha256,
@@ -85,6 +88,7 @@ class PathStates:
             _identities(found, file, inner),
             is_link=os.path.islink(file),
             is_real=os.path.realpath(file) == file,
+            is_read=not is_as_recorded,
         )
 
     def _presence(self, recorded: FileStamp, sha256: bytes, file: bytes, found: os.stat_result) -> Presence:

@@ -2,7 +2,7 @@
 
 A map is fitted to some images, the reference, once; every other image is placed among them by its likeness to them
 alone. So a map that grew has moved nothing, and in which order images came does not matter. It is kept beside the
-catalog, derived and stamped, with prints of the vectors it is of; a damaged one is made anew. Of a large store a sample
+catalog, derived and stamped, with prints of the vectors it is of; a damaged one is rebuilt. Of a large store a sample
 is on the map, and always the same images as long as they are there.
 
 The picture of it is in `vecstore/views/map_rendering.py`. openTSNE is loaded when something is placed.
