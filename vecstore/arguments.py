@@ -28,6 +28,8 @@ MOST = (1 << 63) - 1
 # Longer integers cannot even be printed (Python's limit is 4,300 digits).
 MOST_BITS = 1_024
 SHOWN_CHARACTERS = 60
+# Of an id or a number as text; of longer ones Python makes no number.
+MOST_DIGITS = 100
 
 
 def checked(**checks: Check) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -47,6 +49,11 @@ def checked(**checks: Check) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return call
 
     return decorate
+
+
+def whole_number(text: str) -> int | None:
+    """Return the number, from 0 on, that text writes in plain digits; None for any other text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < MOST_DIGITS else None
 
 
 def optional(check: Check) -> Check:

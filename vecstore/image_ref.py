@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from vecstore.arguments import whole_number
 from vecstore.errors import BadInput, NotFound
 from vecstore.session import Session
 from vecstore.sources import archives, decoding
@@ -21,9 +22,6 @@ from vecstore.sources.paths import AnyPath, absolute, is_address, on_disk, shown
 from vecstore.sources.spelling import as_stored
 from vecstore.storage.checksums import ChecksumVerifier
 from vecstore.storage.vector_file import Float32, quantize_unit_rows
-
-# Of an image's id as text; of longer ones Python makes no number.
-MOST_DIGITS = 100
 
 ImageRef: TypeAlias = int | AnyPath | decoding.Encoded
 
@@ -95,11 +93,12 @@ def as_row(ref: ImageRef) -> int | None:
     text = os.fsdecode(ref)
     if not text.startswith("@"):
         return None
-    if not text[1:].isascii() or not text[1:].isdigit() or len(text) > MOST_DIGITS:
+    row = whole_number(text[1:])
+    if row is None:
         raise BadInput(
             f"{text!r} is not an image id; an id is @ and a number, such as @12 (for a file of that name: ./{text})"
         )
-    return int(text[1:])
+    return row
 
 
 def as_path(ref: ImageRef) -> AnyPath:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vecstore.arguments import whole_number
 from vecstore.clustering import clusters as clustering
 from vecstore.errors import BadInput, NotFound, VecstoreError
 from vecstore.results import NEAR_SCORE, Cluster, Clustering, Drawing, Duplicate
@@ -35,8 +36,6 @@ MAX_THUMBNAIL_BYTES = 24 << 20
 SIDE, QUALITY = 168, 78
 # How many are shown of what there can be any number of.
 CLUSTERS, TYPICAL, ODD, GROUPS, GROUP_SIZE, NEW, MOVED, FAILURES = 100, 8, 4, 24, 6, 24, 24, 200
-# Of a clustering's number as text; of longer ones Python makes no number.
-MOST_DIGITS = 100
 # Near duplicates are looked for up to here: it compares all images with all.
 MOST_TO_COMPARE = 50_000
 
@@ -203,8 +202,9 @@ def _outliers(session: Session, shots: Shots) -> list[Shot]:
 def _since(session: Session, shots: Shots, clusters: Sequence[Cluster], asked: str) -> Since:
     """Return what became of the store. Raises BadInput for no such moment, NotFound for no such clustering."""
     runs = session.catalog.clusterings.all()
-    if asked.isascii() and asked.isdigit() and len(asked) < MOST_DIGITS:
-        before = next((run for run in runs if run.clustering == int(asked)), None)
+    number = whole_number(asked)
+    if number is not None:
+        before = next((run for run in runs if run.clustering == number), None)
         if before is None:
             there = ", ".join(str(run.clustering) for run in runs) or "none"
             raise NotFound(f"no clustering {asked}; there are {there}. A date is such as 2026-05-31 or 7d")
