@@ -8,7 +8,7 @@ import typer
 
 from cli import output
 from cli.context import open_store
-from cli.options import AsJson, DeviceName, EmbedderName, Quiet, WeightsFile
+from cli.options import AsJson, DeviceName, EmbedderName, Precision, Quiet, StoreDir, WeightsFile
 
 if TYPE_CHECKING:
     from vecstore.results import Plan
@@ -36,6 +36,30 @@ def migrate(
     """
     with open_store(source, device, quiet) as opened, output.progress_bar(quiet) as on_progress:
         report = opened.migrate(destination, compare_all=compare_all, on_progress=on_progress)
+    output.fields(report, as_json)
+
+
+@command()
+def embed(
+    destination: Annotated[str, typer.Argument(help="The new store: a folder, or a URI.", metavar="DEST")],
+    store: StoreDir,
+    embedder: Annotated[str, typer.Option("--embedder", "-e", help="What makes the vectors of the new store.")],
+    weights: WeightsFile = None,
+    precision: Precision = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a store of another embedder from the pictures of a store, with the names of its clusters.
+
+    No folder is scanned: the pictures are the files that the store knows. Interrupted, the same command resumes.
+
+    Example: vecstore embed ~/lite2.store --embedder efficientnet-lite0
+    """
+    with open_store(store, device, quiet) as opened, output.progress_bar(quiet) as on_progress:
+        report = opened.embed_into(
+            destination, embedder=embedder, weights=weights, precision=precision, on_progress=on_progress
+        )
     output.fields(report, as_json)
 
 

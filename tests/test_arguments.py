@@ -94,6 +94,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "backup": {"target": "copy"},
     "export": {"file": "out.parquet"},
     "migrate": {"destination": "moved"},
+    "embed_into": {"destination": "other", "embedder": "efficientnet-lite0"},
     "relocate": {"old": "pictures", "new": "moved"},
     "cluster": {"k": 2},
     "use_clustering": {"number": 1},
@@ -278,7 +279,13 @@ def test_more_than_there_can_be_is_all_that_there_is(store: Store) -> None:
 
 ABSURD_TEXTS = ["", "-1", "0", "2.5", "nan", "1e400", str(2**70), "9" * 5000, "\udc80"]
 # What a command cannot do without.
-COMMANDS: dict[str, list[str]] = {"cluster": ["-k", "2"], "members": ["0"], "name": ["0", "a"], "similar": ["@0"]}
+COMMANDS: dict[str, list[str]] = {
+    "cluster": ["-k", "2"],
+    "members": ["0"],
+    "name": ["0", "a"],
+    "similar": ["@0"],
+    "embed": ["other", "-e", "hsv"],
+}
 # Those that wait for requests, go through ten seconds of measuring, or have another store for an argument.
 LEFT_OUT = {"serve", "demo", "plan", "migrate"}
 OF_TEXT = ("added_after", "path", "kind", "since", "images", "name", "init")

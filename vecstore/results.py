@@ -121,6 +121,30 @@ class MigrateReport:
 
 
 @dataclass(frozen=True)
+class EmbedReport:
+    """A store of another embedder, made from a store's pictures.
+
+    Attributes
+    ----------
+    added, known, updated, failed : files, as in `AddReport`.
+    clusters : of the new store that have images.
+    names_kept : clusters' names of the store it was made from that are in the new one.
+    names_lost : those that are not, as no cluster there has most of the same images.
+    """
+
+    destination: str
+    embedder: str
+    added: int
+    known: int
+    updated: int
+    failed: int
+    clusters: int
+    names_kept: int
+    names_lost: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Failure:
     """A file that could not be added, and why."""
 

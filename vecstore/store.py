@@ -13,6 +13,7 @@ room with the session of this store; nothing is decided here.
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -60,6 +61,7 @@ from vecstore.results import (
     Duplicate,
     Edge,
     Elbow,
+    EmbedReport,
     Evaluation,
     ExportReport,
     Failure,
@@ -798,3 +800,44 @@ class Store:
         from vecstore.maintenance.migrate import migrate
 
         return migrate(self.session, destination, compare_all, on_progress or (lambda _progress: None))
+
+    @checked(
+        destination=require_path,
+        embedder=require_text,
+        weights=optional(require_path),
+        precision=optional(require_text),
+        on_progress=optional(require_callable),
+    )
+    def embed_into(
+        self,
+        destination: AnyPath,
+        *,
+        embedder: str,
+        weights: AnyPath | None = None,
+        precision: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> EmbedReport:
+        """Make a store of another embedder from this store's pictures; this one stays as it is.
+
+        The files are those that this store knows: no folder is scanned, and nothing that was left out or removed comes
+        in. Where this store has clusters, the new one is clustered into as many, and a cluster that has most of the
+        same images gets its name. The same call resumes after an interruption, and brings in what came since.
+
+        Parameters
+        ----------
+        destination: a folder or URI, named as for `open`; a store there must be of the same new embedder.
+        embedder, weights, precision: as for `open`.
+        on_progress: called with a `Progress` while it runs.
+
+        Raises
+        ------
+        BadInput: the destination is this store, or the embedder is the one that it has.
+        NotFound: this store has no images.
+        NothingAdded: every file failed.
+        WrongEmbedder, StoreBusy, Interrupted
+        """
+        from vecstore.maintenance.embed import embed
+
+        weights_file = Path(os.fsdecode(weights)) if weights is not None else None
+        options = replace(self.session.options, weights=weights_file, precision=precision or "auto")
+        return embed(self.session, destination, embedder, options, on_progress)

@@ -1,0 +1,101 @@
+"""A store of another embedder from the pictures of a store, with the names of its clusters.
+
+The pictures are the files that the store knows; no folder is scanned, so what was left out stays out. What the new
+store has already is not embedded again, so the same call resumes after an interruption. The source is read only.
+"""
+
+import time
+from collections import defaultdict
+
+from indexes.kmeans import KMeansOptions
+from vecstore.clustering import lifecycle
+from vecstore.clustering.clusters import ClusterOrder, cluster
+from vecstore.embedders.embedder import EmbedderOptions
+from vecstore.engines.address import place_of
+from vecstore.errors import BadInput, NotFound
+from vecstore.ingest import sync
+from vecstore.ingest.sync import OnProgress, Selection
+from vecstore.results import EmbedReport
+from vecstore.session import Session
+from vecstore.sources.paths import AnyPath
+from vecstore.sources.scan import ALL_FILES
+from vecstore.storage.catalog.catalog import Catalog
+
+
+def embed(
+    session: Session, destination: AnyPath, embedder: str, options: EmbedderOptions, on_progress: OnProgress | None
+) -> EmbedReport:
+    """Make a store of another embedder from a store's pictures; see `Store.embed_into`."""
+    started = time.monotonic()
+    if place_of(destination)[0] == session.path:
+        raise BadInput(f"{session.path} is the store itself; name another destination")
+    with Session.open(destination, embedder, options, create=True, wait=None) as new:
+        if new.embedder.spec == session.spec:
+            raise BadInput(
+                f"the store {session.path} is made with {session.spec.name} already; name another --embedder, or copy "
+                "the store with `vecstore migrate`"
+            )
+        listed = [path for _, path in session.catalog.paths.all()]
+        if not listed:
+            raise NotFound(f"the store {session.path} has no images; add some first")
+        added = sync.add(new, Selection.of([], listed, ALL_FILES), on_progress=on_progress)
+        n_clusters, kept, lost = _cluster_alike(session.catalog, new)
+        return EmbedReport(
+            str(new.path),
+            new.spec.name,
+            added.added,
+            added.known,
+            added.updated,
+            added.failed,
+            n_clusters,
+            kept,
+            lost,
+            time.monotonic() - started,
+        )
+
+
+def _cluster_alike(source: Catalog, new: Session) -> tuple[int, int, int]:
+    """Cluster the new store into as many clusters as the source has, and name those that have the same images.
+
+    A new store that has clusters keeps them. Returns how many there are, and how many names of the source's were kept
+    and were not.
+    """
+    number = source.clusterings.current()
+    if number is None:
+        return 0, 0, 0
+    if new.catalog.clusterings.current() is None:
+        k = min(len(source.clusterings.with_images(number)), new.catalog.images.found_count())
+        if not k:
+            return 0, 0, 0
+        cluster(new, ClusterOrder(k, KMeansOptions()), None)
+    own = new.catalog.clusterings.current()
+    if own is None:
+        raise NotFound(f"the clusters of {new.path} were removed by another process meanwhile; run the same again")
+    names = {found: name for found, name in source.clusterings.cluster_names(number) if name}
+    named = {name for _, name in new.catalog.clusterings.cluster_names(own) if name}
+    same = _same_clusters(source, number, new.catalog, own)
+    wanted = {same[found]: name for found, name in names.items() if found in same and name not in named}
+    unnamed = {found for found, name in new.catalog.clusterings.cluster_names(own) if not name}
+    for found in wanted.keys() & unnamed:
+        with new.writing("name", f"cluster {found}"):
+            lifecycle.give_name(new.catalog, own, found, wanted[found])
+    present = {name for _, name in new.catalog.clusterings.cluster_names(own) if name}
+    kept = len(set(names.values()) & present)
+    return len(new.catalog.clusterings.with_images(own)), kept, len(names) - kept
+
+
+def _same_clusters(source: Catalog, number: int, new: Catalog, own: int) -> dict[int, int]:
+    """Return which cluster of the new store is which of the source's: each holds most of the other's images."""
+    shared: dict[tuple[int, int], int] = defaultdict(int)
+    of_source: dict[int, int] = defaultdict(int)
+    of_new: dict[int, int] = defaultdict(int)
+    clusters_of_new = {row: found for row, found, _ in new.memberships.all(own)}
+    for row, before, _ in source.memberships.all(number):
+        sha256 = source.images.sha256_of(row)
+        there = None if sha256 is None else new.images.row_of(sha256)
+        after = None if there is None else clusters_of_new.get(there)
+        if after is not None:
+            shared[before, after] += 1
+            of_source[before] += 1
+            of_new[after] += 1
+    return {b: a for (b, a), n in shared.items() if 2 * n > of_source[b] and 2 * n > of_new[a]}
