@@ -63,7 +63,7 @@ def add(
         output.progress_bar(quiet) as on_progress,
     ):
         named, choice = _chosen(paths, intake)
-        report = opened.add(*named, **choice, ray=intake.ray, on_progress=on_progress)
+        report = opened.add(*named, **choice, ray=intake.ray, tags=intake.tags, on_progress=on_progress)
     _print_report(report, as_json, quiet)
 
 
@@ -87,6 +87,8 @@ def sync(
     """
     if dry_run and watch:
         raise BadInput("--dry-run does nothing and --watch keeps on doing it; leave one of them out")
+    if intake.tags and (dry_run or watch):
+        raise BadInput("--tags is for a sync that ends; leave it out here, and run `vecstore tag --all` first")
     with open_store(
         store, device, quiet, intake.embedder, intake.weights, create=True, precision=intake.precision
     ) as opened:
@@ -101,7 +103,7 @@ def sync(
             _follow(opened, [*named, *choice["listed"]], choice["patterns"], as_json, quiet)
             return
         with output.progress_bar(quiet) as on_progress:
-            report = opened.sync(*named, **choice, ray=intake.ray, on_progress=on_progress)
+            report = opened.sync(*named, **choice, ray=intake.ray, tags=intake.tags, on_progress=on_progress)
     _print_report(report, as_json, quiet, forgotten=True)
 
 

@@ -102,6 +102,29 @@ class Intake:
     exclude: Excludes = None
     no_default_excludes: NoDefaultExcludes = False
     ray: RayAddress = None
+    tags: Annotated[
+        bool, typer.Option("--tags", help="Record each image's best words too, from now on (see [bold]tag[/]).")
+    ] = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """Which images a query may return."""
+
+    cluster: Annotated[int | None, typer.Option("--cluster", help="Only images of this cluster.")] = None
+    not_cluster: Annotated[int | None, typer.Option("--not-cluster", help="No images of this cluster.")] = None
+    path: Annotated[
+        str | None,
+        typer.Option("--path", help="Only images with a path that matches, as in a .gitignore.", metavar="GLOB"),
+    ] = None
+    added_after: Annotated[
+        str | None,
+        typer.Option(
+            "--added-after",
+            help="Only images added since 2026-05-31, 2026-05-31T18:30, or 7d (h, d, w) ago.",
+            metavar="WHEN",
+        ),
+    ] = None
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

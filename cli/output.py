@@ -149,6 +149,10 @@ def _cell(result: Any, column: str) -> str:
         return "yes" if value else "no"
     if column in ("id", "query", "representative_id"):
         return f"@{value}"
+    if column == "words":
+        return ", ".join(value)
+    if column == "tags":
+        return ", ".join(f"{tag.word} {tag.probability:.2f}" for tag in value)
     if column in PATH_FIELDS:
         return shown(os.fsencode(value))
     return f"{value:.4f}" if isinstance(value, float) else str(value)

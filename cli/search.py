@@ -7,7 +7,18 @@ import typer
 
 from cli import output
 from cli.context import open_store
-from cli.options import AsJson, Count, DeviceName, Images, ImagesOrAll, Quiet, StoreDir, WeightsFile
+from cli.options import (
+    AsJson,
+    Conditions,
+    Count,
+    DeviceName,
+    Images,
+    ImagesOrAll,
+    Quiet,
+    StoreDir,
+    WeightsFile,
+    with_groups,
+)
 from vecstore.results import NEAR_SCORE
 
 commands = typer.Typer()
@@ -15,8 +26,10 @@ command = partial(commands.command, rich_help_panel="Ask")
 
 
 @command()
+@with_groups
 def similar(
     store: StoreDir,
+    conditions: Conditions,
     images: ImagesOrAll = None,
     every: Annotated[
         bool, typer.Option("--all", help="The nearest others of every stored image: the k-NN graph.")
@@ -24,20 +37,6 @@ def similar(
     k: Count = 10,
     minus: Annotated[
         list[str] | None, typer.Option("--minus", help="An image to subtract; may be repeated.", metavar="IMAGE")
-    ] = None,
-    cluster: Annotated[int | None, typer.Option("--cluster", help="Only images of this cluster.")] = None,
-    not_cluster: Annotated[int | None, typer.Option("--not-cluster", help="No images of this cluster.")] = None,
-    path: Annotated[
-        str | None,
-        typer.Option("--path", help="Only images with a path that matches, as in a .gitignore.", metavar="GLOB"),
-    ] = None,
-    added_after: Annotated[
-        str | None,
-        typer.Option(
-            "--added-after",
-            help="Only images added since 2026-05-31, 2026-05-31T18:30, or 7d (h, d, w) ago.",
-            metavar="WHEN",
-        ),
     ] = None,
     min_score: Annotated[
         float | None, typer.Option("--min-score", help="Only scores of at least this.", min=-1, max=1)
@@ -62,10 +61,7 @@ def similar(
         raise typer.BadParameter("it asks for every stored image; leave IMAGE and --minus out", param_hint="--all")
     chosen: dict[str, Any] = {
         "k": k,
-        "cluster": cluster,
-        "not_cluster": not_cluster,
-        "path": path,
-        "added_after": added_after,
+        **vars(conditions),
         "min_score": min_score,
         "exact": exact,
     }
@@ -79,6 +75,70 @@ def similar(
         if not quiet:
             missing = opened.count_without_file(hit.id for hit in found)
             output.tell_of_missing(missing, len(found), "files found")
+
+
+@command()
+@with_groups
+def find(
+    text: Annotated[list[str], typer.Argument(help="Names of things, such as dog.", metavar="WORD...")],
+    store: StoreDir,
+    conditions: Conditions,
+    k: Count = 10,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", help="Only probabilities of at least this.", min=0, max=1)
+    ] = None,
+    weights: WeightsFile = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print the images that most probably show what WORD says, the most probable first.
+
+    For stores whose embedder is a classifier (efficientnet-lite0, resnet50): it knows ImageNet's 1,000 things and what
+    they are kinds of, such as dog, bird, vehicle or food. Of several words an image has to show all.
+
+    Example: vecstore find dog -k 20
+    """
+    with open_store(store, device, quiet, weights=weights) as opened:
+        found = opened.find(" ".join(text), k=k, min_score=min_score, **vars(conditions))
+        output.rows(found, ("rank", "score", "id", "cluster", "words", "path"), as_json, "no image shows that")
+        if not quiet:
+            missing = opened.count_without_file(hit.id for hit in found)
+            output.tell_of_missing(missing, len(found), "files found")
+
+
+@command()
+def tag(
+    store: StoreDir,
+    images: ImagesOrAll = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Record the words of every image, and of each added from now on.")
+    ] = False,
+    weights: WeightsFile = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print the five best words for each IMAGE, with their probabilities; with --all, record those of every image.
+
+    Recorded words take 20 bytes an image, and [bold]find[/] answers at once with them; without IMAGE, all that are
+    recorded are printed.
+
+    Example: vecstore tag cat.jpg @12
+    """
+    if images and every:
+        raise typer.BadParameter("it records the words of every image; leave IMAGE out", param_hint="--all")
+    with open_store(store, device, quiet, weights=weights) as opened:
+        if every:
+            with output.working("tagging", quiet):
+                recorded = opened.tag_all()
+            if as_json:
+                output.object_of(recorded=recorded)
+            else:
+                print(f"recorded the words of {recorded} images")
+            return
+        found = opened.tag(*images) if images else opened.tags()
+        output.rows(found, ("id", "path", "tags"), as_json, empty="no image has words", no_table=True)
 
 
 @command()

@@ -89,6 +89,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "import_vectors": {"vectors": "vectors.npy"},
     "remove": {"refs": [0]},
     "similar": {"refs": [0]},
+    "find": {"text": "dog"},
+    "tag": {"refs": [0]},
     "thumbnail": {"ref": 0},
     "report": {"file": "report.html"},
     "backup": {"target": "copy"},

@@ -113,9 +113,9 @@ def our_modules() -> dict[str, Path]:
 ORDER = (
     *("vecstore.version", "vecstore.errors", "vecstore.json_text", "indexes", "vecstore.results"),
     *("vecstore.sources", "vecstore.arguments", "vecstore.storage"),
-    *("vecstore.embedders", "vecstore.engines", "vecstore.session", "vecstore.image_ref", "vecstore.clustering"),
-    *("vecstore.search", "vecstore.ingest", "vecstore.views", "vecstore.maintenance", "vecstore.store", "vecstore"),
-    *("vecstore.web", "cli"),
+    *("vecstore.embedders", "vecstore.engines", "vecstore.session", "vecstore.image_ref", "vecstore.words"),
+    *("vecstore.clustering", "vecstore.search", "vecstore.ingest", "vecstore.views", "vecstore.maintenance"),
+    *("vecstore.store", "vecstore", "vecstore.web", "cli"),
 )
 
 

@@ -164,6 +164,39 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
+class Found:
+    """One image found by words.
+
+    score: probability that the image shows what was asked for, summed over the classes that the words stand for, in
+    [0, 1]; of several words that of the least. words: names of those classes that are among the image's best.
+    """
+
+    rank: int
+    id: int
+    score: float
+    path: str
+    cluster: int | None
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A class, by its name, and the probability that an image shows it, in [0, 1]."""
+
+    word: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class ImageTags:
+    """The best classes of an image, the best first. id: None for a picture that is not in the store."""
+
+    id: int | None
+    path: str
+    tags: tuple[Tag, ...]
+
+
+@dataclass(frozen=True)
 class Edge:
     """One of the nearest neighbours of the stored image `query`; the other fields are those of `Neighbour`."""
 

@@ -67,6 +67,8 @@ from vecstore.results import (
     Failure,
     Finding,
     FoldersReport,
+    Found,
+    ImageTags,
     IndexReport,
     Info,
     Member,
@@ -81,12 +83,13 @@ from vecstore.results import (
     StoreMap,
     UndoReport,
 )
-from vecstore.search import duplicates, index, info, neighbour_graph, query, stored_images
+from vecstore.search import duplicates, index, info, neighbour_graph, query, stored_images, words
 from vecstore.search.filters import Filter
 from vecstore.session import Session
 from vecstore.sources.paths import AnyPath, absolute
 from vecstore.sources.scan import ALL_FILES, Patterns
 from vecstore.views import cluster_folders, contact_sheets, map_layout, originals, report, thumbnails
+from vecstore.words import tagging
 
 # Checks of arguments that several methods take.
 GROWING: dict[str, Check] = {
@@ -182,13 +185,14 @@ class Store:
 
     # Growing
 
-    @checked(**GROWING, ray=optional(require_text))
+    @checked(**GROWING, ray=optional(require_text), tags=require_flag)
     def add(
         self,
         *paths: AnyPath,
         listed: Iterable[AnyPath] = (),
         patterns: Patterns = ALL_FILES,
         ray: str | None = None,
+        tags: bool = False,
         on_progress: OnProgress | None = None,
     ) -> AddReport:
         """Add pictures and folders of them; what the store has already is neither read nor embedded again.
@@ -201,6 +205,7 @@ class Store:
         listed: more paths, from a list; one that is gone by now is a failure and not an error.
         patterns: which files of the folders to take.
         ray: the address of a Ray cluster to embed on (docs/scaling.md).
+        tags: record the best classes of every image too, from now on with each add (see `tag_all`).
         on_progress: called with a `Progress` while it runs.
 
         Raises
@@ -210,15 +215,18 @@ class Store:
         Interrupted: after Ctrl-C; what was embedded by then is committed.
         StoreBusy
         """
-        return sync.add(self.session, Selection.of(paths, listed, patterns), ray=ray, on_progress=on_progress)
+        return sync.add(
+            self.session, Selection.of(paths, listed, patterns), ray=ray, tags=tags, on_progress=on_progress
+        )
 
-    @checked(**GROWING, ray=optional(require_text))
+    @checked(**GROWING, ray=optional(require_text), tags=require_flag)
     def sync(
         self,
         *paths: AnyPath,
         listed: Iterable[AnyPath] = (),
         patterns: Patterns = ALL_FILES,
         ray: str | None = None,
+        tags: bool = False,
         on_progress: OnProgress | None = None,
     ) -> AddReport:
         """Add what is new, embed again what changed, and forget what is gone, so that the store equals the folders.
@@ -228,7 +236,7 @@ class Store:
         leave out but is there is not forgotten.
         """
         selection = Selection.of(paths, listed, patterns)
-        return sync.add(self.session, selection, forget=True, ray=ray, on_progress=on_progress)
+        return sync.add(self.session, selection, forget=True, ray=ray, tags=tags, on_progress=on_progress)
 
     @checked(**GROWING)
     def preview(
@@ -360,6 +368,67 @@ class Store:
         """
         conditions = Filter(cluster, not_cluster, path, added_after)
         return query.similar(self.session, refs, minus, conditions, k, min_score, exact)
+
+    @checked(
+        text=require_text,
+        k=require_count,
+        cluster=optional(require_integer),
+        not_cluster=optional(require_integer),
+        path=optional(require_pattern),
+        added_after=optional(require_moment),
+        min_score=optional(require_score),
+    )
+    def find(
+        self,
+        text: str,
+        *,
+        k: int = 10,
+        cluster: int | None = None,
+        not_cluster: int | None = None,
+        path: AnyPath | None = None,
+        added_after: str | date | None = None,
+        min_score: float | None = None,
+    ) -> list[Found]:
+        """Return the k images that most probably show what words say, the most probable first.
+
+        The words are names of ImageNet's 1,000 classes and of what these are kinds of (dog, bird, vehicle, food), in
+        the singular or plural. An image's score is the sum of the probabilities of their classes among its five best;
+        of several names that of the least. Only images with a score above 0 are found; equal scores come in the order
+        of ids. Where tags are recorded (`tag_all`) they are read, else they are made from the vectors.
+
+        Parameters
+        ----------
+        text: one or more names.
+        k: how many.
+        cluster, not_cluster, path, added_after: conditions, as in `similar`.
+        min_score: only scores of at least this, in [0, 1].
+
+        Raises
+        ------
+        BadInput: the embedder knows no words, or not this one; the message has near spellings.
+        NotFound: a cluster is not there.
+        """
+        return words.find(self.session, text, Filter(cluster, not_cluster, path, added_after), k, min_score)
+
+    @checked(refs=each(require_image))
+    def tag(self, *refs: ImageRef) -> list[ImageTags]:
+        """Return the five best classes of each image with their probabilities; of a new picture too, without adding it.
+
+        Raises BadInput if the embedder knows no words, and what `similar` does.
+        """
+        return tagging.tags_of(self.session, refs)
+
+    def tag_all(self) -> int:
+        """Record the best classes of all images, and from now on with each add; return of how many images.
+
+        20 bytes an image. Images that have theirs are passed over. Raises BadInput if the embedder knows no words,
+        StoreBusy.
+        """
+        return tagging.tag_all(self.session)
+
+    def tags(self) -> Iterator[ImageTags]:
+        """Yield the recorded best classes of all images, by id. Raises NotFound if none are recorded."""
+        return tagging.every_images_tags(self.session)
 
     @checked(**FOUND)
     def neighbours(

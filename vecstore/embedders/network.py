@@ -143,6 +143,10 @@ class NetworkEmbedder:
     def embed(self, prepared: Sequence[Pixels]) -> Features:
         return self.network.embed(prepared)
 
+    def feature_lengths(self, prepared: Sequence[Pixels]) -> Features:
+        """Return the lengths of the features before `embed` makes them 1, (n,) float32."""
+        return np.asarray(np.linalg.norm(self.network.features(np.stack(list(prepared))), axis=1), np.float32)
+
 
 def exported_path(key: str, weights_sha256: str) -> Path:
     return cache_dir() / "networks" / f"{key}-{weights_sha256}.onnx"

@@ -23,6 +23,7 @@ from PIL import Image
 
 from indexes.devices import choose_device
 from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec
+from vecstore.embedders.heads import Head, head_from
 from vecstore.embedders.network import Network, NetworkEmbedder, is_exported, network_key, with_pixels_in
 from vecstore.embedders.runtimes import INPUT_SIDE, resolve
 from vecstore.errors import BadInput, WeightsUnavailable
@@ -60,7 +61,8 @@ class ResNet50(NetworkEmbedder):
 
         Raises BadInput for a file that is not there, WeightsUnavailable where none can be had.
         """
-        sha256, build = _resolve(options)
+        sha256, self._weights = _resolve(options)
+        build = functools.partial(_build, self._weights, sha256)
         device = choose_device(options.device)
         precision = resolve(options.recorded.get(NAME), options.precision, device, NEIGHBOURS_STAY)
         network = Network(KEY, sha256, build, options.device, precision)
@@ -86,14 +88,20 @@ class ResNet50(NetworkEmbedder):
         middle = (left * x, top * y, (left + INPUT_SIDE) * x, (top + INPUT_SIDE) * y)
         return np.asarray(image.resize((INPUT_SIDE, INPUT_SIDE), Image.Resampling.BILINEAR, box=middle))
 
+    def head(self) -> Head:
+        """Return the classifier's last layer, whose features' length is not known. Raises what `head_from` does."""
+        if self._weights is None:
+            raise WeightsUnavailable(_weights_of_its_own(self.spec.weights[NAME]))
+        return head_from(_load_state(self._weights), "fc", DIM, None, str(self._weights))
+
 
 def weights_at_hand() -> bool:
     """Say whether resnet50 can be used now without a download."""
     return _torchvision_path().exists() or _exported_torchvision() is not None
 
 
-def _resolve(options: EmbedderOptions) -> tuple[str, Any]:
-    """Return the weights' sha256, and a function that builds the network from them."""
+def _resolve(options: EmbedderOptions) -> tuple[str, Path | None]:
+    """Return the weights' sha256, and their file; None where only the exported network is here."""
     if options.weights is not None:
         if not options.weights.is_file():
             raise BadInput(f"no weight file at {options.weights}")
@@ -102,12 +110,12 @@ def _resolve(options: EmbedderOptions) -> tuple[str, Any]:
     if expected is not None and not expected.startswith(TORCHVISION_SHA256):
         if not is_exported(KEY, expected):
             raise WeightsUnavailable(_weights_of_its_own(expected))
-        return expected, functools.partial(_build_without_file, expected)
+        return expected, None
     if _torchvision_path().exists():
         return _of_file(_torchvision_path())
     exported = _exported_torchvision()
     if exported is not None:
-        return exported, functools.partial(_build_without_file, exported)
+        return exported, None
     _download(options.quiet)
     return _of_file(_torchvision_path())
 
@@ -126,10 +134,10 @@ def _weights_of_its_own(sha256: str) -> str:
     )
 
 
-def _of_file(path: Path) -> tuple[str, Any]:
+def _of_file(path: Path) -> tuple[str, Path]:
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return sha256, functools.partial(_build, path)
+    return sha256, path
 
 
 def _torchvision_path() -> Path:
@@ -165,15 +173,16 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _build_without_file(sha256: str) -> Any:
-    raise WeightsUnavailable(_weights_of_its_own(sha256))
+def _build(path: Path | None, sha256: str) -> Any:
+    """Return the torch module, (n, 224, 224, 3) uint8 to (n, 2048), from a weight file.
 
-
-def _build(path: Path) -> Any:
-    """Return the torch module, (n, 224, 224, 3) uint8 to (n, 2048), from a weight file. Raises BadInput."""
+    Raises BadInput, WeightsUnavailable where there is none.
+    """
     import torch
     import torchvision
 
+    if path is None:
+        raise WeightsUnavailable(_weights_of_its_own(sha256))
     network = torchvision.models.resnet50(weights=None)
     network.fc = torch.nn.Identity()
     state = _load_state(path)

@@ -15,6 +15,7 @@ from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import absolute, shown
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.vector_file import Float32
+from vecstore.words.tagging import fill_or_warn
 
 
 def import_vectors(
@@ -40,6 +41,8 @@ def _import_export(
 ) -> AddReport:
     for _ in exported.rows():  # all of them are looked at before the first is taken
         pass
+    for _ in exported.tags() if exported.has_tags else ():
+        pass
     if session.name not in (None, exported.spec.name):
         wanted = replace(exported.spec, name=str(session.name))
         raise WrongEmbedder(difference(exported.path, exported.spec, wanted))
@@ -51,6 +54,8 @@ def _import_export(
         report = ingestion(session, committed, on_progress=on_progress).take(map(_exported, exported.rows()))
         if exported.clusters is not None and not session.catalog.clusterings.all():
             _take_over(session.catalog, exported.clusters, exported.rows())
+        if exported.has_tags:
+            _take_tags(session, exported.tags())
         return report
 
 
@@ -95,6 +100,16 @@ def _take_over(
         for cluster, name in exported.names.items():
             catalog.clusterings.name_cluster(cluster, name)
         catalog.clusterings.make_current(run.clustering)
+
+
+def _take_tags(session: Session, tags: Iterable[tuple[bytes, bytes]]) -> None:
+    """Record the tags of an export, and from then on those of every add."""
+    catalog = session.catalog
+    with catalog.writing():
+        rows = {row: found for sha256, found in tags if (row := catalog.images.row_of(sha256)) is not None}
+        catalog.tags.put(sorted(rows.items()))
+        catalog.tags.keep()
+    fill_or_warn(session)  # of images that the store had before
 
 
 def _imported(path: bytes, unit: Float32) -> Picture:

@@ -119,11 +119,13 @@ class Ingest:
         progress: Callable[[Progress], None] | None = None,
         total: Callable[[], int] | None = None,
         committed: Callable[[int], None] | None = None,
+        tag: Callable[[Float16], Iterable[bytes]] | None = None,
     ) -> None:
         """embedder: called at the first picture that is new. retry: try unchanged failures again.
 
         total: counts the files; asked on a thread of its own, only where there is `progress`. committed: given how many
-        rows the catalog has, after each commit that added some.
+        rows the catalog has, after each commit that added some. tag: makes the tags of new rows, to be recorded with
+        them; None: none are.
         """
         self.catalog = catalog
         self.vectors = vectors
@@ -135,6 +137,7 @@ class Ingest:
         self._embedder: Embedder | None = None
         self._count_files = total
         self._committed = committed
+        self._tag = tag
         self._total: int | None = None
         self._ready: list[Picture] = []
         self._last_commit = time.monotonic()
@@ -272,12 +275,14 @@ class Ingest:
         )
         if new:
             self.vectors.append(stored, first_row)
+        tags = self._tag(stored) if new and self._tag is not None else ()
         counts = replace(self.counts)
         with self.catalog.writing():
             for row, (picture, vector) in enumerate(zip(new, stored, strict=True), start=first_row):
                 sha256 = _sha256(picture)
                 image = NewImage(sha256, picture.width, picture.height, checksum(vector, sha256))
                 self.catalog.images.insert(row, image)
+            self.catalog.tags.put(enumerate(tags, start=first_row))
             counts.embedded += len(new)
             # Before any path is placed: a picture that moves within this commit has not left in between.
             alive = {row for row in rows.values() if self.catalog.images.is_alive(row)}

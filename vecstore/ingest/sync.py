@@ -39,6 +39,7 @@ from vecstore.sources.scan import (
 )
 from vecstore.sources.spelling import as_on_disk, as_stored
 from vecstore.storage.catalog.catalog import Catalog
+from vecstore.words import tagging
 
 OnProgress: TypeAlias = Callable[[Progress], None]
 
@@ -78,10 +79,16 @@ def add(
     *,
     forget: bool = False,
     ray: str | None = None,
+    tags: bool = False,
     on_progress: OnProgress | None = None,
 ) -> AddReport:
     """Add what is new, and with `forget` also forget what is gone; see `Store.add` and `Store.sync`."""
     _require_pictures(session, selection, forget)
+    if tags:
+        tagging.require_words(session)
+        if not session.exists:
+            session.create(session.loaded_embedder().spec)
+        tagging.begin(session)
     report = _bring_in(session, selection, forget, ray, on_progress)
     if report.failed and report.failed == report.seen:
         raise NothingAdded(
@@ -154,7 +161,8 @@ def ingestion(
     """Return the pipeline into a store. The lock is held, and the engine growing."""
     current = lifecycle.current(session.catalog, session.spec.dim, session.device)
     vectors, embedder = session.vector_file(), session.loaded_embedder
-    return Ingest(session.catalog, vectors, embedder, current, retry, on_progress, total, committed)
+    tag = tagging.tagger(session)
+    return Ingest(session.catalog, vectors, embedder, current, retry, on_progress, total, committed, tag)
 
 
 def _require_pictures(session: Session, selection: Selection, forget: bool) -> None:
@@ -177,6 +185,7 @@ def _bring_in(
         report, found_again = _ingest(session, selection, committed, ray=ray, on_progress=on_progress)
         if forget:
             report = replace(report, forgotten=_forget(session, _gone(session, selection.roots)))
+        tagging.fill_or_warn(session)
         # After that: what was within these folders is forgotten by now.
         return replace(report, moved=moved_root(session.catalog, found_again))
 

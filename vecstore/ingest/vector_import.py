@@ -23,8 +23,9 @@ from vecstore.sources import decoding
 from vecstore.sources.file_stamp import MOST, FileStamp
 from vecstore.sources.paths import absolute, is_address
 from vecstore.sources.text_files import read_list, unknown_encoding
+from vecstore.storage.catalog.tags import ROW_BYTES
 from vecstore.storage.checksums import LENGTH_ERROR
-from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET
+from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET, TAGS, TAGS_COLUMN
 from vecstore.storage.vector_file import ROW_DTYPE, Float16
 
 # Of a Parquet file, read at a time: with the vectors, as many Python objects.
@@ -87,6 +88,23 @@ class Exported:
     path: Path
     spec: EmbedderSpec
     clusters: ExportedClusters | None
+    has_tags: bool = False
+
+    def tags(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (sha256, tags) of the images that have tags. Raises BadInput for a damaged file."""
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            with pyarrow.parquet.ParquetFile(self.path) as file:
+                for batch in file.iter_batches(BATCH_ROWS, columns=["sha256", TAGS_COLUMN]):
+                    for sha256, tags in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                        if tags is not None and len(tags) != ROW_BYTES:
+                            raise ValueError(f"tags of {len(tags)} bytes")
+                        if tags is not None:
+                            yield sha256, tags
+        except (OSError, KeyError, ValueError, TypeError, AttributeError, pyarrow.ArrowException) as error:
+            raise BadInput(f"{self.path} is a damaged export ({error}); export again") from error
 
     def rows(self) -> Iterator[ExportedRow]:
         """Yield its rows. Raises BadInput for a damaged one."""
@@ -121,7 +139,8 @@ def open_export(path: Path) -> Exported | None:
         if EMBEDDER not in metadata:
             return None
         spec = EmbedderSpec.from_json(metadata[EMBEDDER])
-        return Exported(path, spec, _clusters(metadata[CLUSTERING], spec.dim) if CLUSTERING in metadata else None)
+        clusters = _clusters(metadata[CLUSTERING], spec.dim) if CLUSTERING in metadata else None
+        return Exported(path, spec, clusters, TAGS in metadata)
     except (OSError, pyarrow.ArrowException):  # reported where it is read
         return None
     except (KeyError, ValueError, TypeError, AttributeError) as error:

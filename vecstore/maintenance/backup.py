@@ -17,7 +17,7 @@ from vecstore.sources.paths import bytes_on_disk, network_file_system
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import damaged_rows
 from vecstore.storage.durable_files import sync_directory, sync_file
-from vecstore.storage.layout import CATALOG, INDEX, LOCK, VECTORS
+from vecstore.storage.layout import CATALOG, HEAD, INDEX, LOCK, VECTORS
 from vecstore.storage.vector_file import VectorFile, copy_with_holes, runs
 
 
@@ -68,6 +68,9 @@ def _copy(live: Catalog, partial: Path, with_index: bool) -> tuple[int, int]:
         if count:
             copy_with_holes(source / VECTORS, partial / VECTORS, count * row_bytes, gaps)
             sync_file(partial / VECTORS)
+    if (source / HEAD).exists():
+        shutil.copyfile(source / HEAD, partial / HEAD)
+        sync_file(partial / HEAD)
     if with_index and (source / INDEX).exists():
         shutil.copyfile(source / INDEX, partial / INDEX)
         sync_file(partial / INDEX)

@@ -28,13 +28,18 @@ from vecstore.sources import archives, decoding
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import is_address, on_disk, shown
 from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.catalog.tags import BLOCK_ROWS
 from vecstore.storage.checksums import DamagedRow, damaged_rows
 from vecstore.storage.durable_files import NEW
-from vecstore.storage.layout import INDEX
+from vecstore.storage.layout import HEAD, INDEX
 from vecstore.storage.vector_file import Float16, VectorFile, checksum, quantize_unit_rows
+from vecstore.words import tagging
+from vecstore.words.stored_head import read_head
 
 # Of a distance on record, which is worked out in float32 and may be near 0, where that is least exact.
 DISTANCE_ERROR = 5e-3
+# Kinds of findings whose repair may need the embedder, and fail for want of it.
+NEED_EMBEDDER = ("quarantined", "tags")
 # What SQLite says of an index that disagrees with its table; the table holds all that it does.
 OF_INDEXES = ("missing from index", "wrong # of entries in index", "non-unique entry in index")
 
@@ -43,6 +48,7 @@ OF_INDEXES = ("missing from index", "wrong # of entries in index", "non-unique e
 class Parts:
     """The parts of one store. embedder: opens and loads it; called only where something is to be embedded."""
 
+    session: Session
     catalog: Catalog
     vectors: VectorFile
     index: Path
@@ -71,7 +77,7 @@ def repair(session: Session, files: bool = False) -> list[Finding]:
 
 def _parts(session: Session) -> Parts:
     vectors, embedder = session.vector_file(), session.loaded_embedder
-    return Parts(session.catalog, vectors, session.path / INDEX, session.engine, session.device, embedder)
+    return Parts(session, session.catalog, vectors, session.path / INDEX, session.engine, session.device, embedder)
 
 
 def _check(parts: Parts, files: bool) -> list[Finding]:
@@ -81,6 +87,7 @@ def _check(parts: Parts, files: bool) -> list[Finding]:
         if not found:
             damaged = list(damaged_rows(parts.catalog, parts.vectors))
             found += [*_of_vectors(parts, damaged), *_of_clusterings(parts, damaged)]
+            found += _of_tags(parts)
             for look in (_of_index, _of_checkpoint, *([_of_files] if files else [])):
                 found += look(parts)
             if {row.row for row in damaged} <= {*parts.catalog.checksums.quarantined_rows()}:
@@ -100,12 +107,13 @@ def _repair(parts: Parts, files: bool) -> list[Finding]:
             problem = _mend_vectors(parts)
             _mend_clusterings(parts)
             _mend_index(parts)
+            problem += _mend_tags(parts)
         if not is_readable(parts.folder):
             (parts.folder / CHECKPOINT).unlink(missing_ok=True)
     with parts.catalog.reading():
         after = {finding.where: finding for finding in _check(parts, files)}
     found = [replace(finding, repaired=finding.repairable and finding.where not in after) for finding in before]
-    left = [replace(f, what=f"{f.what}{problem}") if f.kind == "quarantined" else f for f in after.values()]
+    left = [replace(f, what=f"{f.what}{problem}") if f.kind in NEED_EMBEDDER else f for f in after.values()]
     kept = {finding.where for finding in left}
     return [finding for finding in found if finding.where not in kept] + left
 
@@ -194,6 +202,8 @@ def _mend_vectors(parts: Parts) -> str:
     damaged = [found.row for found in damaged_rows(catalog, file)]
     with catalog.writing():
         catalog.checksums.quarantine(damaged)
+        catalog.tags.drop_blocks(catalog.tags.damaged_blocks())
+        catalog.tags.clear(damaged)  # what was made of a damaged vector may be wrong
         catalog.images.purge_removed(quarantined_only=True)
     file.truncate_uncommitted(min(count, file.rows_there()))  # what an interrupted add has left
     file.rewrite_rows({}, count)
@@ -288,6 +298,36 @@ def _mend_clusterings(parts: Parts) -> None:
             damaged = list(damaged_rows(catalog, parts.vectors))
             catalog.memberships.forget(now, _misplaced(parts, now, damaged).tolist())
             lifecycle.assign_missing(catalog, _vectors(parts), now, parts.device)
+
+
+# Words
+
+
+def _of_tags(parts: Parts) -> Iterator[Finding]:
+    head = parts.folder / HEAD
+    if head.exists() and read_head(head, parts.session.spec.to_json()) is None:
+        yield Finding("head", HEAD, "it is damaged or of another embedder, and is not used", True)
+    damaged = parts.catalog.tags.damaged_blocks()
+    for block in damaged:
+        yield Finding("tags", f"tags of @{block * BLOCK_ROWS} and on", "they are damaged", True)
+    if parts.catalog.tags.are_kept() and not damaged:
+        missing = tagging.untagged_rows(parts.session)
+        if len(missing):
+            yield Finding("tags", f"{len(missing)} images", "they have no words recorded", True)
+
+
+def _mend_tags(parts: Parts) -> str:
+    """Make damaged and missing tags again; return what prevented it."""
+    if read_head(parts.folder / HEAD, parts.session.spec.to_json()) is None:
+        (parts.folder / HEAD).unlink(missing_ok=True)
+    with parts.catalog.writing():
+        parts.catalog.tags.drop_blocks(parts.catalog.tags.damaged_blocks())
+    try:
+        if parts.catalog.tags.are_kept():
+            tagging.fill(parts.session)
+    except VecstoreError as error:
+        return f"; but not now: {error}"
+    return ""
 
 
 # Derived files

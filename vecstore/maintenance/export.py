@@ -22,7 +22,7 @@ from vecstore.session import Session
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import ChecksumVerifier
 from vecstore.storage.durable_files import replacing, replacing_path, translate_os_errors
-from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET
+from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET, TAGS, TAGS_COLUMN
 from vecstore.storage.vector_file import ROW_DTYPE, Float16
 
 # Of a row group of Parquet.
@@ -97,8 +97,10 @@ def _write_parquet(
     images, n_rows = 0, 0
     with translate_os_errors(file), replacing_path(file) as target, pq.ParquetWriter(target, schema) as writer:
         for block in _blocks(found):
-            columns = dict(zip(FIELDS, zip(*block, strict=True), strict=True))
+            columns: dict[str, Any] = dict(zip(FIELDS, zip(*block, strict=True), strict=True))
             rows = list(columns["id"])
+            if TAGS_COLUMN in schema.names:
+                columns[TAGS_COLUMN] = [catalog.tags.of(row) for row in rows]
             guard.require(rows)
             flat = pa.array(np.ascontiguousarray(vectors[rows]).reshape(-1))
             arrays = {"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])}
@@ -124,8 +126,9 @@ def _schema(catalog: Catalog, spec: EmbedderSpec) -> Any:
             *[pa.field(name, pa.int64()) for name in ("size", "mtime_ns", "cluster")],
             pa.field("distance", pa.float64()),
             pa.field("cluster_name", pa.string()),
+            *([pa.field(TAGS_COLUMN, pa.binary())] if catalog.tags.are_kept() else []),
         ],
-        metadata={EMBEDDER: spec.to_json(), **_clustering(catalog)},
+        metadata={EMBEDDER: spec.to_json(), **_clustering(catalog), **({TAGS: "1"} if catalog.tags.are_kept() else {})},
     )
 
 

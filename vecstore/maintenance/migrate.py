@@ -30,8 +30,8 @@ from vecstore.session import Session
 from vecstore.sources.paths import AnyPath, network_file_system
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.catalog.connection import holds_store
-from vecstore.storage.durable_files import make_directory, move_into_place
-from vecstore.storage.layout import CATALOG, VECTORS
+from vecstore.storage.durable_files import make_directory, move_into_place, replacing
+from vecstore.storage.layout import CATALOG, HEAD, VECTORS
 from vecstore.storage.vector_file import ROW_DTYPE, VectorFile
 
 PARTIAL = f"{CATALOG}.partial"
@@ -80,6 +80,7 @@ def _migrate(
     if not holds_store(to.folder / CATALOG):
         _install(to, json.dumps({"from": source.engine.uid(), "state": state}))
     (to.folder / PARTIAL).unlink(missing_ok=True)
+    _copy_head(source.path.with_name(HEAD), to.folder / HEAD)
     copy = VectorFile(to.folder / VECTORS, vectors.dim)
     with (
         closing(Catalog(to.folder / CATALOG)) as catalog,
@@ -147,6 +148,13 @@ def _install(to: Destination, migrating: str) -> None:
         catalog.engine.set_migrating(migrating)
         catalog.engine.move_to(_engine_of(to))
     move_into_place(to.folder / PARTIAL, to.folder / CATALOG)
+
+
+def _copy_head(source: Path, to: Path) -> None:
+    """Copy what words need, if the store keeps it, so that the copy needs neither network nor weights for them."""
+    if source.exists():
+        with replacing(to) as file:
+            file.write(source.read_bytes())
 
 
 def _engine_of(to: Destination) -> str | None:

@@ -1,5 +1,7 @@
 """Names in an export file, shared by the modules that write and read it."""
 
 PARQUET = (".parquet", ".pq")
-# Keys of a Parquet file's metadata: the embedder and the clustering, each as JSON.
-EMBEDDER, CLUSTERING = b"vecstore.embedder", b"vecstore.clustering"
+# Keys of a Parquet file's metadata: the embedder and the clustering, each as JSON; and that tags are recorded.
+EMBEDDER, CLUSTERING, TAGS = b"vecstore.embedder", b"vecstore.clustering", b"vecstore.tags"
+# The column of an image's tags, bytes as the catalog has them; only where tags are recorded.
+TAGS_COLUMN = "tags"

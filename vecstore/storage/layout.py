@@ -2,3 +2,4 @@
 
 CATALOG, VECTORS, INDEX, LOCK = "catalog.sqlite", "vectors.f16", "index.faiss", "lock"
 MAP = "map.npz"
+HEAD = "head.npz"

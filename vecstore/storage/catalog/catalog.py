@@ -24,6 +24,7 @@ from vecstore.storage.catalog.memberships import Memberships
 from vecstore.storage.catalog.paths import Paths
 from vecstore.storage.catalog.relocation import Relocation
 from vecstore.storage.catalog.schema import MIGRATIONS, m005_checksums
+from vecstore.storage.catalog.tags import Tags
 from vecstore.storage.catalog.undo import Operations
 
 
@@ -36,7 +37,8 @@ class Catalog(Queries):
         self.path = path
         self.engine = EngineState(self._database)
         self.checksums = Checksums(self._database)
-        self.images = Images(self._database, self.checksums)
+        self.tags = Tags(self._database)
+        self.images = Images(self._database, self.checksums, self.tags)
         self.operations = Operations(self._database)
         self.failures = Failures(self._database)
         self.paths = Paths(self._database, self.operations, self.failures)

@@ -1,0 +1,392 @@
+"""Words: what they stand for, what is recorded of images, and which images they find. The oracle is NumPy."""
+
+import functools
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from cli.app import app
+from tests.conftest import TinyEmbedder, paint
+from vecstore.embedders.heads import Head, head_from
+from vecstore.errors import BadInput, NotFound
+from vecstore.store import Store
+from vecstore.words.vocabulary import vocabulary
+
+OpenStore = Callable[..., Store]
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@functools.cache
+def random_head() -> Head:
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(1000, 12)).astype(np.float32)
+    return Head(weights, rng.normal(size=1000).astype(np.float32), 3.0)
+
+
+@pytest.fixture
+def tiny_knows_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the tiny embedder a head of random numbers."""
+    monkeypatch.setattr(TinyEmbedder, "head", lambda self: random_head(), raising=False)
+
+
+def probabilities(store: Store) -> NDArray[np.float64]:
+    rows = np.fromfile(store.path / "vectors.f16", "<f2").reshape(-1, 12).astype(np.float64)
+    head = random_head()
+    powers = np.exp(3.0 * rows @ head.weights.T + head.bias)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def expected(store: Store, *words: str, removed: tuple[int, ...] = ()) -> list[tuple[int, float]]:
+    """(id, score) of the images that words find, the best first."""
+    shares = probabilities(store)
+    five = np.argsort(-shares, axis=1)[:, :5]
+    classes = [sorted(vocabulary().classes_of[word]) for word in words]
+    scores = np.min([shares[:, chosen].sum(axis=1) for chosen in classes], axis=0)
+    hit = np.all([np.isin(five, chosen).any(axis=1) for chosen in classes], axis=0)
+    rows = [row for row in np.argsort(-scores, kind="stable").tolist() if hit[row] and row not in removed]
+    return [(row, round(float(scores[row]), 4)) for row in rows]
+
+
+def answer(store: Store, text: str, **conditions: object) -> list[tuple[int, float]]:
+    return [(hit.id, round(hit.score, 4)) for hit in store.find(text, k=100, **conditions)]  # type: ignore[arg-type]
+
+
+def agree(found: list[tuple[int, float]], truth: list[tuple[int, float]]) -> bool:
+    """Say whether the same images were found in the same order, with the same scores to three digits."""
+    return [row for row, _ in found] == [row for row, _ in truth] and np.allclose(
+        [score for _, score in found], [score for _, score in truth], atol=1e-3
+    )
+
+
+def recorded(store: Store) -> list[int]:
+    return [image.id for image in store.tags() if image.id is not None]
+
+
+@pytest.mark.parametrize("text", ["dog", "Dogs", " DOG ", "a dog", "the_dog"])
+def test_a_word_is_known_in_any_case_and_in_the_plural(text: str) -> None:
+    assert vocabulary().require(text, "lite0") == [vocabulary().classes_of["dog"]]
+
+
+def test_irregular_plurals_are_known() -> None:
+    assert vocabulary().look_up("wolves") == vocabulary().classes_of["wolf"]
+
+
+def test_a_kind_stands_for_all_classes_below_it() -> None:
+    names = vocabulary().names
+    below = {names[number][0] for number in vocabulary().classes_of["bird"]}
+    assert {"ostrich", "magpie", "flamingo"} <= below
+    assert len(below) == 59
+
+
+def test_a_dingo_is_a_dog_but_a_sea_lion_is_not_a_lion() -> None:
+    names = vocabulary().names
+    assert "dingo" in {names[number][0] for number in vocabulary().classes_of["dog"]}
+    assert {names[number][0] for number in vocabulary().classes_of["lion"]} == {"lion"}
+
+
+def test_the_longest_known_name_is_one_term() -> None:
+    classes_of = vocabulary().classes_of
+    assert vocabulary().require("sports car dog", "lite0") == [classes_of["sports car"], classes_of["dog"]]
+
+
+def test_every_class_has_a_name_that_finds_it() -> None:
+    known = vocabulary()
+    assert [number for number in range(1000) if number not in known.require(known.names[number][0], "x")[0]] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("zebrra", "tiny does not know 'zebrra'; did you mean zebra"),
+        ("dog xyzzyqq", "tiny does not know 'xyzzyqq'; it knows ImageNet's 1,000 things"),
+        ("", "no word was given"),
+        (" \n,", "no word was given"),
+        ("dog " * 100, "the text has 400 characters"),
+    ],
+)
+def test_a_text_that_cannot_be_looked_up_is_refused(
+    text: str, message: str, open_store: OpenStore, pictures: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures)
+    with pytest.raises(BadInput, match=message):
+        store.find(text)
+
+
+@pytest.mark.parametrize("tags", [False, True])
+@pytest.mark.parametrize("words", [("animal",), ("instrumentality",), ("animal", "artifact"), ("dog",)])
+def test_finding_agrees_with_numpy_whether_tags_are_recorded_or_not(
+    words: tuple[str, ...], tags: bool, open_store: OpenStore, pictures: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures, tags=tags)
+    assert agree(answer(store, " ".join(words)), expected(store, *words))
+
+
+def test_conditions_hold_for_words(open_store: OpenStore, pictures: Path, tiny_knows_words: None) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    found = answer(store, "animal", path="deep/")
+    assert found == [hit for hit in answer(store, "animal") if hit[0] >= 5]
+    assert answer(store, "animal", min_score=found[0][1] + 0.001, path="deep/") == []
+
+
+def test_tags_are_the_five_most_probable_classes(open_store: OpenStore, pictures: Path, tiny_knows_words: None) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    shares = probabilities(store)[3]
+    best = np.argsort(-shares)[:5]
+    (found,) = store.tag(3)
+    assert [tag.word for tag in found.tags] == [vocabulary().names[number][0] for number in best]
+    assert [tag.probability for tag in found.tags] == pytest.approx(shares[best].tolist(), abs=2e-4)
+
+
+def test_a_new_picture_is_tagged_without_being_added(
+    open_store: OpenStore, pictures: Path, tmp_path: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures / "0.png", tags=True)
+    (found,) = store.tag(pictures / "1.png")
+    assert (found.id, len(found.tags), store.info().images) == (None, 5, 1)
+
+
+def test_once_asked_for_every_add_records_tags(open_store: OpenStore, pictures: Path, tiny_knows_words: None) -> None:
+    store = open_store()
+    store.add(pictures / "0.png")
+    with pytest.raises(NotFound, match="`vecstore tag --all` records them"):
+        store.tags()
+    store.add(pictures / "1.png", tags=True)
+    store.add(pictures)
+    assert (recorded(store), store.check()) == ([*range(10)], [])
+
+
+def test_tagging_all_passes_over_what_is_recorded(
+    open_store: OpenStore, pictures: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures)
+    assert (store.tag_all(), store.tag_all(), recorded(store)) == (10, 0, [*range(10)])
+
+
+def test_removed_and_compacted_images_have_no_tags(
+    open_store: OpenStore, pictures: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    store.remove(2, 7)
+    assert recorded(store) == [0, 1, 3, 4, 5, 6, 8, 9]
+    store.compact()
+    assert [store.session.catalog.tags.of(row) for row in (2, 7)] == [None, None]
+    assert agree(answer(store, "animal"), expected(store, "animal", removed=(2, 7)))
+    assert store.check() == []
+
+
+def test_undo_brings_images_back_with_their_tags(open_store: OpenStore, pictures: Path, tiny_knows_words: None) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    before = answer(store, "animal")
+    store.remove(0, 1, 2)
+    store.undo()
+    assert (answer(store, "animal"), store.check()) == (before, [])
+
+
+def test_damaged_tags_are_refused_found_and_mended(
+    open_store: OpenStore, pictures: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    before = answer(store, "animal")
+    with closing(sqlite3.connect(store.path / "catalog.sqlite", isolation_level=None)) as db:
+        db.execute("update tags set classes = zeroblob(200)")
+    with pytest.raises(Exception, match="`vecstore check --repair` makes them"):
+        store.find("animal")
+    assert [(found.kind, found.repaired) for found in store.check(repair=True)] == [("tags", True)]
+    assert (answer(store, "animal"), store.check()) == (before, [])
+
+
+def test_tags_of_a_damaged_vector_are_made_again(open_store: OpenStore, pictures: Path, tiny_knows_words: None) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    before = answer(store, "animal")
+    file = store.path / "vectors.f16"
+    data = bytearray(file.read_bytes())
+    data[3 * 24 : 4 * 24] = data[:24]
+    file.write_bytes(data)
+    store.check(repair=True)
+    assert (answer(store, "animal"), recorded(store), store.check()) == (before, [*range(10)], [])
+
+
+@pytest.mark.parametrize("damage", [b"", b"no arrays", None])
+def test_a_head_that_is_damaged_or_gone_is_made_again(
+    damage: bytes | None, open_store: OpenStore, pictures: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    head = store.path / "head.npz"
+    before, whole = answer(store, "animal"), head.read_bytes()
+    head.unlink()
+    if damage is not None:
+        head.write_bytes(damage)
+        assert [found.kind for found in store.check()] == ["head"]
+    assert (answer(store, "animal"), head.read_bytes()) == (before, whole)
+
+
+def test_words_need_no_embedder_once_the_head_is_kept(
+    open_store: OpenStore, pictures: Path, tiny_knows_words: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    before = answer(store, "animal")
+    monkeypatch.delattr(TinyEmbedder, "head")
+    with Store.open(store.path) as again:
+        assert answer(again, "animal") == before
+
+
+@pytest.mark.parametrize("carry", [Store.backup, Store.migrate])
+def test_a_copy_has_the_tags_and_the_head(
+    carry: Callable[[Store, Path], object],
+    open_store: OpenStore,
+    pictures: Path,
+    tmp_path: Path,
+    tiny_knows_words: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    before = answer(store, "animal")
+    carry(store, tmp_path / "copy")
+    monkeypatch.delattr(TinyEmbedder, "head")
+    with Store.open(tmp_path / "copy") as copy:
+        assert (answer(copy, "animal"), recorded(copy)) == (before, [*range(10)])
+
+
+def test_tags_of_more_than_one_block_are_found(open_store: OpenStore, tmp_path: Path, tiny_knows_words: None) -> None:
+    rng = np.random.default_rng(1)
+    np.save(tmp_path / "many.npy", rng.normal(size=(9000, 12)).astype(np.float32))
+    (tmp_path / "many.txt").write_text("".join(f"/none/{number}.png\n" for number in range(9000)))
+    store = open_store()
+    store.import_vectors(tmp_path / "many.npy", tmp_path / "many.txt")
+    unrecorded = answer(store, "dog")
+    store.tag_all()
+    assert len(store.session.catalog.tags.block_numbers()) == 3
+    assert answer(store, "dog") == unrecorded
+    assert answer(store, "dog", path="/none/8*.png") != []
+
+
+def test_an_embedder_without_a_head_says_that_it_knows_no_words(open_store: OpenStore, pictures: Path) -> None:
+    store = open_store()
+    store.add(pictures)
+    for ask in (lambda: store.find("dog"), lambda: store.tag(0), store.tag_all):
+        with pytest.raises(BadInput, match="tiny knows no words; make a store with --embedder efficientnet-lite0"):
+            ask()
+
+
+def test_asking_for_tags_of_an_embedder_without_a_head_makes_no_store(open_store: OpenStore, pictures: Path) -> None:
+    store = open_store()
+    with pytest.raises(BadInput, match="tiny knows no words"):
+        store.add(pictures, tags=True)
+    assert not store.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((17, 12), r"has the shape \(17, 12\), not \(1000, 12\)"), (None, "has no last layer")],
+)
+def test_weights_with_another_classifier_are_refused(shape: tuple[int, int] | None, message: str) -> None:
+    import torch
+
+    state = {} if shape is None else {"fc.weight": torch.zeros(shape), "fc.bias": torch.zeros(shape[0])}
+    with pytest.raises(BadInput, match=message):
+        head_from(state, "fc", 12, None, "weights.pth")
+
+
+def test_an_unmeasured_length_is_measured_on_the_stores_pictures(
+    open_store: OpenStore, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = random_head()
+    monkeypatch.setattr(TinyEmbedder, "head", lambda self: Head(head.weights, head.bias, None), raising=False)
+    monkeypatch.setattr(
+        TinyEmbedder, "feature_lengths", lambda self, prepared: np.full(len(prepared), 3.0), raising=False
+    )
+    store = open_store()
+    store.add(pictures, tags=True)
+    assert agree(answer(store, "animal"), expected(store, "animal"))
+    assert recorded(store) == [*range(10)]
+
+
+def run(*arguments: str | Path) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_commands_find_and_tag(tmp_path: Path, tiny_knows_words: None) -> None:
+    paint(tmp_path / "one.png", 3)
+    store = tmp_path / "store"
+    assert run("add", tmp_path / "one.png", "-e", "tiny", "--tags", "-s", store)[0] == 0
+    code, out, _ = run("tag", "@0", "-s", store)
+    assert (code, out.count(","), out.split("\t")[:2]) == (0, 4, ["@0", str(tmp_path / "one.png")])
+    word = out.split("\t")[2].rsplit(" ", 9)[0].split(",")[0].rpartition(" ")[0]
+    code, out, _ = run("find", word, "--json", "-s", store)
+    assert (code, out.count('"rank": 1'), f'"{word}"' in out) == (0, 1, True)
+    assert run("tag", "--all", "-s", store) == (0, "recorded the words of 0 images\n", "")
+
+
+def test_an_unknown_word_is_wrong_use(tmp_path: Path, tiny_knows_words: None) -> None:
+    paint(tmp_path / "one.png", 3)
+    run("add", tmp_path / "one.png", "-e", "tiny", "-s", tmp_path / "store")
+    code, out, err = run("find", "zebrra", "-s", tmp_path / "store")
+    assert (code, out, err.count("\n"), err[:39]) == (2, "", 1, "Error: tiny does not know 'zebrra'; did")
+
+
+@pytest.mark.parametrize(
+    ("folder", "word", "label", "k", "least"),
+    [("catsdogs60", "dog", "dogs", 30, 1.0), ("catsdogs60", "cat", "cats", 30, 1.0)],
+)
+def test_words_find_real_pictures(
+    folder: str,
+    word: str,
+    label: str,
+    k: int,
+    least: float,
+    shared_pictures: Callable[[str], Path],
+    efficientnet: object,
+    tmp_path: Path,
+) -> None:
+    with Store.open(tmp_path / "store", embedder="efficientnet-lite0", create=True, device="cpu") as store:
+        store.add(shared_pictures(folder), tags=True)
+        hits = store.find(word, k=k)
+    assert sum(Path(hit.path).parent.name == label for hit in hits) / k >= least
+
+
+def test_an_export_carries_the_tags(
+    open_store: OpenStore, pictures: Path, tmp_path: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    store.remove(4)
+    before = [image.tags for image in store.tags()]
+    store.export(tmp_path / "all.parquet")
+    with Store.open(tmp_path / "other", create=True) as other:
+        other.import_vectors(tmp_path / "all.parquet")
+        assert ([image.tags for image in other.tags()], other.check()) == (before, [])
+
+
+def test_an_export_with_damaged_tags_is_refused(
+    open_store: OpenStore, pictures: Path, tmp_path: Path, tiny_knows_words: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    monkeypatch.setattr(type(store.session.catalog.tags), "of", lambda self, row: b"short")
+    store.export(tmp_path / "all.parquet")
+    with (
+        Store.open(tmp_path / "other", create=True) as other,
+        pytest.raises(BadInput, match="is a damaged export .tags of 5 bytes"),
+    ):
+        other.import_vectors(tmp_path / "all.parquet")
+    assert not (tmp_path / "other").exists()
