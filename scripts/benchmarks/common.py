@@ -24,27 +24,41 @@ from vecstore.storage.vector_file import checksum, quantize_unit_rows
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "flowers200"
 PHOTO_SIZE = (500, 375)
+# Standard deviation of the noise of a sensor, in levels of 256.
+GRAIN = 3
 # Of `resnet_like`: images of one scene, numbers that a scene is drawn from, rows drawn at a time.
 SCENE_IMAGES, LATENT_DIM, DRAWN_ROWS = 50, 100, 10_000
 
 
-def make_photos(folder: Path, n: int, source: Path) -> str:
-    """Write n different JPEGs of 500 x 375 into `folder`; return what they were made from.
+def make_photos(folder: Path, n: int, source: Path, size: tuple[int, int] = PHOTO_SIZE) -> str:
+    """Write n different JPEGs of one size, 500 x 375 unless told, into `folder`; return what they were made from.
 
     The pictures under `source` are used in turn, each time cut a little differently and encoded again; without such a
-    folder, painted pictures with noise over them, which takes a decoder about as long as a photo does.
+    folder, painted pictures with noise over them, which takes a decoder about as long as a photo does. Larger ones get
+    a sensor's grain: one of 12 megapixels then has 1.7 MB, where an enlarged picture has less and is decoded sooner.
     """
     folder.mkdir(parents=True)
     originals = sorted(source.rglob("*.jpg")) if source.is_dir() else []
     random = np.random.default_rng(0)
+    grain = np.rint(random.normal(0, GRAIN, (size[1], size[0], 1))).astype(np.int16) if size > PHOTO_SIZE else None
     for i in range(n):
         image = Image.open(originals[i % len(originals)]) if originals else _noisy(i, random)
         cut = random.uniform(0, 0.1, 4) * np.array([*image.size, *image.size])
         box = (cut[0], cut[1], image.width - cut[2], image.height - cut[3])
-        image.convert("RGB").resize(PHOTO_SIZE, Image.Resampling.LANCZOS, box=box).save(
-            folder / f"{i:05}.jpg", quality=90
-        )
+        photo = image.convert("RGB").resize(size, Image.Resampling.LANCZOS, box=box)
+        if grain is not None:
+            levels = np.asarray(photo) + np.roll(grain, i * 997, axis=(0, 1))
+            photo = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+        photo.save(folder / f"{i:05}.jpg", quality=90 if grain is None else 88)
     return f"made from {len(originals)} photos in {source.name}" if originals else "painted, with noise"
+
+
+def size_of(megapixels: float | None) -> tuple[int, int]:
+    """Return the width and height of a photo of 4 to 3 with about so many megapixels; 500 x 375 if None."""
+    if megapixels is None:
+        return PHOTO_SIZE
+    height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
+    return height * 4 // 3, height
 
 
 def resnet_like(n: int, dim: int, seed: int) -> Iterator[NDArray[np.float32]]:

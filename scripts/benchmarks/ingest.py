@@ -6,13 +6,23 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 from PIL import Image
 
-from scripts.benchmarks.common import REAL_PHOTOS, describe_machine, make_photos, print_ratios, rate_of, rounds
+from scripts.benchmarks.common import (
+    REAL_PHOTOS,
+    describe_machine,
+    make_photos,
+    print_ratios,
+    rate_of,
+    rounds,
+    size_of,
+)
+from vecstore.sources import jpeg
 
 PEERS = Path(__file__).with_name("peers.py")
 # Rates do not depend on how many photos there are, and everything but vecstore is given fewer.
@@ -20,11 +30,13 @@ LOOP_PHOTOS, PEER_PHOTOS, NETWORK_PHOTOS = 100, 200, 512
 
 
 def main(
-    photos: Annotated[int, typer.Option(help="How many photos of 500 x 375.")] = 300,
+    photos: Annotated[int, typer.Option(help="How many photos.")] = 300,
+    megapixels: Annotated[float | None, typer.Option(help="Of each photo, 12 for a phone's; else 500 x 375.")] = None,
     source: Annotated[Path, typer.Option(help="Pictures to make them from; painted ones without.")] = REAL_PHOTOS,
     embedder: Annotated[str, typer.Option(help="resnet50 (random weights) or efficientnet-lite0.")] = "resnet50",
     n_rounds: Annotated[int, typer.Option("--rounds")] = 3,
     precision: Annotated[str, typer.Option(help="As of `vecstore add`.")] = "auto",
+    brief: Annotated[bool, typer.Option("--brief", help="Only `add` and the network, no loops of others.")] = False,
     gpu: Annotated[bool, typer.Option("--gpu", help="Run all of them on CUDA.")] = False,
     peers: Annotated[
         Path | None, typer.Option(metavar="PYTHON", help="A Python with imagededup and efficientnet_lite_pytorch.")
@@ -34,15 +46,16 @@ def main(
     import torch
     import torchvision
 
-    from vecstore.embedders.runtimes import cpu_name
+    from vecstore.embedders.runtimes import cpu_name, multiplies_bf16
 
     describe_machine("torch", "torchvision", "onnxruntime", "pillow")
     print(cpu_name())
     device = "cuda" if gpu else "cpu"
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        made = make_photos(work / "photos", photos, source)
-        print(f"{photos} photos of 500 x 375, {made}; {embedder} on {device}")
+        width, height = size_of(megapixels)
+        made = make_photos(work / "photos", photos, source, (width, height))
+        print(f"{photos} photos of {width} x {height}, {made}; {embedder} on {device}")
         weights = None
         if embedder == "resnet50":
             torch.manual_seed(0)
@@ -51,10 +64,20 @@ def main(
         contestants: dict[str, Callable[[], float]] = {
             "vecstore add": lambda: _add(work, embedder, weights, device, precision),
             "the network alone, as vecstore runs it": lambda: _network_alone(embedder, weights, device, precision),
-            "one image at a time in torch": lambda: _one_at_a_time(work / "photos", embedder, weights, device),
         }
+        if megapixels is not None:
+            contestants["vecstore add, an eighth only at twice the side"] = lambda: _add_at_twice(
+                work, embedder, weights, device, precision
+            )
         if device == "cpu":
             contestants["the network alone, float32"] = lambda: _network_alone(embedder, weights, device, "float32")
+            if multiplies_bf16():
+                contestants["the network alone, bf16"] = lambda: _network_alone(embedder, weights, device, "bf16")
+        if not brief:
+            contestants["one image at a time in torch"] = lambda: _one_at_a_time(
+                work / "photos", embedder, weights, device
+            )
+        if device == "cpu" and not brief:
             contestants["the network alone, ONNX Runtime's defaults"] = lambda: _default_session(embedder, weights)
         if peers is None:
             print("without --peers, no DataLoader and no imagededup")
@@ -72,6 +95,12 @@ def _add(work: Path, embedder: str, weights: Path | None, device: str, precision
         options = {"embedder": embedder, "weights": weights, "device": device, "create": True, "precision": precision}
         with Store.open(Path(folder) / "store", **options) as store:
             return store.add(work / "photos").images_per_second
+
+
+def _add_at_twice(work: Path, embedder: str, weights: Path | None, device: str, precision: str) -> float:
+    """As it was: a JPEG at an eighth, too, only while it is twice as large as what the network takes."""
+    with patch.object(jpeg, "EIGHTH", 1.0):
+        return _add(work, embedder, weights, device, precision)
 
 
 def _one_at_a_time(photos: Path, embedder: str, weights: Path | None, device: str) -> float:

@@ -21,6 +21,7 @@ from tests.programs import run_code
 from vecstore.embedders.embedder import Embedder
 from vecstore.sources import decode_memory, decoders, decoding
 from vecstore.sources.decoding import Unreadable, decode, looks_like_picture, read
+from vecstore.sources.painted import paint
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -251,11 +252,13 @@ def test_the_result_is_always_rgb() -> None:
         ((301, 10), (1600, 1200)),
         ((10, 301), (1600, 1200)),
         ((150, 150), (400, 300)),
+        ((108, 108), (400, 300)),
+        ((107, 107), (200, 150)),
         ((75, 75), (200, 150)),
         ((1, 1), (200, 150)),
     ],
 )
-def test_a_jpeg_is_decoded_small_only_while_twice_the_wanted_size(
+def test_a_jpeg_is_decoded_small_only_while_twice_the_wanted_size_and_at_an_eighth_1_4_times(
     wanted: tuple[int, int] | None, expected: tuple[int, int]
 ) -> None:
     assert decode(encoded(Image.new("RGB", (1600, 1200)), "JPEG"), at_least=wanted).size == expected
@@ -274,6 +277,15 @@ def test_a_small_decoding_looks_like_the_large_one_scaled_down() -> None:
     small = decode(content, at_least=(50, 50))
     large = decode(content).resize(small.size, Image.Resampling.BOX)
     np.testing.assert_allclose(np.asarray(small, int), np.asarray(large, int), atol=6)
+
+
+def test_a_jpeg_at_an_eighth_is_to_a_network_what_it_is_at_full_size(efficientnet: Embedder) -> None:
+    seen = paint("flower", 1).resize((4000, 3000), Image.Resampling.LANCZOS)
+    content = encoded(seen, "JPEG", quality=88)
+    small, large = decode(content, at_least=efficientnet.input_size), decode(content)
+    assert (small.size, large.size) == ((500, 375), (4000, 3000))
+    one, other = efficientnet.embed([efficientnet.prepare(small), efficientnet.prepare(large)])
+    assert one @ other > 0.998
 
 
 # Refusals

@@ -62,7 +62,7 @@ def bytes_to_decode(image: ImageFile.ImageFile, content: bytes, side: int | None
     if image.format in ("JPEG", "MPO"):
         n_bytes = jpeg.bytes_of_coefficients(image, content)
         if side is not None:
-            image.draft("RGB", (side, side))
+            jpeg.scale_down(image, side)
     width, height = image.size
     check_pixels(width, height, MAX_PIXELS)
     is_plain = image.mode in ("L", "RGB") and "transparency" not in image.info

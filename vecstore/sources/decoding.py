@@ -52,8 +52,9 @@ def decode(content: bytes, at_least: tuple[int, int] | None = None, name: bytes 
     """Return the picture as shown: RGB, upright, transparency on white, the first frame that is not blank.
 
     content: the file's bytes. at_least: (width, height) that the caller will scale down to; a JPEG, or a large picture
-    of any kind, may then come at a fraction of its size as long as it stays at least twice that in both directions
-    (None: full size). name: of the file, whose suffix tells camera raw pictures that their content does not tell.
+    of any kind, may then come at a fraction of its size as long as it stays at least twice that in both directions,
+    or, as a JPEG at an eighth, 1.4 times that (None: full size). name: of the file, whose suffix tells camera raw
+    pictures that their content does not tell.
     Waits while other threads' decodings leave too little of `decode_memory.MAX_BYTES`.
     Raises Unreadable: no picture, broken, cut off, or larger than `MAX_PIXELS` or `MAX_BYTES` even so.
     """

@@ -14,6 +14,9 @@ from vecstore.sources.unreadable import Unreadable
 
 # Each scan of a progressive JPEG goes over the whole picture, and takes a few bytes of file. Real ones have about ten.
 MAX_SCANS = 100
+# How far below the size that a decoder may stop at, twice what a network takes, an eighth may come. Each of its pixels
+# is the mean of 64, and of a picture of 12 megapixels it takes a quarter less time than a fourth (docs/quality.md).
+EIGHTH = 0.7
 
 _SOI, _EOI, _SOS, _DRI, _COM = 0xD8, 0xD9, 0xDA, 0xDD, 0xFE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -39,22 +42,33 @@ class Marker(NamedTuple):
 def markers(jpeg: bytes) -> Iterator[Marker]:
     """Yield the markers of the first picture in a file, its end included; what is between them is passed over."""
     at = 2
+    while (marker := _marker_from(jpeg, at)) is not None:
+        if marker.code == _SOS:
+            found = _MARKER_IN_SCAN.search(jpeg, marker.end)
+            marker = marker._replace(end=found.start() if found else len(jpeg))
+        yield marker
+        if marker.code == _EOI:
+            return
+        at = marker.end
+
+
+def _marker_from(jpeg: bytes, at: int) -> Marker | None:
+    """Return the first marker from `at` on, the data of a scan left out; None if there is none."""
     while at + 1 < len(jpeg):
         code = jpeg[at + 1]
         if jpeg[at] != 0xFF or code in (0, 0xFF):  # filling, or junk that is skipped
             following = jpeg.find(b"\xff", at + 1)
             at = len(jpeg) if following < 0 else following
             continue
-        end = at + 2
-        if code != 1 and not 0xD0 <= code <= 0xD9:  # these have no length
-            end += int.from_bytes(jpeg[at + 2 : at + 4])
-        if code == _SOS:
-            found = _MARKER_IN_SCAN.search(jpeg, end)
-            end = found.start() if found else len(jpeg)
-        yield Marker(code, at, end)
-        if code == _EOI:
-            return
-        at = end
+        has_length = code != 1 and not 0xD0 <= code <= 0xD9
+        return Marker(code, at, at + 2 + (int.from_bytes(jpeg[at + 2 : at + 4]) if has_length else 0))
+    return None
+
+
+def scale_down(image: ImageFile.ImageFile, side: int) -> None:
+    """Have a picture decoded at 1/2, 1/4 or 1/8, as long as both sides have at least `side`; at 1/8 `EIGHTH` of it."""
+    eighth = (image.width // 8, image.height // 8)
+    image.draft("RGB", eighth if min(eighth) >= EIGHTH * side else (side, side))
 
 
 def bytes_of_coefficients(image: ImageFile.ImageFile, jpeg: bytes) -> int:
@@ -76,8 +90,10 @@ def _scans(jpeg: bytes) -> Iterator[Marker]:
 
 def _first_scan_layers(jpeg: bytes) -> int:
     """Return how many of a JPEG's colour components its first scan holds."""
-    first = next(_scans(jpeg), None)
-    return 0 if first is None else jpeg[first.at + 4] if first.at + 4 < len(jpeg) else 0
+    marker = _marker_from(jpeg, 2)
+    while marker is not None and marker.code not in (_SOS, _EOI):  # the data itself, nearly all of a file, is not read
+        marker = _marker_from(jpeg, marker.end)
+    return 0 if marker is None or marker.code == _EOI or marker.at + 4 >= len(jpeg) else jpeg[marker.at + 4]
 
 
 def without_metadata(jpeg: bytes) -> Iterator[bytes]:
