@@ -612,9 +612,9 @@ def test_an_embedder_that_fails_leaves_what_was_committed(
         (VectorFile, "append"),
         (VectorFile, "truncate_uncommitted"),
         (Images, "insert"),
-        (Paths, "upsert"),
-        (Paths, "known"),
-        (Images, "row_of"),
+        (Paths, "upsert_all"),
+        (Paths, "rows_at"),
+        (Images, "rows_of"),
     ],
 )
 def test_a_commit_that_is_interrupted_and_repeated_loses_and_doubles_nothing(

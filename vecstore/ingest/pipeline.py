@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from indexes.rows import rows_per_block
 from vecstore.clustering.lifecycle import CurrentClusters
 from vecstore.embedders.embedder import Embedder, Prepared
 from vecstore.errors import Interrupted, StoreDamaged
@@ -33,8 +34,11 @@ from vecstore.storage.vector_file import Float16, Float32, VectorFile, checksum,
 log = logging.getLogger(__name__)
 
 # A commit waits for the disk twice: often enough that a crash costs seconds of work, seldom enough to cost no time.
-COMMIT_FILES = 512
+# The number is for vectors that come ready-made, 20,000 a second and more; others are committed by the time.
+COMMIT_FILES = 8_192
 COMMIT_SECONDS = 2.0
+# Files that go through the stages together at the most, where few of them are new: progress shows after each batch.
+BATCH_FILES = 512
 # So many new paths of known pictures are enough to see where a folder has moved from.
 FOUND_AGAIN = 1_000
 READ_AHEAD = 16
@@ -158,7 +162,7 @@ class Ingest:
                 for batch in self._embedded(pool, network, files):
                     self._ready.extend(batch)
                     self._report_progress()
-                    if len(self._ready) >= COMMIT_FILES or time.monotonic() - self._last_commit > COMMIT_SECONDS:
+                    if self._is_due():
                         self.commit()
                 self.commit()
                 self._report_progress()
@@ -172,8 +176,8 @@ class Ingest:
         started = time.monotonic()
         try:
             for picture in pictures:
-                self._ready.append(self._without_known_vector(picture))
-                if len(self._ready) >= COMMIT_FILES:
+                self._ready.append(picture)
+                if self._is_due():
                     self.commit()
                     self._report_progress()
             self.commit()
@@ -186,12 +190,9 @@ class Ingest:
         """Bring every file's present state into the store, as `run` does, read and embedded by `embedded`."""
         return self.take(embedded(self._changed(files), self.catalog.images.contents()))
 
-    def _without_known_vector(self, picture: Picture) -> Picture:
-        sha256 = picture.sha256
-        if sha256 is None or (sha256 not in self._under_way and self.catalog.images.row_of(sha256) is None):
-            self._under_way.update([sha256] if sha256 else [])
-            return picture
-        return replace(picture, vector=None)
+    def _is_due(self) -> bool:
+        most = min(COMMIT_FILES, rows_per_block(self.vectors.dim, np.float32))
+        return len(self._ready) >= most or time.monotonic() - self._last_commit > COMMIT_SECONDS
 
     def _interrupted(self) -> Interrupted:
         """Commit what is embedded, and return what to say of it."""
@@ -241,7 +242,7 @@ class Ingest:
         for picture in pictures:
             batch.append(picture)
             n_new += picture.new
-            if n_new >= self._batch_size() or len(batch) == COMMIT_FILES:
+            if n_new >= self._batch_size() or len(batch) >= min(COMMIT_FILES, BATCH_FILES):
                 yield batch
                 batch, n_new = [], 0
         if batch:
@@ -266,28 +267,22 @@ class Ingest:
         May be called again after an interruption at any point of it.
         """
         ready = self._ready
-        contents = {p.sha256 for p in ready if p.sha256 is not None}
-        rows = {sha256: row for sha256 in contents if (row := self.catalog.images.row_of(sha256)) is not None}
-        new = [p for p in ready if p.vector is not None and p.sha256 not in rows]
+        rows = self.catalog.images.rows_of({p.sha256 for p in ready if p.sha256 is not None})
+        new: dict[bytes, Picture] = {}
+        for picture in ready:
+            if picture.vector is not None and (sha256 := _sha256(picture)) not in rows:
+                new.setdefault(sha256, picture)
         first_row = self.catalog.images.row_count()
-        stored = (
-            quantize_unit_rows(np.stack([np.asarray(p.vector) for p in new])) if new else np.empty((0, 0), np.float16)
-        )
-        if new:
-            self.vectors.append(stored, first_row)
-        tags = self._tag(stored) if new and self._tag is not None else ()
+        images, tags = self._append(new, first_row)
         counts = replace(self.counts)
         with self.catalog.writing():
-            for row, (picture, vector) in enumerate(zip(new, stored, strict=True), start=first_row):
-                sha256 = _sha256(picture)
-                image = NewImage(sha256, picture.width, picture.height, checksum(vector, sha256))
-                self.catalog.images.insert(row, image)
+            self.catalog.images.insert(first_row, *images)
             self.catalog.tags.put(enumerate(tags, start=first_row))
             counts.embedded += len(new)
             # Before any path is placed: a picture that moves within this commit has not left in between.
-            alive = {row for row in rows.values() if self.catalog.images.is_alive(row)}
-            rows.update((_sha256(picture), row) for row, picture in enumerate(new, start=first_row))
-            placed = {row for picture in ready if (row := self._record(picture, rows, alive, counts)) is not None}
+            alive = self.catalog.images.alive_of(rows.values())
+            rows.update((sha256, row) for row, sha256 in enumerate(new, start=first_row))
+            placed = self._record(ready, rows, alive, counts)
             if self.clusters is not None:
                 self._assign(self.clusters, placed)
         self.counts = counts
@@ -298,41 +293,71 @@ class Ingest:
         if new and self._committed:
             self._committed(first_row + len(new))
 
-    def _record(self, picture: Picture, rows: dict[bytes, int], alive: set[int], counts: Counts) -> int | None:
-        """Record what became of one file; return its image's row if it has come alive by it, None otherwise."""
-        sha256, path = picture.sha256, picture.stamp.path
-        reason = picture.reason or (self._unreadable.get(sha256) if sha256 is not None else None)
+    def _append(self, new: dict[bytes, Picture], first_row: int) -> tuple[list[NewImage], Iterable[bytes]]:
+        """Append the vectors of new pictures, by their sha256, and wait for the disk.
+
+        Returns the images to number, and their tags, none where none are to be recorded.
+        """
+        if not new:
+            return [], ()
+        stored = quantize_unit_rows(np.stack([np.asarray(p.vector) for p in new.values()]))
+        self.vectors.append(stored, first_row)
+        images = [
+            NewImage(sha256, picture.width, picture.height, checksum(vector, sha256))
+            for (sha256, picture), vector in zip(new.items(), stored, strict=True)
+        ]
+        return images, self._tag(stored) if self._tag is not None else ()
+
+    def _record(self, ready: list[Picture], rows: dict[bytes, int], alive: set[int], counts: Counts) -> set[int]:
+        """Record what became of each file, in order; return the rows of the images that have come alive by it."""
+        before = self.catalog.paths.rows_at([picture.stamp.path for picture in ready])
+        placed: list[tuple[FileStamp, int]] = []
+        risen = set()
+        for picture in ready:
+            sha256, path = picture.sha256, picture.stamp.path
+            reason = picture.reason or (self._unreadable.get(sha256) if sha256 is not None else None)
+            if reason is not None or sha256 is None:
+                self.catalog.paths.upsert_all(placed)  # which may be of the same path
+                placed = []
+                self._record_failure(picture, str(reason))
+                counts.failed += 1
+                if sha256 is not None:
+                    before.pop(path, None)
+                continue
+            row = rows.get(sha256)
+            if row is None:
+                raise StoreDamaged(
+                    f"the content of {os.fsdecode(path)!r} has lost its row during this run; run it again"
+                )
+            placed.append((picture.stamp, row))
+            held = before.get(path)
+            before[path] = row
+            if held is not None and held != row:
+                counts.updated += 1
+            elif row in alive:
+                counts.known += 1
+                if held is None and len(self.found_again) < FOUND_AGAIN:
+                    self.found_again.append((path, row))
+            else:
+                counts.added += 1
+            if row not in alive:
+                alive.add(row)
+                risen.add(row)
+        self.catalog.paths.upsert_all(placed)
+        return risen
+
+    def _record_failure(self, picture: Picture, reason: str) -> None:
         # A decoder's message may quote bytes that are no text, which the catalog could not hold.
-        reason = reason and reason.encode("utf-8", "backslashreplace").decode()
-        if reason is not None or sha256 is None:
-            if sha256 is not None:
-                # What the path used to hold is no longer there. (A file that could not even be read may still hold it.)
-                self.catalog.paths.forget(path)
-                self._unreadable[sha256] = str(reason)
-            self.catalog.failures.record(picture.stamp, str(reason))
-            counts.failed += 1
-            return None
-        row = rows.get(sha256)
-        if row is None:
-            raise StoreDamaged(f"the content of {os.fsdecode(path)!r} has lost its row during this run; run it again")
-        before = self.catalog.paths.known(path)
-        self.catalog.paths.upsert(picture.stamp, row)
-        if before is not None and before.row != row:
-            counts.updated += 1
-        elif row in alive:
-            counts.known += 1
-            if before is None and len(self.found_again) < FOUND_AGAIN:
-                self.found_again.append((path, row))
-        else:
-            counts.added += 1
-        if row in alive:
-            return None
-        alive.add(row)
-        return row
+        reason = reason.encode("utf-8", "backslashreplace").decode()
+        if picture.sha256 is not None:
+            # What the path used to hold is no longer there. (A file that could not even be read may still hold it.)
+            self.catalog.paths.forget(picture.stamp.path)
+            self._unreadable[picture.sha256] = reason
+        self.catalog.failures.record(picture.stamp, reason)
 
     def _assign(self, clusters: CurrentClusters, rows: set[int]) -> None:
         """Give the rows their nearest cluster, from the vectors as they are stored."""
-        unassigned = [row for row in sorted(rows) if self.catalog.memberships.cluster_of(row) is None]
+        unassigned = sorted(rows - self.catalog.memberships.rows_with_cluster(rows))
         if unassigned:
             stored = self.vectors.read(self.catalog.images.row_count())[unassigned].astype(np.float32)
             assigned = clusters.assign(stored)

@@ -34,8 +34,8 @@ class Failures(Queries):
     def is_known(self, path: bytes) -> bool:
         return bool(self._value("select exists (select 1 from failures where path = :path)", path=path))
 
-    def forget(self, path: bytes) -> None:
-        self.db.execute("delete from failures where path = :path", {"path": path})
+    def forget(self, *paths: bytes) -> None:
+        self.db.executemany("delete from failures where path = ?", ((path,) for path in paths))
 
     def of_size(self, size: int) -> list[bytes]:
         """Return the paths of the failures that are recorded with this size."""

@@ -3,7 +3,7 @@
 An image is alive while it has a path. A removed one keeps its row, because rows are positions in the vector file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vecstore.storage.catalog.checksums import Checksums
@@ -71,6 +71,14 @@ class Images(Queries):
         found = self.db.execute("select row from images where sha256 = :sha256", {"sha256": sha256}).fetchone()
         return int(found[0]) if found else None
 
+    def rows_of(self, contents: Iterable[bytes]) -> dict[bytes, int]:
+        """Return the rows of those contents that have one, also of removed images."""
+        return dict(self._of_keys("select sha256, row from images where sha256 in ({keys})", contents))
+
+    def alive_of(self, rows: Iterable[int]) -> set[int]:
+        """Return which of the rows are of images that have a path."""
+        return {row for (row,) in self._of_keys("select distinct row from paths where row in ({keys})", rows)}
+
     def sha256_of(self, row: int) -> bytes | None:
         """Return the sha256 of an image's content, also of a removed one; None for no such row."""
         found = self._value("select sha256 from images where row = :row", row=row)
@@ -105,9 +113,11 @@ class Images(Queries):
         """Yield (row, width x height) of every image, removed ones too, by row; 0 where it is not known."""
         yield from self.db.execute("select row, width * height from images order by row")
 
-    def insert(self, row: int, image: NewImage) -> None:
-        values = {"row": row, "now": now(), **vars(image)}
-        self.db.execute("insert into images values (:row, :sha256, :width, :height, :now, :checksum)", values)
+    def insert(self, row: int, *images: NewImage) -> None:
+        """Number images, from `row` on."""
+        moment = now()
+        values = ((row, i.sha256, i.width, i.height, moment, i.checksum) for row, i in enumerate(images, start=row))
+        self.db.executemany("insert into images values (?, ?, ?, ?, ?, ?)", values)
 
     def purge_removed(self, quarantined_only: bool = False) -> int:
         """Forget the contents of removed images: their rows stay, empty, and a content that comes back is a new image.

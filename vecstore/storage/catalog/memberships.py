@@ -28,6 +28,11 @@ class Memberships(Queries):
         found = self.db.execute(query, {"row": row}).fetchone()
         return (int(found[0]), float(found[1])) if found else None
 
+    def rows_with_cluster(self, rows: Iterable[int]) -> set[int]:
+        """Return which of the rows have a cluster in the current clustering."""
+        query = f"select row from memberships where clustering = {CURRENT} and row in ({{keys}})"
+        return {row for (row,) in self._of_keys(query, rows)}
+
     def members(
         self, clustering: int, cluster: int, limit: int = -1, farthest: bool = False, start: int = 0
     ) -> list[tuple[int, bytes, float]]:

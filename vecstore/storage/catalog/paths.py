@@ -1,6 +1,6 @@
 """The paths: where each image was seen, in which state of the file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,10 @@ class Paths(Queries):
             where  path = :path"""
         found = self.db.execute(query, {"path": path}).fetchone()
         return KnownPath(found[0], found[1], found[2], bool(found[3])) if found else None
+
+    def rows_at(self, paths: Iterable[bytes]) -> dict[bytes, int]:
+        """Return the rows of the images at those paths that are known."""
+        return dict(self._of_keys("select path, row from paths where path in ({keys})", paths))
 
     def first_of(self, row: int) -> bytes | None:
         """Return the path shown for an image, None if the image is removed."""
@@ -112,17 +116,23 @@ class Paths(Queries):
 
     def upsert(self, stamp: FileStamp, row: int) -> None:
         """Record that the file in this state holds the image; a failure or another image at that path is replaced."""
-        values = {"path": stamp.path, "row": row, "size": stamp.size, "mtime_ns": stamp.mtime_ns}
+        self.upsert_all([(stamp, row)])
+
+    def upsert_all(self, placed: Sequence[tuple[FileStamp, int]]) -> None:
+        """Record which image each file holds in its state, in this order; what was at the paths is replaced."""
+        if not placed:
+            return
+        since = self._operations.begin()
         # Not `insert or replace`: what that replaces goes without the triggers that `removed` is kept by.
-        self.db.execute(
+        self.db.executemany(
             """
-            insert into paths values (:path, :row, :size, :mtime_ns, :since)
+            insert into paths values (?, ?, ?, ?, ?)
             on conflict (path) do update set
-                since = case when row = :row then since else :since end,
-                row = :row, size = :size, mtime_ns = :mtime_ns""",
-            {**values, "since": self._operations.begin()},
+                since = case when row = excluded.row then since else excluded.since end,
+                row = excluded.row, size = excluded.size, mtime_ns = excluded.mtime_ns""",
+            ((stamp.path, row, stamp.size, stamp.mtime_ns, since) for stamp, row in placed),
         )
-        self._failures.forget(stamp.path)
+        self._failures.forget(*(stamp.path for stamp, _ in placed))
 
     def forget(self, path: bytes) -> bool:
         """Forget where an image was seen, or that a file failed; return whether it was an image's path."""
