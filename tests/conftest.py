@@ -153,3 +153,10 @@ def efficientnet(_cache_of_its_own: None, whole_run: Path) -> Embedder:
     """`efficientnet-lite0` on the CPU, its network exported to the tests' cache."""
     with FileLock(whole_run / "efficientnet.lock"):
         return open_loaded("efficientnet-lite0")
+
+
+@pytest.fixture(scope="session")
+def efficientnet_lite2(_cache_of_its_own: None, whole_run: Path) -> Embedder:
+    """`efficientnet-lite2` on the CPU, its network exported to the tests' cache."""
+    with FileLock(whole_run / "efficientnet-lite2.lock"):
+        return open_loaded("efficientnet-lite2")

@@ -35,7 +35,7 @@ class Pictures:
 def main(
     data: Annotated[Path, typer.Option(help="A folder of labelled collections.", exists=True)] = REAL_PHOTOS.parent,
     collections: Annotated[list[str] | None, typer.Option("--collection", help="Only this one; repeatable.")] = None,
-    embedder: Annotated[str, typer.Option(help="efficientnet-lite0, or resnet50 with random weights.")] = (
+    embedder: Annotated[str, typer.Option(help="efficientnet-lite0 or -lite2, or resnet50 with random weights.")] = (
         "efficientnet-lite0"
     ),
     step: Annotated[int, typer.Option(help="Take every so-manieth picture.")] = 1,

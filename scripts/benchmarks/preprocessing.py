@@ -62,7 +62,7 @@ def _embed(pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float,
     from vecstore.embedders import efficientnet
 
     efficientnet.MEAN, efficientnet.STD = mean, std
-    module = efficientnet._build(efficientnet._weights_path())
+    module = efficientnet._build(efficientnet.LITE0.name, efficientnet._weights_path(efficientnet.LITE0))
     with torch.inference_mode():
         features = [module(torch.from_numpy(pixels[i : i + 20])).numpy() for i in range(0, len(pixels), 20)]
     return unit_rows(np.concatenate(features))

@@ -13,7 +13,7 @@ from vecstore import Store
 from vecstore.clustering.evaluation import compare, folder_label
 from vecstore.results import Evaluation
 
-EMBEDDERS = ("efficientnet-lite0", "hsv", "efficientnet-lite0+hsv")
+EMBEDDERS = ("efficientnet-lite0", "efficientnet-lite2", "hsv", "efficientnet-lite0+hsv")
 RUNS = 10
 
 
@@ -22,6 +22,7 @@ def main(
     collections: Annotated[
         list[str] | None, typer.Option("--collection", help="Only this one; may be repeated.")
     ] = None,
+    embedders: Annotated[list[str] | None, typer.Option("--embedder", help="Only this one; may be repeated.")] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds to take the median of.")] = 3,
 ) -> None:
     """Print accuracy by best matching, ARI, NMI, and precision@10 of neighbours, with k the number of labels.
@@ -32,7 +33,7 @@ def main(
     describe_machine("numpy", "faiss-gpu", "scikit-learn")
     print("| pictures | embedder | | accuracy | ARI | NMI | loss | precision@10 |\n|---|---|---|---|---|---|---|---|")
     for name in collections or ["catsdogs60", "flowers200", "trashnet2521"]:
-        for embedder in EMBEDDERS:
+        for embedder in embedders or EMBEDDERS:
             _print_rows(data / name, embedder, seeds)
 
 

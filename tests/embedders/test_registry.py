@@ -37,7 +37,8 @@ def test_unknown_name_is_refused_and_the_names_are_listed() -> None:
     with pytest.raises(BadInput) as refusal:
         open_embedder("resnet51")
     assert str(refusal.value) == (
-        "no embedder is called 'resnet51'; there are efficientnet-lite0, hsv, resnet50, tiny, and A+B of them"
+        "no embedder is called 'resnet51'; there are efficientnet-lite0, efficientnet-lite2, hsv, resnet50, tiny, "
+        "and A+B of them"
     )
 
 
@@ -63,7 +64,7 @@ def test_part_named_twice_is_refused(name: str) -> None:
         open_embedder(name)
 
 
-@pytest.mark.parametrize("name", ["hsv", "efficientnet-lite0", "hsv*2", "hsv+efficientnet-lite0"])
+@pytest.mark.parametrize("name", ["hsv", "efficientnet-lite0", "efficientnet-lite2", "hsv*2", "hsv+efficientnet-lite0"])
 def test_weights_are_refused_where_none_are_taken(name: str, tmp_path: Path) -> None:
     (tmp_path / "weights.pth").write_bytes(b"weights")
     with pytest.raises(BadInput, match="leave --weights out"):
@@ -98,7 +99,7 @@ def test_embedder_of_an_installed_package_is_opened_by_its_name() -> None:
 
 @pytest.mark.usefixtures("_installed_plugin")
 def test_embedders_of_installed_packages_are_listed_with_the_built_in_ones() -> None:
-    assert known_embedders() == ["efficientnet-lite0", "hsv", "plugged", "resnet50", "tiny"]
+    assert known_embedders() == ["efficientnet-lite0", "efficientnet-lite2", "hsv", "plugged", "resnet50", "tiny"]
 
 
 @pytest.mark.usefixtures("_installed_plugin")

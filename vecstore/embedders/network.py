@@ -19,7 +19,7 @@ import numpy as np
 from indexes.devices import choose_device
 from vecstore.embedders import runtimes
 from vecstore.embedders.embedder import EmbedderSpec, unit_rows
-from vecstore.embedders.runtimes import INPUT_SIDE, Features, Pixels
+from vecstore.embedders.runtimes import Features, Pixels
 from vecstore.errors import VecstoreError
 from vecstore.sources.paths import cache_dir
 from vecstore.storage.durable_files import move_into_place
@@ -27,17 +27,20 @@ from vecstore.storage.durable_files import move_into_place
 log = logging.getLogger(__name__)
 
 CUDA_BATCH = 128
+# (height, width) of the pictures that most networks take.
+SHAPE = (224, 224)
 ON_CUDA = "torch, half precision"
 # Largest relative difference allowed between the exported network and torch; 5e-7 is usual.
 EXPORT_TOLERANCE = 1e-5
 
 
 class Network:
-    """A network that turns (n, 224, 224, 3) uint8 pixels into (n, dim) features.
+    """A network that turns (n, height, width, 3) uint8 pixels into (n, dim) features.
 
     build: makes the torch module, in eval mode, from the weights; called only for an export or on CUDA.
     key: names network and version; with the weights' sha256 it names the exported file.
     precision: on a CPU, "float32" or "bf16". float32_layers: first convolutions that stay in float32 beside bf16.
+    shape: (height, width) of the pictures that it takes; an exported network says it itself.
     """
 
     def __init__(
@@ -48,12 +51,14 @@ class Network:
         device: str,
         precision: str = runtimes.FLOAT32,
         float32_layers: int = 0,
+        shape: tuple[int, int] = SHAPE,
     ) -> None:
         self.build = build
         self.device = choose_device(device)
         self.exported = exported_path(key, weights_sha256)
         self.precision = precision
         self.float32_layers = float32_layers
+        self.shape = shape
 
     @property
     def batch_size(self) -> int:
@@ -64,7 +69,7 @@ class Network:
         _ = self._run
 
     def features(self, pixels: Pixels) -> Features:
-        """Return (n, dim) float32 features, not normalised, of (n, 224, 224, 3) uint8 pixels."""
+        """Return (n, dim) float32 features, not normalised, of (n, height, width, 3) uint8 pixels."""
         return self._run(pixels)
 
     def embed(self, prepared: Sequence[Pixels]) -> Features:
@@ -82,7 +87,7 @@ class Network:
                 log.warning("%s is damaged (%s); it is made again", self.exported, error)
             log.info("preparing the network for this machine, once (half a minute); kept in %s", self.exported.parent)
             _require_folder(self.exported.parent)
-            export(self.build(), self.exported)
+            export(self.build(), self.exported, self.shape)
             return self._fastest()
 
     def _fastest(self) -> Callable[[Pixels], Features]:
@@ -176,7 +181,7 @@ def is_exported(key: str, weights_sha256: str) -> bool:
 
 
 def with_pixels_in(backbone: Any, mean: Sequence[float], std: Sequence[float]) -> Any:
-    """Return a torch module from (n, 224, 224, 3) uint8 RGB pixels to the backbone's (n, dim) features.
+    """Return a torch module from (n, height, width, 3) uint8 RGB pixels to the backbone's (n, dim) features.
 
     Channel c of the backbone's input is (pixel / 255 - mean[c]) / std[c]. Normalising inside the network keeps
     what is queued and copied at one byte a value.
@@ -197,11 +202,11 @@ def with_pixels_in(backbone: Any, mean: Sequence[float], std: Sequence[float]) -
     return Normalised().eval()
 
 
-def export(module: Any, path: Path) -> None:
+def export(module: Any, path: Path, shape: tuple[int, int] = SHAPE) -> None:
     """Write the module as ONNX to `path`, whole or not at all, after checking it against torch on random pixels."""
     import torch
 
-    pixels = np.random.default_rng(0).integers(0, 256, (2, INPUT_SIDE, INPUT_SIDE, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), np.uint8)
     with torch.inference_mode():
         truth = module(torch.from_numpy(pixels)).numpy()
     path.parent.mkdir(parents=True, exist_ok=True)

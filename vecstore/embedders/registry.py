@@ -1,6 +1,6 @@
 """Which embedder a name opens: a built-in one, one of an installed package, or a weighted combination.
 
-`resnet50`, `efficientnet-lite0` and `hsv` are built in; others come through the entry-point group
+`resnet50`, `efficientnet-lite0`, `efficientnet-lite2` and `hsv` are built in; others come through the entry-point group
 `vecstore.embedders`; `resnet50*0.8+hsv*0.2` joins some of them.
 """
 
@@ -19,10 +19,15 @@ DEFAULT_EMBEDDER = "resnet50"
 BUILT_IN = {
     "resnet50": "vecstore.embedders.resnet50:open_resnet50",
     "efficientnet-lite0": "vecstore.embedders.efficientnet:open_efficientnet_lite0",
+    "efficientnet-lite2": "vecstore.embedders.efficientnet:open_efficientnet_lite2",
     "hsv": "vecstore.embedders.hsv:open_hsv",
 }
 ENTRY_POINTS = "vecstore.embedders"
-WITHOUT_WEIGHTS = {"efficientnet-lite0", "hsv"}  # in a combination, a weight file is for another part
+WITHOUT_WEIGHTS = {
+    "efficientnet-lite0",
+    "efficientnet-lite2",
+    "hsv",
+}  # in a combination, a weight file is for another part
 
 Factory = Callable[[EmbedderOptions], Embedder]
 

@@ -25,7 +25,7 @@ from indexes.devices import choose_device
 from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec
 from vecstore.embedders.heads import Head, head_from
 from vecstore.embedders.network import Network, NetworkEmbedder, is_exported, network_key, with_pixels_in
-from vecstore.embedders.runtimes import INPUT_SIDE, resolve
+from vecstore.embedders.runtimes import resolve
 from vecstore.errors import BadInput, WeightsUnavailable
 from vecstore.sources.paths import cache_dir
 
@@ -37,7 +37,7 @@ KEY = network_key(NAME, VERSION)
 DIM = 2048
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # torchvision's own preprocessing for IMAGENET1K_V2: shorter side to 232, bilinear, then the middle 224 x 224.
-RESIZED_SIDE = 232
+RESIZED_SIDE, INPUT_SIDE = 232, 224
 # In bf16 they did not, on random weights with photos' statistics (docs/quality.md); trained ones were not at hand.
 NEIGHBOURS_STAY = False
 # torchvision names the file by the first digits of its sha256, and its loader checks them.

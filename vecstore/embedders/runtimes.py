@@ -40,7 +40,6 @@ Features = NDArray[np.float32]
 # Turns a chunk of at most CHUNK pictures into its features, on the core that it is given.
 Forward = Callable[[Pixels], Features]
 
-INPUT_SIDE = 224
 # Pictures that one core takes through the network at a time. OpenVINO is compiled for exactly as many, and the last
 # chunk is filled up: with a fixed shape efficientnet-lite0 in bf16 made 476 pictures in a second of two cores' time,
 # without one 312 to 373.
@@ -98,7 +97,7 @@ class Runtime:
         self._cores = ThreadPoolExecutor(os.cpu_count() or 1)
 
     def run(self, pixels: Pixels) -> Features:
-        """Return (n, dim) float32 features, not normalised, of (n, 224, 224, 3) uint8 pixels."""
+        """Return (n, dim) float32 features, not normalised, of (n, height, width, 3) uint8 pixels."""
         # Each core runs pictures of its own through the whole network: dividing every layer among the cores instead
         # makes them wait for each other, and for the decoders, at every layer.
         chunks = (pixels[start : start + CHUNK] for start in range(0, len(pixels), CHUNK))
@@ -137,8 +136,9 @@ def _measured(network: Path, precision: str, float32_layers: int, files: "_Files
     for name in _openvino_candidates(precision):
         compiled[name] = _compile(network, name, float32_layers)
         forwards[name] = _openvino(compiled[name])
-    forwards = _faithful(forwards)
-    rates = _rates(forwards)
+    pixels = _noise(network)
+    forwards = _faithful(forwards, pixels)
+    rates = _rates(forwards, pixels)
     name = max(rates, key=lambda name: rates[name])
     crc32 = files.keep_compiled(compiled[name]) if name in compiled else None
     choice = Choice(name, rates, crc32)
@@ -154,13 +154,14 @@ def _openvino_candidates(precision: str) -> list[str]:
     return [OPENVINO, *([OPENVINO_BF16] if precision == BF16 and multiplies_bf16() else [])]
 
 
-def _noise() -> Pixels:
-    return np.random.default_rng(0).integers(0, 256, (CHUNK, INPUT_SIDE, INPUT_SIDE, 3), np.uint8)
+def _noise(network: Path) -> Pixels:
+    """Return a chunk of random pictures of the size that the exported network takes."""
+    height, width = open_session(network).get_inputs()[0].shape[1:3]
+    return np.random.default_rng(0).integers(0, 256, (CHUNK, height, width, 3), np.uint8)
 
 
-def _faithful(forwards: dict[str, Forward]) -> dict[str, Forward]:
+def _faithful(forwards: dict[str, Forward], pixels: Pixels) -> dict[str, Forward]:
     """Leave out the candidates whose features are not ONNX Runtime's, within what their arithmetic can explain."""
-    pixels = _noise()
     truth = forwards[ONNX_RUNTIME](pixels)
     kept = {ONNX_RUNTIME: forwards[ONNX_RUNTIME]}
     for name, forward in forwards.items():
@@ -174,8 +175,7 @@ def _faithful(forwards: dict[str, Forward]) -> dict[str, Forward]:
     return kept
 
 
-def _rates(forwards: dict[str, Forward]) -> dict[str, float]:
-    pixels = _noise()
+def _rates(forwards: dict[str, Forward], pixels: Pixels) -> dict[str, float]:
     least = dict.fromkeys(forwards, float("inf"))
     for _ in range(ROUNDS):
         for name, forward in forwards.items():
@@ -270,8 +270,7 @@ def _settings(name: str) -> dict[str, Any]:
 
 
 def _compile(network: Path, name: str, float32_layers: int) -> Any:
-    model = _core().read_model(network)
-    model.reshape([CHUNK, INPUT_SIDE, INPUT_SIDE, 3])
+    model = _in_chunks(_core().read_model(network))
     if name == OPENVINO_BF16 and float32_layers:
         model = _with_float32_layers(model, float32_layers)
     return _core().compile_model(model, "CPU", _settings(name))
@@ -294,9 +293,14 @@ def _with_float32_layers(model: Any, n_layers: int) -> Any:
                 ElementTree.SubElement(attributes, "attribute", IN_FLOAT32)
                 layer.insert(1, attributes)  # behind the layer's own data, where the format wants it
         tree.write(file)
-        marked = _core().read_model(file)
-        marked.reshape([CHUNK, INPUT_SIDE, INPUT_SIDE, 3])  # reads the weights, which are behind the file, into memory
-        return marked
+        return _in_chunks(_core().read_model(file))  # reads the weights, which are behind the file, into memory
+
+
+def _in_chunks(model: Any) -> Any:
+    """Return the model, made to take exactly CHUNK pictures of its own size."""
+    _, height, width, channels = model.input(0).get_partial_shape()
+    model.reshape([CHUNK, height.get_length(), width.get_length(), channels.get_length()])
+    return model
 
 
 def _openvino(compiled: Any) -> Forward:
@@ -314,7 +318,7 @@ def _openvino(compiled: Any) -> Forward:
 
     # Before other threads do: two first calls at once wait for each other for ever (OpenVINO 2026.4, which makes its
     # table of NumPy's types at the first call, while it holds Python's lock).
-    forward(np.zeros((CHUNK, INPUT_SIDE, INPUT_SIDE, 3), np.uint8))
+    forward(np.zeros(tuple(compiled.input(0).shape), np.uint8))
     return forward
 
 
