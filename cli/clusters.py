@@ -20,6 +20,8 @@ command = partial(commands.command, rich_help_panel="Cluster")
 CLUSTER_COLUMNS = (
     *("cluster", "size", "cohesion", "separation", "nearest", "drift", "name", "representative_id", "representative"),
 )
+SUGGESTED_COLUMNS = ("cluster", "size", "name", "suggested", "representative_id", "representative")
+NO_CLUSTERS = "every clustered image was removed; run `vecstore cluster -k N`"
 
 
 def _k_or_auto(text: str) -> int | Literal["auto"]:
@@ -74,6 +76,9 @@ class KMeansChoice:
 def cluster(
     store: StoreDir,
     choice: KMeansChoice,
+    name_by_words: Annotated[
+        bool, typer.Option("--name-by-words", help="Suggest names by the images' words, as [bold]name --suggest[/].")
+    ] = False,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -98,6 +103,8 @@ def cluster(
             raise typer.BadParameter("give -k N, or -k auto", param_hint="-k")
         with output.working("clustering", quiet) as on_progress:
             run = opened.cluster(**asked, on_progress=on_progress)
+            if name_by_words:
+                opened.suggest_names()
     if as_json:
         output.as_object(run)
     else:
@@ -147,9 +154,12 @@ def clusterings(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = 
 
 @command()
 def name(
-    cluster: Annotated[int, typer.Argument(help="The cluster's id.", metavar="CLUSTER")],
-    name: Annotated[str, typer.Argument(help='What to call it; "" takes the name away.', metavar="NAME")],
     store: StoreDir,
+    cluster: Annotated[int | None, typer.Argument(help="The cluster's id.", metavar="CLUSTER")] = None,
+    name: Annotated[str | None, typer.Argument(help='What to call it; "" takes the name away.', metavar="NAME")] = None,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Suggest names by the images' words, and print them.")
+    ] = False,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -158,7 +168,16 @@ def name(
 
     Example: vecstore name 3 "beach holidays"
     """
+    if suggest and cluster is not None:
+        raise BadInput("--suggest is for all clusters; leave CLUSTER and NAME out")
+    if not suggest and (cluster is None or name is None):
+        raise typer.BadParameter(
+            'give CLUSTER and NAME (see `vecstore clusters`; "" takes the name away), or --suggest'
+        )
     with open_store(store, device, quiet) as opened:
+        if suggest or cluster is None or name is None:
+            output.rows(opened.suggest_names(), SUGGESTED_COLUMNS, as_json, empty=NO_CLUSTERS)
+            return
         found = opened.name_cluster(cluster, name)
     output.rows([found], CLUSTER_COLUMNS, as_json, empty="")
 
@@ -174,7 +193,7 @@ def clusters(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = Fal
     with open_store(store, device, quiet) as opened:
         found, advised = opened.clusters(), opened.recluster_advised()
         n_empty = (opened.session.catalog.clusterings.cluster_count() or 0) - len(found)
-    output.rows(found, CLUSTER_COLUMNS, as_json, empty="every clustered image was removed; run `vecstore cluster -k N`")
+    output.rows(found, CLUSTER_COLUMNS, as_json, empty=NO_CLUSTERS)
     if found and n_empty > 0 and not quiet:
         output.notice(f"{n_empty} of the {len(found) + n_empty} clusters have no images and are not listed")
     if advised and not quiet:

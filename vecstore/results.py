@@ -280,7 +280,7 @@ class Cluster:
     cohesion: mean cosine similarity of the members to their centroid's direction, in [-1, 1]; higher is tighter.
     separation: Euclidean distance from its centroid to that of `nearest`, the nearest other cluster with images; None
     if there is none. drift: as in `Info`, for this cluster's images. representative: the path of the most typical
-    member, the one nearest to the centroid.
+    member, the one nearest to the centroid. suggested: a name that its images' words suggest, while it has none.
     """
 
     cluster: int
@@ -292,6 +292,7 @@ class Cluster:
     drift: float | None
     representative: str | None
     representative_id: int | None
+    suggested: str | None = None
 
 
 @dataclass(frozen=True)

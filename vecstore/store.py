@@ -672,6 +672,14 @@ class Store:
         """
         return clusters.name_cluster(self.session, cluster, name)
 
+    def suggest_names(self) -> list[Cluster]:
+        """Return the clusters, largest first, with the names that their images' words suggest, recorded from now on.
+
+        A suggestion stands in `Cluster.suggested` until the cluster is given a name. Raises NotFound before the first
+        clustering, BadInput if the embedder knows no words, StoreBusy.
+        """
+        return clusters.suggest_names(self.session)
+
     def recluster_advised(self) -> bool:
         """Say whether the drift is past the bound from which a new clustering is advised (docs/design.md, Drift)."""
         return lifecycle.is_past_bound(clusters.drift(self.session))

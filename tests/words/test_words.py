@@ -390,3 +390,48 @@ def test_an_export_with_damaged_tags_is_refused(
     ):
         other.import_vectors(tmp_path / "all.parquet")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_suggested_name_lasts_until_a_person_names_the_cluster(
+    open_store: OpenStore, pictures: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    store.cluster(2)
+    suggested = {cluster.cluster: cluster.suggested for cluster in store.suggest_names()}
+    assert any(suggested.values())
+    cluster = next(cluster for cluster, name in suggested.items() if name)
+    assert store.name_cluster(cluster, "mine").suggested is None
+    assert store.name_cluster(cluster, "").suggested == suggested[cluster]
+
+
+def test_clusters_of_cats_and_dogs_are_called_so(
+    shared_pictures: Callable[[str], Path], efficientnet: object, tmp_path: Path
+) -> None:
+    with Store.open(tmp_path / "store", embedder="efficientnet-lite0", create=True, device="cpu") as store:
+        store.add(shared_pictures("catsdogs60"), tags=True)
+        store.cluster(2)
+        assert {cluster.suggested for cluster in store.suggest_names()} == {"cat", "dog"}
+
+
+def test_names_are_suggested_where_no_tags_are_recorded(
+    open_store: OpenStore, pictures: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures)
+    store.cluster(2)
+    unrecorded = [cluster.suggested for cluster in store.suggest_names()]
+    store.tag_all()
+    assert [cluster.suggested for cluster in store.suggest_names()] == unrecorded
+
+
+def test_suggesting_names_without_words_is_refused(open_store: OpenStore, pictures: Path) -> None:
+    store = open_store()
+    store.add(pictures)
+    store.cluster(2)
+    with pytest.raises(BadInput, match="tiny knows no words"):
+        store.suggest_names()
+
+
+def test_one_of_name_and_suggest_is_asked_for(tmp_path: Path) -> None:
+    assert run("name", "0", "--suggest", "-s", tmp_path)[0] == run("name", "-s", tmp_path)[0] == 2

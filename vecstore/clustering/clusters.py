@@ -19,6 +19,8 @@ from vecstore.session import Session
 from vecstore.sources import decoding
 from vecstore.storage.layout import CATALOG, VECTORS
 from vecstore.storage.vector_file import Float16
+from vecstore.words.stored_head import stored_head
+from vecstore.words.suggestions import suggestions
 
 if TYPE_CHECKING:
     from indexes.kmeans import KMeansOptions
@@ -104,6 +106,15 @@ def name_cluster(session: Session, cluster: int, name: str) -> Cluster:
         lifecycle.give_name(session.catalog, current.clustering, cluster, name)
         with session.catalog.reading():
             return lifecycle.describe_one(session.catalog, current, cluster)
+
+
+def suggest_names(session: Session) -> list[Cluster]:
+    """Record and return the names that the images' words suggest; see `Store.suggest_names`."""
+    stored_head(session)  # an embedder without words is refused, before anything is read
+    with session.writing(), session.catalog.writing():
+        current = current_clusters(session)
+        session.catalog.clusterings.suggest_names(current.clustering, suggestions(session, current.clustering))
+    return clusters(session)
 
 
 def members(session: Session, cluster: int, k: int | None, farthest: bool, start: int = 0) -> list[Member]:

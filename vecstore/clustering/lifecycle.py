@@ -408,6 +408,7 @@ def _described(
         drift=drift(found.then, found.since),
         representative=os.fsdecode(typical[0][1]) if typical else None,
         representative_id=typical[0][0] if typical else None,
+        suggested=found.suggested,
     )
 
 

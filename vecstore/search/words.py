@@ -6,7 +6,6 @@ what is recorded. The best candidates are then scored exactly, over all classes:
 ten breeds ranks below a cat that looks like one.
 """
 
-import logging
 import os
 from collections.abc import Sequence
 
@@ -15,19 +14,15 @@ from numpy.typing import NDArray
 
 from indexes.rows import as_float32, in_blocks
 from vecstore.results import Found
-from vecstore.search.filters import Filter, Mask
+from vecstore.search.filters import Filter
 from vecstore.search.query import allowed_in
 from vecstore.session import Session
-from vecstore.storage.checksums import ChecksumVerifier, require_rows
+from vecstore.storage.checksums import ChecksumVerifier
 from vecstore.storage.vector_file import Float16, Float32
 from vecstore.words.stored_head import stored_head
-from vecstore.words.tagging import BEST, LOGIT_ROWS, SCALE, Tags, best_classes, kept_blocks, probabilities_of
+from vecstore.words.tagging import BEST, LOGIT_ROWS, SCALE, Tags, best_classes, every_block, probabilities_of
 from vecstore.words.vocabulary import vocabulary
 
-log = logging.getLogger(__name__)
-
-# From so many images without tags on, it is said how to answer sooner.
-SLOW_ROWS = 100_000
 # Candidates that are scored exactly: four for each result, and no fewer than these.
 CANDIDATES, LEAST_CANDIDATES = 4, 256
 WORDS_SHOWN = 3
@@ -43,10 +38,8 @@ def find(session: Session, text: str, conditions: Filter, k: int, min_score: flo
         vectors = session.vectors()
         allowed = allowed_in(session, len(vectors), conditions)
         sums = _Sums(terms, len(vectors))
-        _read_recorded(session, sums)
-        _make_others(session, vectors, sums, allowed)
-        if allowed is not None:
-            sums.of_rows[~allowed] = 0
+        for some, tags in every_block(session, vectors, allowed):
+            sums.take(some, tags)
         rows = _best(sums.of_rows, max(k * CANDIDATES, LEAST_CANDIDATES))
         ChecksumVerifier(session.catalog, vectors).require(rows.tolist())
         scores = _exact(session, vectors, rows, terms)
@@ -62,16 +55,14 @@ class _Sums:
 
     def __init__(self, terms: Terms, n_rows: int) -> None:
         self.of_rows = np.zeros(n_rows, np.uint16)
-        self.has_tags = np.zeros(n_rows, np.bool_)
         self._wanted = []
         for term in terms:
             wanted = np.zeros(SCALE + 1, np.uint16)  # of any 16-bit number, so that no tag can be out of it
             wanted[list(term)] = 1
             self._wanted.append(wanted)
 
-    def take(self, rows: slice | NDArray[np.int64], tags: Tags) -> None:
+    def take(self, rows: NDArray[np.int64], tags: Tags) -> None:
         """Sum up rows by their tags, (n, 10) uint16."""
-        self.has_tags[rows] = tags[:, BEST] > 0
         self.of_rows[rows] = np.minimum.reduce([self._sum(wanted, tags) for wanted in self._wanted])
 
     def _sum(self, wanted: NDArray[np.uint16], tags: Tags) -> NDArray[np.uint16]:
@@ -81,28 +72,12 @@ class _Sums:
         return total
 
 
-def _read_recorded(session: Session, sums: _Sums) -> None:
-    n_rows = len(sums.of_rows)
-    for first, tags in kept_blocks(session):
-        beyond = min(first + len(tags), n_rows)
-        if first < beyond:
-            sums.take(slice(first, beyond), tags[: beyond - first])
-
-
-def _make_others(session: Session, vectors: Float16, sums: _Sums, allowed: Mask | None) -> None:
-    """Sum up the rows that may be found and have no tags recorded, from their vectors."""
-    rows = np.flatnonzero(~sums.has_tags if allowed is None else allowed & ~sums.has_tags)
-    if len(rows) >= SLOW_ROWS:
-        log.warning("%d images have no words recorded; `vecstore tag --all` makes this quick", len(rows))
-    if len(rows):
-        require_rows(session.catalog, vectors, rows)
-    for block in in_blocks(rows, LOGIT_ROWS):
-        sums.take(block, best_classes(as_float32(vectors, block), stored_head(session)))
-
-
 def _best(sums: NDArray[np.uint16], count: int) -> NDArray[np.int64]:
     """Return the `count` rows of the highest sums above 0, ascending; of equal sums those of the lowest ids."""
     rows = np.flatnonzero(sums)
+    if len(rows) > count:  # of a million images, sorting all that have a word takes longer than finding them
+        bound = np.partition(sums[rows], len(rows) - count)[len(rows) - count]
+        rows = rows[sums[rows] >= bound]
     order = np.argsort(-sums[rows].astype(np.int32), kind="stable")
     return np.sort(rows[order[:count]])
 

@@ -18,6 +18,7 @@ from vecstore.results import (
     Cluster,
     Clustering,
     Failure,
+    Found,
     Info,
     Member,
     Membership,
@@ -68,6 +69,18 @@ class Conditions(Strict):
     added_after: str | None = Field(None, max_length=64)
     min_score: float | None = Field(None, ge=-1, le=1)
     exact: bool = False
+
+
+class Words(Strict):
+    """What pictures show, and which images may be found, as the options of `vecstore find` say it."""
+
+    q: str = Field(min_length=1, max_length=200)
+    k: int = Field(10, ge=1, le=MOST_RESULTS)
+    cluster: int | None = Field(None, ge=0, lt=1 << 63)
+    not_cluster: int | None = Field(None, ge=0, lt=1 << 63)
+    path: str | None = Field(None, max_length=4096)
+    added_after: str | None = Field(None, max_length=64)
+    min_score: float | None = Field(None, ge=-1, le=1)
 
 
 class Examples(Conditions):
@@ -245,6 +258,16 @@ async def image(server: Here, id: Id) -> Response:
 async def similar(server: Here, id: Id, conditions: Annotated[Conditions, Query()]) -> Response:
     """The stored images nearest to a stored one, which comes first itself."""
     return answer(await server.asking.run(lambda store: store.similar(id, **vars(conditions))))
+
+
+@api.get("/find", response_model=list[Found], tags=["search"])
+async def find(server: Here, words: Annotated[Words, Query()]) -> Response:
+    """The stored images that most probably show what words say: names of classes and of kinds of them, as `dog`.
+
+    An embedder without words, and a word that it does not know, are answered by 400 and what it does know.
+    """
+    asked = dict(vars(words))
+    return answer(await server.asking.run(lambda store: store.find(asked.pop("q"), **asked)))
 
 
 @api.post("/similar", response_model=list[Neighbour], tags=["search"])

@@ -35,6 +35,10 @@ COMMIT_ROWS = 65_536
 # Rows whose logits are made at a time: 16 MB of them.
 LOGIT_ROWS = 4_096
 
+# From so many images without tags on, it is said how to answer sooner.
+SLOW_ROWS = 100_000
+
+Mask = NDArray[np.bool_]
 Tags = NDArray[np.uint16]
 # Takes vectors as they are stored, returns the bytes of their tags.
 Tagger = Callable[[Float16], Iterable[bytes]]
@@ -173,6 +177,34 @@ def kept_blocks(session: Session) -> Iterator[tuple[int, Tags]]:
     """Yield (first row, (n, 10) uint16 tags) of the tags that are recorded; rows without have the probability 0."""
     for first, classes in session.catalog.tags.blocks():
         yield first, as_tags(classes)
+
+
+def every_block(session: Session, vectors: Float16, wanted: Mask | None) -> Iterator[tuple[NDArray[np.int64], Tags]]:
+    """Yield (rows, tags) of rows in blocks: the recorded tags, then those made from the vectors of rows without.
+
+    Parameters
+    ----------
+    session: inside a read transaction.
+    vectors: (n_rows, dim) float16, all rows that the catalog counts.
+    wanted: (n_rows,) bool, which rows; None: all.
+
+    Raises
+    ------
+    StoreDamaged: recorded tags, or a vector to make them from, are damaged.
+    """
+    missing = np.ones(len(vectors), np.bool_) if wanted is None else wanted.copy()
+    for first, tags in kept_blocks(session):
+        usable = tags[: max(len(vectors) - first, 0)]
+        chosen = missing[first : first + len(usable)] & (usable[:, BEST] > 0)
+        missing[first : first + len(usable)] &= ~chosen
+        yield np.flatnonzero(chosen) + first, usable if chosen.all() else usable[chosen]
+    rows = np.flatnonzero(missing)
+    if len(rows) >= SLOW_ROWS:
+        log.warning("%d images have no words recorded; `vecstore tag --all` makes this quick", len(rows))
+    if len(rows):
+        require_rows(session.catalog, vectors, rows)
+    for block in in_blocks(rows, LOGIT_ROWS):
+        yield block, best_classes(as_float32(vectors, block), stored_head(session))
 
 
 def untagged_rows(session: Session) -> NDArray[np.int64]:

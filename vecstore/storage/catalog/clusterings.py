@@ -17,6 +17,7 @@ class ClusterSize:
     """What the living members of one cluster come to. size: how many. squared: their mean squared distance.
 
     then, since: the mean distance of those that were clustered, and of those added since; None where there are none.
+    suggested: what it could be called, while it has no name.
     """
 
     cluster: int
@@ -25,6 +26,7 @@ class ClusterSize:
     squared: float | None
     then: float | None
     since: float | None
+    suggested: str | None
 
 
 class Clusterings(Queries):
@@ -146,6 +148,11 @@ class Clusterings(Queries):
         )
         self.db.execute("update identities set name = :name where cluster = :id", values)
 
+    def suggest_names(self, clustering: int, names: dict[int, str]) -> None:
+        """Record what clusters of a clustering could be called, in place of what was suggested before."""
+        values = ((names.get(cluster), cluster) for cluster, _ in self.cluster_names(clustering))
+        self.db.executemany("update identities set suggested = ? where cluster = ?", values)
+
     def cluster_named(self, name: str, clustering: int) -> int | None:
         """Return the cluster of a clustering that has this name."""
         query = """
@@ -160,7 +167,8 @@ class Clusterings(Queries):
             select   clusters.cluster, identities.name, count(memberships.row),
                      avg(distance * distance),
                      avg(case when memberships.row < horizon then distance end),
-                     avg(case when memberships.row >= horizon then distance end)
+                     avg(case when memberships.row >= horizon then distance end),
+                     case when identities.name is null then identities.suggested end
             from     clusters
             join     identities using (cluster)
             join     clusterings on clusterings.id = clusters.clustering

@@ -54,6 +54,7 @@ export const api = {
   images: (k, before) => ask(withQuery("/api/images", { k, before })),
   clusters: () => ask("/api/clusters"),
   members: (id, k, start, farthest) => ask(withQuery(`/api/clusters/${id}/members`, { k, start, farthest })),
+  find: (q, k) => ask(withQuery("/api/find", { q, k })),
   similar: (images, minus, k) => send("POST", "/api/similar", { images, minus, k }),
   similarToFile: (file, images, minus, k) =>
     ask(withQuery("/api/similar/upload", { images, minus, k }), {

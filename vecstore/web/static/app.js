@@ -3,14 +3,16 @@
 import { api } from "./api.js";
 import { count, element, say, shown } from "./dom.js";
 import { showMap } from "./map.js";
-import { showClusters, showCluster, showPictures, showSimilar } from "./views.js";
+import { showClusters, showCluster, showFound, showPictures, showSimilar } from "./views.js";
 
 const main = document.getElementById("main");
+const words = document.getElementById("find-text");
 const ROUTES = [
   [/^\/?$/, "clusters", showClusters],
   [/^\/pictures$/, "pictures", showPictures],
   [/^\/cluster\/(\d+)$/, "clusters", showCluster],
   [/^\/similar$/, "", showSimilar],
+  [/^\/find$/, "", showFound],
   [/^\/map$/, "map", showMap],
 ];
 const QUIET_MS = 3000;
@@ -25,6 +27,7 @@ let shownAt = 0;
 
 async function show() {
   const [path, query] = location.hash.slice(1).split("?");
+  words.value = path === "/find" ? (new URLSearchParams(query).get("q") ?? "") : "";
   if (path.startsWith("token=")) return logInWith(path.slice("token=".length));
   if (path === "main") return; // the skip link
   const number = ++shownAt;
@@ -69,6 +72,14 @@ function problem(error) {
     element("p", {}, element("button", { type: "button", onclick: show }, "Try again")),
   );
 }
+
+// Searching by words
+
+document.getElementById("find").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const q = words.value.trim();
+  if (q) location.hash = `#/find?${new URLSearchParams({ q })}`;
+});
 
 // Searching by a picture from outside
 

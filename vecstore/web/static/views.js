@@ -179,6 +179,36 @@ function editName(holder, cluster, done) {
   input.select();
 }
 
+// Pictures by words
+
+export async function showFound({ query }) {
+  const q = (query.get("q") ?? "").trim();
+  const head = (text) =>
+    element("div", { class: "head" }, element("div", {}, element("h1", {}, q ? `“${q}”` : "Search by words"), element("p", { class: "sub" }, text)));
+  if (!q) return head("Type what the pictures show: dog, bird, vehicle, food.");
+  let hits;
+  try {
+    hits = await api.find(q, NEIGHBOURS);
+  } catch (error) {
+    // What cannot be asked for is an answer too, and says what can be.
+    if (error.status !== 400) throw error;
+    return head(error.message);
+  }
+  if (!hits.length) return head("No picture in the store shows this, as far as its network can tell.");
+  const tiles = hits.map((hit) =>
+    tile({
+      id: hit.id,
+      path: hit.path,
+      href: similarTo([hit.id]),
+      caption: element("span", { class: "score", title: `Probability that it shows this: ${hit.words.join(", ")}` }, hit.score.toFixed(2)),
+    }),
+  );
+  return [
+    head(`${count(hits.length, "picture")}, the most probable first. Below each picture: how probable it is.`),
+    element("ul", { class: "grid", "aria-label": `Pictures of ${q}, the most probable first` }, tiles),
+  ];
+}
+
 // Similar pictures
 
 function ids(text) {

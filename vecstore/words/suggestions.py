@@ -1,0 +1,76 @@
+"""Names for clusters, from their members' words against the words of all other images.
+
+For every name, of a class or of what classes are kinds of, the mean probability among the members is weighed with the
+logarithm of its ratio to that among the others: what says much about this cluster, and little about the others. Of
+names that say nearly as much as the best one, the shortest is taken, and of these the most specific.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecstore.embedders.heads import CLASSES
+from vecstore.session import Session
+from vecstore.words.tagging import BEST, SCALE, every_block
+from vecstore.words.vocabulary import vocabulary
+
+# What a name has at least to say: its mean probability among the members, and how much more often than elsewhere.
+LEAST_MEAN, LEAST_RATIO = 0.1, 2.0
+# Added to both means of a ratio, so that a name met nowhere else is not worth without end.
+SMOOTHING = 1e-3
+NEARLY_AS_GOOD = 0.85
+
+
+def suggestions(session: Session, clustering: int) -> dict[int, str]:
+    """Return the name that the words suggest for each cluster that they say something about. In a transaction."""
+    ids, sums, sizes = _sums(session, clustering)
+    if len(ids) < 2:  # nothing to tell it from
+        return {}
+    names, members_of = _names()
+    masses = sums @ members_of
+    within = masses / np.maximum(sizes, 1)[:, None]
+    beyond = (masses.sum(axis=0) - masses) / np.maximum(sizes.sum() - sizes, 1)[:, None]
+    ratios = (within + SMOOTHING) / (beyond + SMOOTHING)
+    scores = np.where((within >= LEAST_MEAN) & (ratios >= LEAST_RATIO), within * np.log(ratios), 0.0)
+    return {
+        cluster: names[_best(names, own, members_of)] for cluster, own in zip(ids, scores, strict=True) if own.max() > 0
+    }
+
+
+def _best(names: list[str], scores: NDArray[np.float64], members_of: NDArray[np.float64]) -> int:
+    near = np.flatnonzero(scores >= NEARLY_AS_GOOD * scores.max()).tolist()
+    return min(near, key=lambda name: (names[name].count(" "), members_of[:, name].sum(), names[name]))
+
+
+def _sums(session: Session, clustering: int) -> tuple[list[int], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the clusters' ids, (clusters, classes) the sums of their members' probabilities, and how many members."""
+    vectors = session.vectors()
+    place_of_row = np.full(len(vectors), -1, np.int64)
+    places: dict[int, int] = {}
+    for row, cluster, _ in session.catalog.memberships.all(clustering):
+        place_of_row[row] = places.setdefault(cluster, len(places))
+    sums = np.zeros((len(places), CLASSES))
+    for rows, tags in every_block(session, vectors, place_of_row >= 0):
+        for place in range(BEST):
+            known = tags[:, place] < CLASSES
+            np.add.at(sums, (place_of_row[rows][known], tags[known, place]), tags[known, BEST + place] / SCALE)
+    return list(places), sums, np.bincount(place_of_row[place_of_row >= 0], minlength=len(places)).astype(np.float64)
+
+
+def _names() -> tuple[list[str], NDArray[np.float64]]:
+    """Return the names, and (classes, names) 1 where a class is of that name."""
+    known = vocabulary()
+    places: dict[str, int] = {}
+    pairs = [(number, places.setdefault(name, len(places))) for number, name in _kinds()]
+    members_of = np.zeros((CLASSES, len(places)))
+    members_of[tuple(np.array(pairs).T)] = 1
+    for name, place in places.items():  # with what the word finds, such as wild dogs for dog
+        members_of[list(known.look_up(" ".join(name.casefold().split())) or ()), place] = 1
+    return list(places), members_of
+
+
+def _kinds() -> Iterator[tuple[int, str]]:
+    for number, names in enumerate(vocabulary().kinds):
+        for name in names:
+            yield number, name
