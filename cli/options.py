@@ -66,7 +66,7 @@ EmbedderName = Annotated[
     typer.Option(
         "--embedder",
         "-e",
-        help="What makes the vectors of a new store: resnet50, efficientnet-lite0, -lite2, hsv, or A*0.8+B*0.2.",
+        help="What makes the vectors of a new store: resnet50, hsv, A*0.8+B*0.2; all: `vecstore embedders`.",
         show_default="resnet50",
     ),
 ]

@@ -289,7 +289,7 @@ COMMANDS: dict[str, list[str]] = {
     "embed": ["other", "-e", "hsv"],
 }
 # Those that wait for requests, go through ten seconds of measuring, or have another store for an argument.
-LEFT_OUT = {"serve", "demo", "plan", "migrate"}
+LEFT_OUT = {"serve", "demo", "plan", "embedders", "migrate"}
 OF_TEXT = ("added_after", "path", "kind", "since", "images", "name", "init")
 OPTIONS = [
     (name, option)

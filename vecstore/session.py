@@ -59,14 +59,16 @@ class Session:
         options: EmbedderOptions,
         wait: float | None = None,
         address: Address | None = None,
+        given: Embedder | None = None,
     ) -> None:
-        """Use `Session.open`. catalog: None for a store that its first add will make."""
+        """Use `Session.open`. catalog: None for a store that its first add will make. given: an embedder's object."""
         self.path = path
         self.device = choose_device(options.device)
         self.options = options
         self.name = name
         self._catalog = catalog
         self._spec = recorded_embedder(catalog) if catalog else None
+        self._given = given
         self._embedder: Embedder | None = None
         self._wait = wait
         self._address = address
@@ -74,20 +76,32 @@ class Session:
 
     @classmethod
     def open(
-        cls, path: AnyPath, embedder: str | None, options: EmbedderOptions, *, create: bool, wait: float | None
+        cls,
+        path: AnyPath,
+        embedder: str | Embedder | None,
+        options: EmbedderOptions,
+        *,
+        create: bool,
+        wait: float | None,
     ) -> "Session":
         """Open the store at `path`. Parameters and errors are those of `Store.open`."""
         folder, address = place_of(path)
         require_precision(options.precision)
-        name = canonical_name(embedder) if embedder is not None else None
+        given = None
+        if embedder is None or isinstance(embedder, str):
+            name = canonical_name(embedder) if embedder is not None else None
+        else:
+            given, name = embedder, embedder.spec.name
+            if options.weights is not None:
+                raise BadInput(f"the embedder {name} is given as an object, with its weights; leave weights out")
         if not holds_store(folder / CATALOG):
             if not create:
                 raise NotFound(_no_store(folder, address))
             _require_empty(folder)
-            return cls(folder, None, name, options, wait, address)
+            return cls(folder, None, name, options, wait, address, given)
         catalog = Catalog(folder / CATALOG)
         try:
-            session = cls(folder, catalog, name, options, wait, address)
+            session = cls(folder, catalog, name, options, wait, address, given)
             if catalog.is_older():
                 session._bring_up_to_date()
             session._require_same_embedder()
@@ -145,7 +159,7 @@ class Session:
             spec = self._spec
             if spec is not None:
                 options = replace(options, expected=spec.weights, precision="auto", recorded=spec.precisions)
-            embedder = open_embedder(name, options)
+            embedder = self._given if self._given is not None else open_embedder(name, options)
             if self._spec is not None and embedder.spec != self._spec:
                 raise WrongEmbedder(difference(self.path, self._spec, embedder.spec))
             self._embedder = embedder
@@ -268,8 +282,8 @@ class Session:
     def _require_same_embedder(self) -> None:
         if self.name is not None and self.name != self.spec.name:
             raise WrongEmbedder(difference(self.path, self.spec, replace(self.spec, name=self.name)))
-        if self.options.weights is not None:
-            _ = self.embedder  # compares the weights
+        if self.options.weights is not None or self._given is not None:
+            _ = self.embedder  # compares the weights, or the specs
         require_recorded(self.path, self.spec, self.options.precision)
 
     def _require_same_engine(self) -> None:

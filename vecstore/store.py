@@ -44,7 +44,8 @@ from vecstore.arguments import (
 )
 from vecstore.clustering import clusters, evaluation, lifecycle
 from vecstore.clustering.sklearn_attributes import FittedClustering
-from vecstore.embedders.embedder import EmbedderOptions
+from vecstore.embedders.embedder import Embedder, EmbedderOptions
+from vecstore.embedders.plugin import require_embedder_or_name
 from vecstore.image_ref import ImageRef
 from vecstore.ingest import bulk_import, relocate, sync
 from vecstore.ingest.sync import OnProgress, Selection
@@ -123,7 +124,7 @@ class Store:
     @classmethod
     @checked(
         path=require_path,
-        embedder=optional(require_text),
+        embedder=optional(require_embedder_or_name),
         weights=optional(require_path),
         device=require_text,
         create=require_flag,
@@ -135,7 +136,7 @@ class Store:
         cls,
         path: AnyPath,
         *,
-        embedder: str | None = None,
+        embedder: str | Embedder | None = None,
         weights: AnyPath | None = None,
         device: str = "auto",
         create: bool = False,
@@ -149,7 +150,8 @@ class Store:
         ----------
         path: a folder, or a URI such as `milvus://HOST:PORT/NAME` (docs/scaling.md).
         embedder, weights: what a new store's vectors are made by (default resnet50 with torchvision's weights); for an
-            existing store they may be left out, and are checked if given.
+            existing store they may be left out, and are checked if given. embedder: a name, or an object of your own
+            (docs/embedders.md), which an existing store needs too before it can embed.
         device: "auto", "cpu" or "cuda".
         create: let the first `add` make the store; nothing is on disk before it.
         quiet: show no progress of a download.

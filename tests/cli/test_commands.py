@@ -689,7 +689,7 @@ def test_every_command_has_an_example(name: str, vecstore_: Vecstore) -> None:
 
 
 @pytest.mark.parametrize("option", ["--store", "--json", "--device", "-q"])
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("demo", "plan", "migrate")])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("demo", "plan", "embedders", "migrate")])
 def test_every_command_takes_the_common_options(name: str, option: str) -> None:
     found = get_command(app).commands[name].params  # type: ignore[attr-defined]
     assert option in {spelling for parameter in found for spelling in parameter.opts}

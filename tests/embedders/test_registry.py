@@ -76,12 +76,22 @@ def test_weights_of_a_combination_go_to_its_resnet50(resnet50: Embedder, resnet5
     assert combined.spec.weights == resnet50.spec.weights
 
 
+class Plugged(TinyEmbedder):
+    spec = EmbedderSpec(name="plugged", version=1, weights_sha256=None, dim=12, preprocessing="as tiny")
+
+
+def open_plugged(options: EmbedderOptions) -> Plugged:
+    return Plugged()
+
+
 @pytest.fixture
 def _installed_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a package be installed that brings the embedder `plugged`."""
     installed = importlib.metadata.EntryPoints(
         [
-            importlib.metadata.EntryPoint("plugged", "tests.conftest:open_tiny", "vecstore.embedders"),
+            importlib.metadata.EntryPoint(
+                "plugged", "tests.embedders.test_registry:open_plugged", "vecstore.embedders"
+            ),
             importlib.metadata.EntryPoint("stranger", "tests.conftest:open_tiny", "another.group"),
         ]
     )
@@ -94,7 +104,7 @@ def _installed_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_installed_plugin")
 def test_embedder_of_an_installed_package_is_opened_by_its_name() -> None:
-    assert isinstance(open_embedder("plugged"), TinyEmbedder)
+    assert isinstance(open_embedder("plugged"), Plugged)
 
 
 @pytest.mark.usefixtures("_installed_plugin")

@@ -6,8 +6,10 @@ second, where importing torch and torchvision takes ten (docs/design.md has the 
 """
 
 import functools
+import hashlib
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -173,7 +175,11 @@ def runtime_of(spec: EmbedderSpec, device: str) -> str | None:
 
 
 def network_key(name: str, version: int) -> str:
-    return f"{name}-v{version}"
+    """Return the start of the exported file's name; of a name that no file can have, with a hash of it."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    if plain != name:
+        plain = f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{plain}-v{version}"
 
 
 def is_exported(key: str, weights_sha256: str) -> bool:

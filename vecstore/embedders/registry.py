@@ -1,16 +1,20 @@
 """Which embedder a name opens: a built-in one, one of an installed package, or a weighted combination.
 
 `resnet50`, `efficientnet-lite0`, `efficientnet-lite2` and `hsv` are built in; others come through the entry-point group
-`vecstore.embedders`; `resnet50*0.8+hsv*0.2` joins some of them.
+`vecstore.embedders`; `timm:NAME`, `torchvision:NAME` and `open_clip:MODEL/PRETRAINED` are models of these libraries;
+`resnet50*0.8+hsv*0.2` joins some of them.
 """
 
+import functools
 import importlib
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from vecstore.embedders.combination import Combination
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
+from vecstore.embedders.plugin import require_embedder
 from vecstore.embedders.runtimes import BF16, require_precision
 from vecstore.errors import BadInput
 
@@ -21,6 +25,12 @@ BUILT_IN = {
     "efficientnet-lite0": "vecstore.embedders.efficientnet:open_efficientnet_lite0",
     "efficientnet-lite2": "vecstore.embedders.efficientnet:open_efficientnet_lite2",
     "hsv": "vecstore.embedders.hsv:open_hsv",
+}
+# What stands before the colon of a library's model; the function also takes the whole name.
+LIBRARIES = {
+    "timm": "vecstore.embedders.timm_model:open_timm",
+    "torchvision": "vecstore.embedders.torchvision_model:open_torchvision",
+    "open_clip": "vecstore.embedders.open_clip_model:open_open_clip",
 }
 ENTRY_POINTS = "vecstore.embedders"
 WITHOUT_WEIGHTS = {
@@ -93,8 +103,27 @@ def _parse_term(name: str, term: str) -> tuple[str, float]:
 
 def _factory(name: str) -> Factory:
     if name in BUILT_IN:
-        module, _, function = BUILT_IN[name].partition(":")
-        return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
+        return _function(BUILT_IN[name])  # type: ignore[no-any-return]
+    library, colon, model = name.partition(":")
+    if colon and library in LIBRARIES:
+        if not model.strip("/ "):
+            raise BadInput(f"the embedder {name!r} names no model; write {library}:NAME")
+        return functools.partial(_function(LIBRARIES[library]), name)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
-        return entry.load()  # type: ignore[no-any-return]
+        return functools.partial(_open_plugin, entry)
     raise BadInput(f"no embedder is called {name!r}; there are {', '.join(known_embedders())}, and A+B of them")
+
+
+def _open_plugin(entry: importlib.metadata.EntryPoint, options: EmbedderOptions) -> Embedder:
+    opened = require_embedder(entry.load()(options), f"what the embedder {entry.name!r} opens")
+    if opened.spec.name != entry.name:  # a store is opened again by the name that it has recorded
+        raise BadInput(
+            f"the embedder {entry.name!r} is called {opened.spec.name!r} by its own spec; its package must give both "
+            "the same name"
+        )
+    return opened
+
+
+def _function(address: str) -> Any:
+    module, _, function = address.partition(":")
+    return getattr(importlib.import_module(module), function)

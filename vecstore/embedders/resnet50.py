@@ -8,9 +8,7 @@ import hashlib
 import io
 import logging
 import os
-import pickle
 import socket
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from http.client import HTTPException
@@ -26,6 +24,7 @@ from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec
 from vecstore.embedders.heads import Head, head_from
 from vecstore.embedders.network import Network, NetworkEmbedder, is_exported, network_key, with_pixels_in
 from vecstore.embedders.runtimes import resolve
+from vecstore.embedders.weight_file import load_state
 from vecstore.errors import BadInput, WeightsUnavailable
 from vecstore.sources.paths import cache_dir
 
@@ -45,8 +44,6 @@ TORCHVISION_FILE = "resnet50-11ad3fa6.pth"
 TORCHVISION_SHA256 = "11ad3fa6"
 # A network that swallows packets must not hang the command; torch.hub sets no limit of its own.
 DOWNLOAD_TIMEOUT_SECONDS = 15
-# A weight file that unpacks to more than so many times its size is made to fill the memory.
-MOST_UNPACKED = 10
 
 WAYS_ON = "give a weight file with --weights FILE, or choose --embedder efficientnet-lite0 or --embedder hsv"
 
@@ -185,7 +182,7 @@ def _build(path: Path | None, sha256: str) -> Any:
         raise WeightsUnavailable(_weights_of_its_own(sha256))
     network = torchvision.models.resnet50(weights=None)
     network.fc = torch.nn.Identity()
-    state = _load_state(path)
+    state = load_state(path)
     wanted = network.state_dict()
     missing = [name for name in wanted if name not in state]
     if missing:
@@ -205,42 +202,3 @@ def _build(path: Path | None, sha256: str) -> Any:
             raise BadInput(f"{path} cannot be used: its {name} holds numbers that are not finite")
     network.load_state_dict({name: state[name] for name in wanted})
     return with_pixels_in(network, MEAN, STD)
-
-
-def _require_no_bomb(path: Path) -> None:
-    """Raise ValueError for a zip that unpacks to far more than it is; torch keeps tensors in one as they are."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(record.file_size for record in archive.infolist())
-        if unpacked > MOST_UNPACKED * path.stat().st_size:
-            raise ValueError(f"its {path.stat().st_size:,} bytes would unpack to {unpacked:,}")
-
-
-def _load_state(path: Path) -> dict[str, Any]:
-    """Return the tensors of a weight file by name. Never runs code from the file."""
-    import torch
-
-    if not path.stat().st_size:
-        raise BadInput(f"{path} is not a weight file that can be loaded safely: it is empty")
-    try:
-        if path.suffix.lower() == ".safetensors":
-            from safetensors.torch import load_file
-
-            state: Any = load_file(path)
-        else:
-            _require_no_bomb(path)
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # torch's own text explains how to run the file's code all the same
-        raise BadInput(
-            f"{path} is not a weight file that can be loaded safely: it is no pickle of tensors alone; "
-            "save the network's state_dict() and nothing else"
-        ) from error
-    except Exception as error:  # zip, safetensors and torch each have their own ways to refuse a file
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BadInput(f"{path} is not a weight file that can be loaded safely: {reason}") from error
-    if isinstance(state, dict):
-        state = state.get("state_dict", state)  # as training scripts wrap it
-    if not isinstance(state, dict):
-        raise BadInput(f"{path} holds a {type(state).__name__}, not a state_dict")
-    # "module." is what torch.nn.DataParallel puts before every name.
-    return {str(name).removeprefix("module."): value for name, value in state.items() if hasattr(value, "shape")}

@@ -1,0 +1,127 @@
+"""Embedders that others wrote: passed as an object, checked before anything is made, and the example of the docs."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.app import app
+from tests.conftest import TinyEmbedder, paint
+from vecstore.embedders import overview
+from vecstore.embedders.embedder import EmbedderSpec
+from vecstore.errors import BadInput, WrongEmbedder
+from vecstore.store import Store
+
+DOCS = Path(__file__).parents[2] / "docs" / "embedders.md"
+
+
+class Mine(TinyEmbedder):
+    spec = EmbedderSpec(name="mine", version=1, weights_sha256=None, dim=12, preprocessing="as tiny")
+
+
+def test_an_object_is_the_embedder_of_a_new_store_and_of_the_same_store_again(tmp_path: Path, pictures: Path) -> None:
+    with Store.open(tmp_path / "store", embedder=Mine(), create=True, device="cpu") as store:
+        store.add(pictures / "0.png")
+    with Store.open(tmp_path / "store", embedder=Mine(), device="cpu") as store:
+        assert store.add(pictures).embedded == 9
+        assert store.info().embedder == "mine"
+
+
+def test_a_store_of_an_object_opens_without_it_for_what_needs_no_embedding(tmp_path: Path, pictures: Path) -> None:
+    with Store.open(tmp_path / "store", embedder=Mine(), create=True, device="cpu") as store:
+        store.add(pictures)
+    with Store.open(tmp_path / "store", device="cpu") as store:
+        assert store.info().images == 10
+        with pytest.raises(BadInput, match="no embedder is called 'mine'"):
+            store.similar(paint(tmp_path / "new.png", 99))
+
+
+def test_another_object_is_refused_for_an_existing_store(tmp_path: Path, pictures: Path) -> None:
+    class Newer(Mine):
+        spec = EmbedderSpec(name="mine", version=2, weights_sha256=None, dim=12, preprocessing="as tiny")
+
+    with Store.open(tmp_path / "store", embedder=Mine(), create=True, device="cpu") as store:
+        store.add(pictures / "0.png")
+    with pytest.raises(WrongEmbedder, match="version 1 of mine"):
+        Store.open(tmp_path / "store", embedder=Newer(), device="cpu")  # type: ignore[arg-type]
+
+
+def test_weights_beside_an_object_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(b"w")
+    with pytest.raises(BadInput, match="leave weights out"):
+        Store.open(tmp_path / "s", embedder=Mine(), weights=tmp_path / "w.pth", create=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "message"),
+    [
+        ("prepare", None, "its prepare cannot be called"),
+        ("spec", "mine", "its spec is a str, not an EmbedderSpec"),
+        ("spec", EmbedderSpec("", 1, None, 12, ""), "its spec has the name ''"),
+        ("spec", EmbedderSpec("mine", 1, None, 0, ""), "the dim 0"),
+        ("spec", EmbedderSpec("mine", 1, None, 12, b""), "cannot be kept as JSON"),  # type: ignore[arg-type]
+        ("batch_size", 0, "its batch_size is 0"),
+        ("input_size", 64, r"its input_size is 64, not \(width, height\)"),
+    ],
+)
+def test_a_member_that_cannot_work_is_named_before_anything_is_made(
+    member: str, value: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Mine, member, value)
+    with pytest.raises(BadInput, match=message):
+        Store.open(tmp_path / "store", embedder=Mine(), create=True)  # type: ignore[arg-type]
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_has_no_members_of_an_embedder_is_refused_with_their_names(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as refusal:
+        Store.open(tmp_path / "store", embedder=3, create=True)  # type: ignore[arg-type]
+    assert str(refusal.value) == (
+        "embedder, of the type int, is not an embedder: it has no spec, batch_size, input_size, load, prepare, embed; "
+        "docs/embedders.md has the protocol and an example"
+    )
+
+
+def test_the_example_of_the_docs_runs(tmp_path: Path, pictures: Path) -> None:
+    program = re.search(r"```python\n(.*?)```", DOCS.read_text(), re.S)
+    assert program is not None
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(DOCS.parents[1])!r})\n{program[1]}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr
+
+
+def test_the_list_of_embedders_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = overview.importlib.util.find_spec  # type: ignore[attr-defined]
+    monkeypatch.setattr(overview.importlib.util, "find_spec", lambda name: None if name == "timm" else find(name))  # type: ignore[attr-defined]
+    lines = {line.name: line.available for line in overview.embedders()}
+    assert lines["timm:NAME"] == "after pip install 'vecstore[timm]'"
+    assert (lines["hsv"], lines["efficientnet-lite2"]) == ("yes", "yes")
+
+
+def test_the_command_prints_an_object_for_each_embedder() -> None:
+    done = CliRunner().invoke(app, ["embedders", "--json"])
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.exit_code == 0
+    assert {tuple(line) for line in lines} == {("name", "dim", "words", "available", "needs")}
+    assert [line["name"] for line in lines[:4]] == ["resnet50", "efficientnet-lite0", "efficientnet-lite2", "hsv"]
+
+
+def test_the_list_of_embedders_imports_no_torch() -> None:
+    program = (
+        "import sys; from vecstore.embedders import overview; overview.embedders(); "
+        "print(sorted({'torch', 'timm', 'open_clip', 'torchvision'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=DOCS.parents[1], timeout=60
+    )
+    assert done.stdout == "[]\n"
