@@ -13,6 +13,7 @@ NAMES = (
     "duplicates",
     "engines",
     "growth",
+    "import",
     "index",
     "ingest",
     "precision",
@@ -22,6 +23,8 @@ NAMES = (
     "search",
     "serve",
 )
+
+MODULES = {"import": "import_vectors"}  # Python's own word
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -34,5 +37,5 @@ def _of_commands() -> None:
 # The others import what they compare with, and peak memory is the asked one's alone.
 asked = sys.argv[1:2]
 for name in asked if {*asked} & {*NAMES} else NAMES:
-    app.command(name)(importlib.import_module(f"scripts.benchmarks.{name}").main)
+    app.command(name)(importlib.import_module(f"scripts.benchmarks.{MODULES.get(name, name)}").main)
 app(prog_name="scripts/bench")

@@ -162,7 +162,7 @@ def _import(data: bytes, suffix: str) -> None:
     with _file(data, suffix) as path, _file(b"/a\n/b\n/c\n", ".txt") as names, contextlib.suppress(BadInput):
         for paths in (None, names):
             rows, _ = vector_import.load(path, paths)
-            for block in vector_import.unit_blocks(rows, path):
+            for block in vector_import.stored_blocks(rows, path):
                 require(block.shape[1] == rows.shape[1], block.shape)
 
 

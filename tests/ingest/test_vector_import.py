@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from cli.app import app
 from tests.conftest import TinyEmbedder, paint
 from vecstore.errors import BadInput, NotFound, WrongEmbedder
+from vecstore.ingest import pipeline, vector_import
 from vecstore.ingest.vector_import import ExportedRow, _checked
 from vecstore.storage.vector_file import quantize_unit_rows
 from vecstore.store import Store
@@ -242,6 +243,62 @@ def test_what_is_no_array_of_vectors_is_refused(
     with new_store() as store, pytest.raises(BadInput) as raised:
         store.import_vectors(*write(tmp_path, content, addresses(6)))
     assert expected in str(raised.value)
+
+
+def test_a_file_that_is_cut_while_it_is_imported_is_one_error_and_loses_nothing(
+    new_store: Callable[..., Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "COMMIT_FILES", 10)
+    monkeypatch.setattr(vector_import, "READ_BYTES", 2 * 5 * 8)  # two vectors
+    vectors, paths = write(tmp_path, np.random.default_rng(1).standard_normal((200, 5)), addresses(200))
+    whole = vectors.read_bytes()
+    with new_store() as store:
+        with pytest.raises(BadInput, match="vectors.npy is shorter than it was: .*; import the whole file again"):
+            store.import_vectors(vectors, paths, lambda _: os.truncate(vectors, len(whole) // 2))
+        kept = store.info().images
+        assert (0 < kept < 200, store.check()) == (True, [])
+        vectors.write_bytes(whole)
+        report = store.import_vectors(vectors, paths)
+        assert (report.known, report.added, store.check()) == (kept, 200 - kept, [])
+
+
+def test_vectors_written_column_by_column_are_read_row_by_row(
+    new_store: Callable[..., Store], tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_import, "READ_BYTES", 4 * 5 * 8)  # four vectors
+    with new_store() as store:
+        store.import_vectors(*write(tmp_path, np.asfortranarray(rows), addresses(6)))
+    units = rows.astype(np.float64) / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    stored = np.fromfile(tmp_path / "store" / "vectors.f16", "<f2").reshape(-1, 5)
+    np.testing.assert_array_equal(stored, quantize_unit_rows(units.astype(np.float32)))
+
+
+def test_a_stored_vector_stays_bit_for_bit_beside_one_of_another_length(
+    new_store: Callable[..., Store], tmp_path: Path
+) -> None:
+    rows = np.array([[0.5, 0.5, 0.5, 0.501], [3, 4, 0, 0]], np.float16)
+    with new_store() as store:
+        store.import_vectors(*write(tmp_path, rows, addresses(2)))
+    stored = np.fromfile(tmp_path / "store" / "vectors.f16", "<f2").reshape(-1, 4)
+    assert stored[0].tolist() == rows[0].tolist()
+
+
+def test_an_archive_of_arrays_is_refused(new_store: Callable[..., Store], tmp_path: Path, rows: Rows) -> None:
+    vectors, paths = write(tmp_path, rows, addresses(6))
+    np.savez(tmp_path / "several.npz", rows, rows)
+    vectors.write_bytes((tmp_path / "several.npz").read_bytes())
+    with new_store() as store, pytest.raises(BadInput, match="it is an archive of several arrays"):
+        store.import_vectors(vectors, paths)
+
+
+@pytest.mark.parametrize("lists", [[[1.0, 2.0], None], [[1.0, 2.0], [1.0]], [[1.0, 2.0, 3.0], [1.0]]])
+def test_parquet_with_lists_of_several_lengths_is_refused(
+    lists: list[list[float] | None], new_store: Callable[..., Store], tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"vector": lists, "path": addresses(2)}), tmp_path / "vectors.parquet")
+    with new_store() as store, pytest.raises(BadInput, match="not a Parquet file with a column `vector` of equally"):
+        store.import_vectors(tmp_path / "vectors.parquet")
+    assert not (tmp_path / "store").exists()
 
 
 def test_another_number_of_paths_is_refused(new_store: Callable[..., Store], tmp_path: Path, rows: Rows) -> None:

@@ -89,7 +89,7 @@ class ResNet50(NetworkEmbedder):
         """Return the classifier's last layer, whose features' length is not known. Raises what `head_from` does."""
         if self._weights is None:
             raise WeightsUnavailable(_weights_of_its_own(self.spec.weights[NAME]))
-        return head_from(_load_state(self._weights), "fc", DIM, None, str(self._weights))
+        return head_from(load_state(self._weights), "fc", DIM, None, str(self._weights))
 
 
 def weights_at_hand() -> bool:

@@ -1,6 +1,7 @@
 """Ready-made vectors into a store: those of a file, or all that another store exported."""
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from vecstore.session import IMPORTED, Session, difference
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import absolute, shown
 from vecstore.storage.catalog.catalog import Catalog
-from vecstore.storage.vector_file import Float32
+from vecstore.storage.vector_file import Float16
 from vecstore.words.tagging import fill_or_warn
 
 
@@ -26,14 +27,14 @@ def import_vectors(
     if exported is not None:
         return _import_export(session, exported, on_progress)
     rows, named = vector_import.load(source, paths)
-    for _ in vector_import.unit_blocks(rows, source):  # all of them are looked at before the first is taken
-        pass
+    vector_import.require_directions(rows, source)  # all of them are looked at before the first is taken
     if not session.exists:
         session.create(_spec_of_import(session, rows.shape[1]))
     _require_fit(session, source, rows.shape[1])
     with session.writing("import", shown(absolute(source))), session.engine.growing() as committed:
-        units = (unit for block in vector_import.unit_blocks(rows, source) for unit in block)
-        return ingestion(session, committed, on_progress=on_progress).take(map(_imported, named, units))
+        with closing(vector_import.stored_blocks(rows, source)) as blocks:
+            stored = (row for block in blocks for row in block)
+            return ingestion(session, committed, on_progress=on_progress).take(map(_imported, named, stored))
 
 
 def _import_export(
@@ -112,9 +113,9 @@ def _take_tags(session: Session, tags: Iterable[tuple[bytes, bytes]]) -> None:
     fill_or_warn(session)  # of images that the store had before
 
 
-def _imported(path: bytes, unit: Float32) -> Picture:
+def _imported(path: bytes, stored: Float16) -> Picture:
     stamp, sha256, reason = vector_import.identify(path)
-    return Picture(stamp, sha256 or None, reason, new=True, vector=None if reason else unit)
+    return Picture(stamp, sha256 or None, reason, new=True, vector=None if reason else stored)
 
 
 def _exported(row: vector_import.ExportedRow) -> Picture:

@@ -300,7 +300,7 @@ class Ingest:
         """
         if not new:
             return [], ()
-        stored = quantize_unit_rows(np.stack([np.asarray(p.vector) for p in new.values()]))
+        stored = quantize_unit_rows(np.concatenate([np.asarray(p.vector) for p in new.values()]).reshape(len(new), -1))
         self.vectors.append(stored, first_row)
         images = [
             NewImage(sha256, picture.width, picture.height, checksum(vector, sha256))

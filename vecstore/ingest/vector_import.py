@@ -7,17 +7,19 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.rows import in_blocks, rows_per_block
 from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.errors import BadInput
+from vecstore.ingest.pipeline import ordered
 from vecstore.results import Clustering
 from vecstore.sources import decoding
 from vecstore.sources.file_stamp import MOST, FileStamp
@@ -26,32 +28,147 @@ from vecstore.sources.text_files import read_list, unknown_encoding
 from vecstore.storage.catalog.tags import ROW_BYTES
 from vecstore.storage.checksums import LENGTH_ERROR
 from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET, TAGS, TAGS_COLUMN
-from vecstore.storage.vector_file import ROW_DTYPE, Float16
+from vecstore.storage.vector_file import ROW_DTYPE, Float16, quantize_unit_rows
 
 # Of a Parquet file, read at a time: with the vectors, as many Python objects.
 BATCH_ROWS = 4_096
+# Of the vectors of a file, in float64, read at a time: 64 of 2048 numbers, which stay in a core's cache.
+READ_BYTES = 1 << 20
+# Blocks that are brought to float16 at once, beside the catalog's work, and that are under way in all.
+CONVERTED_AT_ONCE, CONVERTED_AHEAD = 2, 8
+# What to say of an import that a file has ended which was sound at the first look.
+IN_PART = "what was committed before is safe in the store; import the whole file again to go on from there"
 
 
-def load(vectors: Path, paths: Path | None) -> tuple[NDArray[Any], list[bytes]]:
-    """Return the vectors, (n, dim) of floats, mapped where they can be, and the n paths, absolute.
+class GivenRows(Protocol):
+    """The vectors of a file, (n, dim), read a block at a time, as often as it takes."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def blocks(self, size: int) -> Iterator[NDArray[Any]]:
+        """Yield the vectors in order, `size` at a time; the last may be fewer. Raises BadInput if they end before n."""
+        ...
+
+
+def load(vectors: Path, paths: Path | None) -> tuple[GivenRows, list[bytes]]:
+    """Return the vectors, (n, dim) of floats, not yet read, and the n paths, absolute.
 
     vectors: .npy, or Parquet with a column `vector` of lists. paths: a list, a path a line or NUL-separated; may be
     left out for Parquet with a column `path`. Raises BadInput for anything else, and if the numbers differ.
     """
-    rows, named = _parquet(vectors) if vectors.suffix.lower() in PARQUET else (_npy(vectors), [])
+    rows: GivenRows
+    named: list[bytes] = []
+    if vectors.suffix.lower() in PARQUET:
+        rows, named = ParquetRows(vectors), _paths_of(vectors) if paths is None else []
+    else:
+        rows = NpyRows(vectors)
     if paths is not None:
         named = read_list(_bytes_of(paths))
         if (trouble := unknown_encoding(named)) is not None:
             raise BadInput(f"{paths}: {trouble}; nothing was imported")
-    if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.floating):
+    if len(rows.shape) != 2 or not np.issubdtype(rows.dtype, np.floating):
         raise BadInput(
             f"{vectors} holds {rows.dtype} of shape {rows.shape}; (n, dim) floating-point numbers are wanted"
         )
     if not named:
         raise BadInput(f"there are no paths for the vectors of {vectors}; name a file with one path a line")
-    if len(named) != len(rows):
-        raise BadInput(f"{vectors} holds {len(rows)} vectors, but there are {len(named)} paths; they must be as many")
+    if len(named) != rows.shape[0]:
+        raise BadInput(
+            f"{vectors} holds {rows.shape[0]} vectors, but there are {len(named)} paths; they must be as many"
+        )
     return rows, [absolute(path) for path in named]
+
+
+class NpyRows:
+    """The vectors of a .npy file, by plain reads.
+
+    Pages of a mapped file count as memory of this process, and one that is cut meanwhile ends it by a signal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            # Reads the header and compares the file's size; no page of it is looked at.
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # NumPy hands on what the parsers of Python's own syntax raise at a header
+            raise BadInput(f"{path} cannot be read as .npy: {error}") from error
+        if not isinstance(mapped, np.memmap):
+            raise BadInput(f"{path} cannot be read as .npy: it is an archive of several arrays; give one of them")
+        self.shape, self.dtype, self._offset = mapped.shape, mapped.dtype, int(mapped.offset)
+        self._by_column = not mapped.flags.c_contiguous
+
+    def blocks(self, size: int) -> Iterator[NDArray[Any]]:
+        n, dim = self.shape
+        try:
+            with open(self._path, "rb", buffering=0) as file:
+                for first in range(0, n, size):
+                    yield self._read(file, first, min(size, n - first), dim)
+        except OSError as error:
+            raise BadInput(f"{self._path} cannot be read: {error.strerror}; {IN_PART}") from error
+
+    def _read(self, file: BinaryIO, first: int, n_rows: int, dim: int) -> NDArray[Any]:
+        """Return n_rows vectors, (n_rows, dim)."""
+        if not self._by_column:
+            block = np.empty((n_rows, dim), self.dtype)
+            self._fill(file, first * dim, block)
+            return block
+        columns = np.empty((dim, n_rows), self.dtype)
+        for number, column in enumerate(columns):
+            self._fill(file, number * self.shape[0] + first, column)
+        return columns.T
+
+    def _fill(self, file: BinaryIO, start: int, numbers: NDArray[Any]) -> None:
+        """Read numbers of the file, the first of them number `start`."""
+        file.seek(self._offset + start * self.dtype.itemsize)
+        rest = memoryview(numbers.reshape(-1).view(np.uint8).data)
+        while len(rest):
+            n_read = file.readinto(rest)  # type: ignore[attr-defined]
+            if not n_read:
+                raise BadInput(
+                    f"{self._path} is shorter than it was: it was cut while it was read, and needs "
+                    f"{self.shape[0]} vectors; {IN_PART}"
+                )
+            rest = rest[n_read:]
+
+
+class ParquetRows:
+    """The vectors of a Parquet file with a column `vector`, from its row groups a part at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            import pyarrow  # noqa: F401
+            import pyarrow.parquet
+        except ImportError as error:
+            raise BadInput(
+                f"reading {path} needs pyarrow; install vecstore[parquet], or give the vectors as .npy"
+            ) from error
+        with _readable(path), pyarrow.parquet.ParquetFile(path) as file:
+            field = file.schema_arrow.field("vector")
+            self.dtype = np.dtype(field.type.value_type.to_pandas_dtype())
+            first = next((block for block in self._batches(1)), np.empty((0, 0), self.dtype))
+            self.shape: tuple[int, ...] = (file.metadata.num_rows, first.shape[1])
+
+    def blocks(self, size: int) -> Iterator[NDArray[Any]]:
+        with _readable(self._path):
+            for block in self._batches(size):
+                if block.shape[1] != self.shape[1]:
+                    raise ValueError(f"a list of {block.shape[1]} numbers after one of {self.shape[1]}")
+                yield block
+
+    def _batches(self, size: int) -> Iterator[NDArray[Any]]:
+        import pyarrow.compute
+        import pyarrow.parquet
+
+        # With a buffer a column is read in parts; without, all of a row group, which may be all of the file.
+        with pyarrow.parquet.ParquetFile(self._path, buffer_size=READ_BYTES) as file:
+            for batch in file.iter_batches(size, columns=["vector"]):
+                column = batch.column("vector")
+                lengths = pyarrow.compute.list_value_length(column)
+                if column.null_count or len(lengths.unique()) != 1:
+                    raise ValueError("its lists are not equally long")
+                yield column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
 
 
 @dataclass(frozen=True)
@@ -184,21 +301,63 @@ def _checked(row: ExportedRow) -> ExportedRow:
     return row
 
 
-def unit_blocks(rows: NDArray[Any], source: Path) -> Iterator[NDArray[Any]]:
-    """Yield the rows in blocks, (m, dim) float32, each of length 1. Raises BadInput for a row that has no direction.
-
-    Rows of float16 that are of length 1 already are taken for stored ones, and left as they are.
-    """
+def require_directions(rows: GivenRows, source: Path) -> None:
+    """Raise BadInput for a vector that has no direction: of length 0, or with a number that is not finite."""
     first = 0
-    for given in in_blocks(rows, rows_per_block(rows.shape[1], np.float64)):
-        block = np.asarray(given, np.float64)
-        lengths = np.linalg.norm(block, axis=1)
-        bad = np.flatnonzero(~((lengths > 0) & np.isfinite(lengths)))
-        if len(bad):
-            raise BadInput(f"vector {first + bad[0]} of {source} is of length {lengths[bad[0]]}; nothing was imported")
-        stored = np.asarray(given)
-        yield stored if stored.dtype == ROW_DTYPE and _are_units(stored) else (block / lengths[:, None]).astype("f4")
+    for block in rows.blocks(_block_rows(rows)):
+        if not _surely_have_directions(block):
+            _require_lengths(_lengths(np.asarray(block, np.float64)), first, source, "nothing was imported")
         first += len(block)
+
+
+def stored_blocks(rows: GivenRows, source: Path) -> Generator[Float16, None, None]:
+    """Yield the vectors as they are stored, in blocks of (m, dim) float16. Raises BadInput as `require_directions`.
+
+    Those in float16 that are of length 1 already are taken for stored ones, and left as they are.
+    """
+    with ThreadPoolExecutor(CONVERTED_AT_ONCE) as pool:
+        first = 0
+        converted = ordered(pool, _stored, rows.blocks(_block_rows(rows)), lambda: CONVERTED_AHEAD)
+        for block, lengths in converted:
+            _require_lengths(lengths, first, source, IN_PART)
+            yield block
+            first += len(block)
+
+
+def _stored(given: NDArray[Any]) -> tuple[Float16, NDArray[np.float64]]:
+    """Return a block of vectors as they are stored, and their lengths."""
+    block = np.asarray(given, np.float64)
+    lengths = _lengths(block)
+    with np.errstate(divide="ignore", invalid="ignore"):  # such a length is reported
+        stored = quantize_unit_rows((block / lengths[:, None]).astype(np.float32))
+    if given.dtype == ROW_DTYPE:
+        are_units = np.abs(np.vecdot(block, block) - 1) <= LENGTH_ERROR
+        stored[are_units] = given[are_units]
+    return stored, lengths
+
+
+def _surely_have_directions(block: NDArray[Any]) -> bool:
+    """Say whether float32 is enough to see that no vector is of length 0 or infinite: it takes a tenth of the time."""
+    if block.dtype != np.float32:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        squared = np.vecdot(block, block)
+    return bool(((squared > np.finfo(np.float32).tiny) & np.isfinite(squared)).all())
+
+
+def _lengths(block: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths: NDArray[np.float64] = np.linalg.norm(block, axis=1)
+    return lengths
+
+
+def _require_lengths(lengths: NDArray[np.float64], first: int, source: Path, outcome: str) -> None:
+    bad = np.flatnonzero(~((lengths > 0) & np.isfinite(lengths)))
+    if len(bad):
+        raise BadInput(f"vector {first + bad[0]} of {source} is of length {lengths[bad[0]]}; {outcome}")
+
+
+def _block_rows(rows: GivenRows) -> int:
+    return max(READ_BYTES // max(rows.shape[1] * 8, 1), 1)
 
 
 def identify(path: bytes) -> tuple[FileStamp, bytes, str | None]:
@@ -215,30 +374,25 @@ def identify(path: bytes) -> tuple[FileStamp, bytes, str | None]:
     return FileStamp(path, content.size, content.mtime_ns), content.sha256, None
 
 
-def _npy(path: Path) -> NDArray[Any]:
-    try:
-        rows: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # NumPy hands on what the parsers of Python's own syntax raise at a header
-        raise BadInput(f"{path} cannot be read as .npy: {error}") from error
-    return rows
+def _paths_of(path: Path) -> list[bytes]:
+    """Return the paths in a Parquet file, none if it has no column `path`."""
+    import pyarrow.parquet
+
+    with _readable(path), pyarrow.parquet.ParquetFile(path) as file:
+        if "path" not in file.schema_arrow.names:
+            return []
+        return [os.fsencode(text) for text in file.read(columns=["path"]).column("path").to_pylist()]
 
 
-def _parquet(path: Path) -> tuple[NDArray[Any], list[bytes]]:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise BadInput for what pyarrow raises at a file that is not what it should be."""
+    import pyarrow
+
     try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise BadInput(
-            f"reading {path} needs pyarrow; install vecstore[parquet], or give the vectors as .npy"
-        ) from error
-    try:
-        table = pyarrow.parquet.read_table(path)
-        column = table.column("vector").combine_chunks()
-        rows = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
-        named = [os.fsencode(text) for text in table.column("path").to_pylist()] if "path" in table.column_names else []
+        yield
     except (OSError, KeyError, ValueError, TypeError, AttributeError, pyarrow.ArrowException) as error:
         raise BadInput(f"{path} is not a Parquet file with a column `vector` of equally long lists: {error}") from error
-    return rows, named
 
 
 def _bytes_of(path: Path) -> bytes:

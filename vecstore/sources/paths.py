@@ -46,9 +46,10 @@ def absolute(path: AnyPath) -> bytes:
         raise BadInput(f"{shown(path)} is not a path: it has a NUL, which a file name cannot have")
     if is_address(path):
         return path
-    # Expanded as text, because Python cannot expand the bytes of a user name that is not ASCII.
-    home = path if os.path.lexists(path) else os.fsencode(os.path.expanduser(os.fsdecode(path)))
-    return os.path.abspath(home)
+    if path.startswith(b"~") and not os.path.lexists(path):
+        # Expanded as text, because Python cannot expand the bytes of a user name that is not ASCII.
+        path = os.fsencode(os.path.expanduser(os.fsdecode(path)))
+    return os.path.abspath(path)
 
 
 def is_address(path: bytes) -> bool:
