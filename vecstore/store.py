@@ -398,9 +398,12 @@ class Store:
         of several names that of the least. Only images with a score above 0 are found; equal scores come in the order
         of ids. Where tags are recorded (`tag_all`) they are read, else they are made from the vectors.
 
+        An embedder that reads text (open_clip) takes any words, and finds the images nearest to them. The score is the
+        model's probability of a match where it has one (SigLIP), else the cosine similarity.
+
         Parameters
         ----------
-        text: one or more names.
+        text: one or more names, or any words for an embedder that reads text.
         k: how many.
         cluster, not_cluster, path, added_after: conditions, as in `similar`.
         min_score: only scores of at least this, in [0, 1].

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from typer.testing import CliRunner
 
 from cli.app import app
@@ -283,7 +284,7 @@ def test_an_embedder_without_a_head_says_that_it_knows_no_words(open_store: Open
     store = open_store()
     store.add(pictures)
     for ask in (lambda: store.find("dog"), lambda: store.tag(0), store.tag_all):
-        with pytest.raises(BadInput, match="tiny knows no words; make a store with --embedder efficientnet-lite0"):
+        with pytest.raises(BadInput, match="tiny knows no words; `vecstore embed DEST --embedder efficientnet-lite0`"):
             ask()
 
 
@@ -435,3 +436,61 @@ def test_suggesting_names_without_words_is_refused(open_store: OpenStore, pictur
 
 def test_one_of_name_and_suggest_is_asked_for(tmp_path: Path) -> None:
     assert run("name", "0", "--suggest", "-s", tmp_path)[0] == run("name", "-s", tmp_path)[0] == 2
+
+
+@pytest.fixture
+def tiny_reads_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the tiny embedder a text tower that knows one colour: "red" is at the pure red of every quadrant."""
+
+    def embed_text(self: TinyEmbedder, texts: list[str]) -> NDArray[np.float32]:
+        wanted = np.array([1, 0, 0] * 4 if texts == ["something red"] else [0, 0, 1] * 4, np.float32)
+        return (wanted / np.linalg.norm(wanted))[None]
+
+    monkeypatch.setattr(TinyEmbedder, "embed_text", embed_text, raising=False)
+
+
+def red_and_blue(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(4):
+        for name, colour in (("red", (200, number, number)), ("blue", (number, number, 200))):
+            Image.new("RGB", (32, 32), colour).save(folder / f"{name}{number}.png")
+    return folder
+
+
+def found_names(store: Store, text: str, **conditions: object) -> set[str]:
+    return {Path(hit.path).name for hit in store.find(text, k=4, **conditions)}  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("tiny_reads_text")
+def test_an_embedder_that_reads_text_finds_pictures_by_any_words(open_store: OpenStore, tmp_path: Path) -> None:
+    store = open_store()
+    store.add(red_and_blue(tmp_path / "colours"))
+    assert found_names(store, "something red") == {f"red{number}.png" for number in range(4)}
+    assert found_names(store, "something else") == {f"blue{number}.png" for number in range(4)}
+
+
+@pytest.mark.usefixtures("tiny_reads_text")
+def test_open_words_take_the_filters_and_the_least_score(open_store: OpenStore, tmp_path: Path) -> None:
+    store = open_store()
+    store.add(red_and_blue(tmp_path / "colours"))
+    assert found_names(store, "something red", path="blue*") == {f"blue{number}.png" for number in range(4)}
+    assert found_names(store, "something red", path="blue*", min_score=0.5) == set()
+
+
+@pytest.mark.usefixtures("tiny_reads_text")
+def test_a_model_with_a_probability_of_a_match_has_it_as_the_score(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TinyEmbedder, "match", lambda self, cosines: cosines + 5, raising=False)
+    store = open_store()
+    store.add(red_and_blue(tmp_path / "colours"))
+    assert store.find("something red")[0].score > 5
+
+
+@pytest.mark.usefixtures("tiny_reads_text")
+@pytest.mark.parametrize("text", ["", "  "])
+def test_no_words_at_all_are_refused(text: str, open_store: OpenStore, pictures: Path) -> None:
+    store = open_store()
+    store.add(pictures)
+    with pytest.raises(BadInput, match="no word was given"):
+        store.find(text)

@@ -48,8 +48,8 @@ def head_of(embedder: Embedder) -> Head:
     head: Head | None = make() if make is not None else None
     if head is None:
         raise BadInput(
-            f"{embedder.spec.name} knows no words; make a store with --embedder efficientnet-lite0 or resnet50, which "
-            "know 1,000 things"
+            f"{embedder.spec.name} knows no words; `vecstore embed DEST --embedder efficientnet-lite0` makes a "
+            "store of these pictures that knows 1,000 things"
         )
     return head
 

