@@ -193,7 +193,10 @@ def clusters(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = Fal
     with open_store(store, device, quiet) as opened:
         found, advised = opened.clusters(), opened.recluster_advised()
         n_empty = (opened.session.catalog.clusterings.cluster_count() or 0) - len(found)
-    output.rows(found, CLUSTER_COLUMNS, as_json, empty=NO_CLUSTERS)
+    at = CLUSTER_COLUMNS.index("name") + 1
+    suggested = ("suggested",) if any(cluster.suggested for cluster in found) else ()
+    columns = (*CLUSTER_COLUMNS[:at], *suggested, *CLUSTER_COLUMNS[at:])
+    output.rows(found, columns, as_json, empty=NO_CLUSTERS)
     if found and n_empty > 0 and not quiet:
         output.notice(f"{n_empty} of the {len(found) + n_empty} clusters have no images and are not listed")
     if advised and not quiet:

@@ -149,7 +149,7 @@ def _cell(result: Any, column: str) -> str:
         return "yes" if value else "no"
     if column in ("id", "query", "representative_id"):
         return f"@{value}"
-    if column == "words":
+    if isinstance(value, tuple) and column == "words":
         return ", ".join(value)
     if column == "tags":
         return ", ".join(f"{tag.word} {tag.probability:.2f}" for tag in value)

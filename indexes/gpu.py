@@ -153,5 +153,5 @@ def open_on_gpus(
 
 
 def has_cuvs() -> bool:
-    """Return whether this FAISS was built with cuVS, as conda's `faiss-gpu-cuvs` is."""
+    """Return whether this FAISS was built with cuVS, as `faiss-gpu-cuvs` is."""
     return hasattr(faiss, "GpuIndexCagra")

@@ -64,7 +64,7 @@ def with_rates(monkeypatch: pytest.MonkeyPatch, **rates: float) -> list[list[str
     """Let measuring find these rates, 1 for all others; return what was measured, filled as it happens."""
     measured: list[list[str]] = []
 
-    def found(forwards: dict[str, Any]) -> dict[str, float]:
+    def found(forwards: dict[str, Any], pixels: object) -> dict[str, float]:
         measured.append(list(forwards))
         return {name: rates.get(name.replace(" ", "_"), 1.0) for name in forwards}
 

@@ -207,7 +207,7 @@ def test_all_of_it_can_be_reached_with_the_keyboard(page: Any, painted: Path) ->
         page.locator(".card").first.wait_for()
         page.keyboard.press("Tab")
         expect(page.locator(".skip")).to_be_focused()
-        for _ in range(7):  # the brand, three views, two buttons, group again
+        for _ in range(8):  # the brand, three views, the field for words, two buttons, group again
             page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         first = page.locator(".card a").first
@@ -262,3 +262,19 @@ def test_axe_finds_nothing_serious(scheme: str, page: Any, painted: Path) -> Non
             ]
             assert result["passes"]
     assert found == []
+
+
+def test_words_that_cannot_be_asked_for_say_so_in_place_of_pictures(browser: Any, painted: Path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = browser.new_page()  # without the watch over complaints: the browser itself logs an answer of 400
+    with running(page, painted) as address:
+        page.goto(address)
+        page.get_by_role("searchbox").fill("dog")
+        page.get_by_role("searchbox").press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("“dog”", timeout=PATIENCE_MS)
+        expect(page.locator("main .sub")).to_contain_text("hsv knows no words")
+        assert page.get_by_role("searchbox").input_value() == "dog"
+        violations = Axe().run(page).response["violations"]
+        assert [found["id"] for found in violations if found["impact"] in ("serious", "critical")] == []
+    page.close()

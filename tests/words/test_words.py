@@ -17,6 +17,7 @@ from tests.conftest import TinyEmbedder, paint
 from vecstore.embedders.heads import Head, head_from
 from vecstore.errors import BadInput, NotFound
 from vecstore.store import Store
+from vecstore.views.contact_sheets import called
 from vecstore.words.vocabulary import vocabulary
 
 OpenStore = Callable[..., Store]
@@ -494,3 +495,19 @@ def test_no_words_at_all_are_refused(text: str, open_store: OpenStore, pictures:
     store.add(pictures)
     with pytest.raises(BadInput, match="no word was given"):
         store.find(text)
+
+
+def test_suggested_names_are_listed_and_marked_on_sheets(
+    tiny_knows_words: None, open_store: OpenStore, pictures: Path
+) -> None:
+    store = open_store()
+    store.add(pictures)
+    store.cluster(2)
+    suggested = {cluster.suggested for cluster in store.suggest_names()}
+    listed = run("clusters", "-s", store.path)[1]
+    assert suggested <= {None, *listed.replace("\n", "\t").split("\t")}
+    assert {called(cluster) for cluster in store.clusters()} == {
+        f"Cluster {cluster.cluster}" + (f", {cluster.suggested}?" if cluster.suggested else "")
+        for cluster in store.clusters()
+    }
+    assert any(suggested)

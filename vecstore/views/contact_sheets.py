@@ -160,8 +160,10 @@ def of_similar(query: str, picture: bytes | None, hits: Sequence[Neighbour], ima
 
 
 def called(cluster: Cluster) -> str:
-    """Return the name of a cluster in pictures."""
-    return f"{cluster.name} ({cluster.cluster})" if cluster.name else f"Cluster {cluster.cluster}"
+    """Return the name of a cluster in pictures; a suggested name is marked by a question mark."""
+    if cluster.name:
+        return f"{cluster.name} ({cluster.cluster})"
+    return f"Cluster {cluster.cluster}" + (f", {cluster.suggested}?" if cluster.suggested else "")
 
 
 def name(path: str) -> str:

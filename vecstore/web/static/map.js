@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { baseName, count, element } from "./dom.js";
-import { want } from "./views.js";
+import { clusterName, want } from "./views.js";
 
 // Okabe and Ito's colours, which colour-blind people tell apart, and tints of them for more clusters than that.
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b39f00", "#7a5195"];
@@ -18,7 +18,7 @@ export async function showMap({ state, refresh }) {
   if (!state.map) return noMap(refresh);
   const found = await api.map();
   const clusters = state.clustering === null ? [] : await api.clusters();
-  const names = new Map(clusters.map((cluster) => [cluster.cluster, cluster.name ?? `Cluster ${cluster.cluster}`]));
+  const names = new Map(clusters.map((cluster) => [cluster.cluster, clusterName(cluster)]));
   const order = new Map(clusters.map((cluster, at) => [cluster.cluster, at]));
   const colourOf = (cluster) => (order.has(cluster) ? COLOURS[order.get(cluster) % COLOURS.length] : "#8a8a86");
   const note =

@@ -20,8 +20,9 @@ function similarTo(plus, minus = [], upload = null) {
   return `#/similar?${query}`;
 }
 
-function clusterName(cluster) {
-  return cluster.name ?? `Cluster ${cluster.cluster}`;
+/** What a cluster is called; a name that is only suggested has a question mark. */
+export function clusterName(cluster) {
+  return cluster.name ?? `Cluster ${cluster.cluster}${cluster.suggested ? `, ${cluster.suggested}?` : ""}`;
 }
 
 function button(text, onclick, more = {}) {

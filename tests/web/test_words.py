@@ -1,0 +1,57 @@
+"""Searching by words over HTTP and in the page: the same answers as `Store.find`, and what cannot be asked for."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import TinyEmbedder
+from tests.serving import serving
+from vecstore.embedders.heads import Head
+from vecstore.store import Store
+
+OpenStore = Callable[..., Store]
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def random_head() -> Head:
+    rng = np.random.default_rng(0)
+    return Head(rng.normal(size=(1000, 12)).astype(np.float32), rng.normal(size=1000).astype(np.float32), 3.0)
+
+
+@pytest.fixture
+def store(open_store: OpenStore, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The ten pictures, of an embedder with a head of random numbers."""
+    monkeypatch.setattr(TinyEmbedder, "head", lambda self: random_head(), raising=False)
+    made = open_store()
+    made.add(pictures)
+    return made
+
+
+def test_words_find_what_the_library_finds(store: Store) -> None:
+    expected = [(hit.id, hit.score, list(hit.words)) for hit in store.find("animal", k=5)]
+    with serving(store.path) as client:
+        found = client.get("/api/find", params={"q": "animal", "k": 5}).json()
+    assert expected
+    assert [(hit["id"], hit["score"], hit["words"]) for hit in found] == expected
+
+
+def test_the_conditions_hold_for_words_too(store: Store) -> None:
+    least = store.find("animal", k=10)[1].score
+    with serving(store.path) as client:
+        found = client.get("/api/find", params={"q": "animal", "min_score": least}).json()
+    assert [hit["score"] >= least for hit in found] == [True, True]
+
+
+def test_an_unknown_word_is_answered_by_what_is_known(store: Store) -> None:
+    with serving(store.path) as client:
+        answer = client.get("/api/find", params={"q": "dogg"})
+    assert answer.status_code == 400
+    assert "did you mean" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("q", ["", "x" * 201])
+def test_text_of_another_length_is_refused(q: str, store: Store) -> None:
+    with serving(store.path) as client:
+        assert client.get("/api/find", params={"q": q}).status_code == 422
