@@ -99,15 +99,15 @@ GROWING: dict[str, Check] = {
     "patterns": require_patterns,
     "on_progress": optional(require_callable),
 }
-FOUND: dict[str, Check] = {
+CONDITIONS: dict[str, Check] = {
     "k": require_count,
     "cluster": optional(require_integer),
     "not_cluster": optional(require_integer),
     "path": optional(require_pattern),
     "added_after": optional(require_moment),
     "min_score": optional(require_score),
-    "exact": require_flag,
 }
+FOUND: dict[str, Check] = {**CONDITIONS, "exact": require_flag}
 
 
 class Store:
@@ -371,15 +371,7 @@ class Store:
         conditions = Filter(cluster, not_cluster, path, added_after)
         return query.similar(self.session, refs, minus, conditions, k, min_score, exact)
 
-    @checked(
-        text=require_text,
-        k=require_count,
-        cluster=optional(require_integer),
-        not_cluster=optional(require_integer),
-        path=optional(require_pattern),
-        added_after=optional(require_moment),
-        min_score=optional(require_score),
-    )
+    @checked(text=require_text, **CONDITIONS)
     def find(
         self,
         text: str,

@@ -25,7 +25,7 @@ from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec
 from vecstore.embedders.network import Network, NetworkEmbedder, exported_path, network_key, with_pixels_in
 from vecstore.embedders.preprocessing import Preprocessing
 from vecstore.embedders.runtimes import resolve
-from vecstore.embedders.weight_file import load_state
+from vecstore.embedders.weight_file import fill, load_state
 from vecstore.errors import BadInput, WeightsUnavailable
 from vecstore.storage.durable_files import replacing_in_cache
 
@@ -165,30 +165,13 @@ def load_weights(module: Any, path: Path, name: str, head: tuple[str, ...] = (),
     head: starts of the names of tensors that the file may have beside the module's. convert: the library's own function
     from a file's layout to the module's, used where the names are others. Raises BadInput for another architecture.
     """
-    import torch
-
     wanted, state = module.state_dict(), load_state(path)
     if convert is not None and any(key not in state for key in wanted):
         try:
             state = convert(state, module)
         except Exception as error:  # it expects the layouts that it knows, and has its own ways to fail
             log.debug("the library cannot convert %s: %s", path, error)
-    missing = [key for key in wanted if key not in state]
-    if missing:
-        raise BadInput(
-            f"{path} is not of {name}: {len(missing)} of its {len(wanted)} tensors are missing, such as {missing[0]}; "
-            "it must hold a state_dict in the library's layout"
-        )
-    more = [key for key in state if key not in wanted and not key.startswith(head or "\0")]
-    if more:
-        raise BadInput(f"{path} is not of {name}: it has {len(more)} tensors that this has not, such as {more[0]}")
-    for key, tensor in wanted.items():
-        if state[key].shape != tensor.shape:
-            found, want = tuple(state[key].shape), tuple(tensor.shape)
-            raise BadInput(f"{path} is not of {name}: its {key} has the shape {found}, not {want}")
-        if not torch.isfinite(state[key]).all():
-            raise BadInput(f"{path} cannot be used: its {key} holds numbers that are not finite")
-    module.load_state_dict({key: state[key] for key in wanted})
+    fill(module, state, path, f"not of {name}", "this", "the library", head)
 
 
 def state_sha256(module: Any) -> str:

@@ -24,7 +24,7 @@ from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec
 from vecstore.embedders.heads import Head, head_from
 from vecstore.embedders.network import Network, NetworkEmbedder, is_exported, network_key, with_pixels_in
 from vecstore.embedders.runtimes import resolve
-from vecstore.embedders.weight_file import load_state
+from vecstore.embedders.weight_file import fill, load_state
 from vecstore.errors import BadInput, WeightsUnavailable
 from vecstore.sources.paths import cache_dir
 
@@ -182,23 +182,6 @@ def _build(path: Path | None, sha256: str) -> Any:
         raise WeightsUnavailable(_weights_of_its_own(sha256))
     network = torchvision.models.resnet50(weights=None)
     network.fc = torch.nn.Identity()
-    state = load_state(path)
-    wanted = network.state_dict()
-    missing = [name for name in wanted if name not in state]
-    if missing:
-        raise BadInput(
-            f"{path} is no ResNet50: {len(missing)} of its {len(wanted)} tensors are missing, such as {missing[0]}; "
-            "it must hold a state_dict in torchvision's layout"
-        )
     # Whatever classes the last layer told apart; but a ResNet101 has all that a ResNet50 has, and more.
-    more = [name for name in state if name not in wanted and not name.startswith("fc.")]
-    if more:
-        raise BadInput(f"{path} is no ResNet50: it has {len(more)} tensors that a ResNet50 has not, such as {more[0]}")
-    for name, tensor in wanted.items():
-        if state[name].shape != tensor.shape:
-            found, want = tuple(state[name].shape), tuple(tensor.shape)
-            raise BadInput(f"{path} is no ResNet50: its {name} has the shape {found}, not {want}")
-        if not torch.isfinite(state[name]).all():
-            raise BadInput(f"{path} cannot be used: its {name} holds numbers that are not finite")
-    network.load_state_dict({name: state[name] for name in wanted})
+    fill(network, load_state(path), path, "no ResNet50", "a ResNet50", "torchvision", ("fc.",))
     return with_pixels_in(network, MEAN, STD)

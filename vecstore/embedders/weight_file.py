@@ -48,3 +48,41 @@ def load_state(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path} holds a {type(state).__name__}, not a state_dict")
     # "module." is what torch.nn.DataParallel puts before every name.
     return {str(name).removeprefix("module."): value for name, value in state.items() if hasattr(value, "shape")}
+
+
+def fill(
+    module: Any, state: dict[str, Any], path: Path, mismatch: str, this: str, library: str, head: tuple[str, ...]
+) -> None:
+    """Put a file's tensors into a module.
+
+    Parameters
+    ----------
+    module: a torch module, whose tensors the file must have in the same shapes, with finite numbers.
+    state: the tensors of the file, as `load_state` returns them.
+    path, mismatch, this, library: for messages: the file, what it is if it does not fit ("no ResNet50"), what the
+        module is called, and whose layout is wanted.
+    head: starts of the names of tensors that the file may have beside the module's.
+
+    Raises
+    ------
+    BadInput: the file is of another architecture, or has numbers that are not finite.
+    """
+    import torch
+
+    wanted = module.state_dict()
+    missing = [key for key in wanted if key not in state]
+    if missing:
+        raise BadInput(
+            f"{path} is {mismatch}: {len(missing)} of its {len(wanted)} tensors are missing, such as {missing[0]}; "
+            f"it must hold a state_dict in {library}'s layout"
+        )
+    more = [key for key in state if key not in wanted and not key.startswith(head)]
+    if more:
+        raise BadInput(f"{path} is {mismatch}: it has {len(more)} tensors that {this} has not, such as {more[0]}")
+    for key, tensor in wanted.items():
+        if state[key].shape != tensor.shape:
+            found, want = tuple(state[key].shape), tuple(tensor.shape)
+            raise BadInput(f"{path} is {mismatch}: its {key} has the shape {found}, not {want}")
+        if not torch.isfinite(state[key]).all():
+            raise BadInput(f"{path} cannot be used: its {key} holds numbers that are not finite")
+    module.load_state_dict({key: state[key] for key in wanted})

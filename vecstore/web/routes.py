@@ -59,8 +59,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Conditions(Strict):
-    """Which images may be found, as the options of `vecstore similar` say it."""
+class Filters(Strict):
+    """Which images may be found, as the options of `vecstore find` say it."""
 
     k: int = Field(10, ge=1, le=MOST_RESULTS)
     cluster: int | None = Field(None, ge=0, lt=1 << 63)
@@ -68,19 +68,18 @@ class Conditions(Strict):
     path: str | None = Field(None, max_length=4096)
     added_after: str | None = Field(None, max_length=64)
     min_score: float | None = Field(None, ge=-1, le=1)
+
+
+class Conditions(Filters):
+    """Which images may be found, as the options of `vecstore similar` say it."""
+
     exact: bool = False
 
 
-class Words(Strict):
+class Words(Filters):
     """What pictures show, and which images may be found, as the options of `vecstore find` say it."""
 
     q: str = Field(min_length=1, max_length=200)
-    k: int = Field(10, ge=1, le=MOST_RESULTS)
-    cluster: int | None = Field(None, ge=0, lt=1 << 63)
-    not_cluster: int | None = Field(None, ge=0, lt=1 << 63)
-    path: str | None = Field(None, max_length=4096)
-    added_after: str | None = Field(None, max_length=64)
-    min_score: float | None = Field(None, ge=-1, le=1)
 
 
 class Examples(Conditions):
