@@ -278,3 +278,16 @@ def test_words_that_cannot_be_asked_for_say_so_in_place_of_pictures(browser: Any
         violations = Axe().run(page).response["violations"]
         assert [found["id"] for found in violations if found["impact"] in ("serious", "critical")] == []
     page.close()
+
+
+def test_what_is_typed_stays_while_the_first_view_is_still_loading(page: Any, painted: Path) -> None:
+    with running(page, painted) as address:
+        held: list[Any] = []
+        page.route("**/api/state", lambda route: held.append(route), times=1)
+        page.goto(address)
+        page.get_by_role("searchbox").fill("dog")
+        page.wait_for_timeout(100)
+        for route in held:
+            route.continue_()
+        page.locator(".card").first.wait_for()
+        assert page.get_by_role("searchbox").input_value() == "dog"

@@ -22,12 +22,17 @@ let state = { store: "", images: 0, newest: null, clustering: null, map: false, 
 /** The picture from outside that is searched by, which the server does not keep. */
 let upload = null;
 let shownAt = 0;
+/** The address that the search field was last set from: what is typed into it since then stays when a view is drawn anew. */
+let addressInField = "";
 
 // Views
 
 async function show() {
   const [path, query] = location.hash.slice(1).split("?");
-  words.value = path === "/find" ? (new URLSearchParams(query).get("q") ?? "") : "";
+  if (location.hash !== addressInField) {
+    addressInField = location.hash;
+    words.value = path === "/find" ? (new URLSearchParams(query).get("q") ?? "") : "";
+  }
   if (path.startsWith("token=")) return logInWith(path.slice("token=".length));
   if (path === "main") return; // the skip link
   const number = ++shownAt;
