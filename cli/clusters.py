@@ -1,6 +1,7 @@
 """The commands that make, keep, read and judge clusters."""
 
 import os
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,11 @@ class KMeansChoice:
     k: Annotated[
         Any | None,
         typer.Option(
-            "-k", help="How many clusters, or auto to choose by [bold]elbow[/].", parser=_k_or_auto, metavar="N"
+            "-k",
+            "--clusters",
+            help="How many clusters, or auto to choose by [bold]elbow[/].",
+            parser=_k_or_auto,
+            metavar="N",
         ),
     ] = None
     seed: Seed = 0
@@ -257,26 +262,37 @@ def evaluate(
     neighbours: Annotated[
         int, typer.Option("--neighbours", help="How many nearest ones to judge of each image.", min=1)
     ] = 10,
+    wrong: Annotated[
+        bool, typer.Option("--wrong", help="List the images in a cluster that stands for another label.")
+    ] = False,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare the clusters, and the nearest neighbours, with labels: the folders' names, or those of a table.
 
-    Each cluster stands for one label at the most; the images in a cluster that stands for another are listed.
+    Each cluster stands for one label at the most.
 
-    Example: vecstore evaluate
+    Example: vecstore evaluate --wrong
     """
     with open_store(store, device, quiet) as opened:
         found = opened.evaluate(labels=labels, neighbours=neighbours)
+    if wrong:
+        columns = ("id", "label", "cluster", "stands_for", "path")
+        output.rows(found.wrong, columns, as_json, empty="every image is in the cluster of its label")
+        return
     if as_json:
         output.as_object(found)
         return
-    precision = "-" if found.precision is None else f"{found.precision:.4f}"
-    print(
-        f"{found.images} images in {found.k} clusters: accuracy {found.accuracy:.4f}, ARI {found.ari:.4f}, "
-        f"NMI {found.nmi:.4f}; precision@{found.neighbours} {precision}"
-    )
     output.rows(found.classes, ("label", "images", "cluster", "recall", "precision"), False, empty="")
-    print(f"{len(found.wrong)} images are in the cluster of another label")
-    output.rows(found.wrong, ("id", "label", "cluster", "stands_for", "path"), False, empty="")
+    precision = "-" if found.precision is None else f"{found.precision:.4f}"
+    summary = (
+        f"{found.images} images in {found.k} clusters: accuracy {found.accuracy:.4f}, ARI {found.ari:.4f}, "
+        f"NMI {found.nmi:.4f}; precision@{found.neighbours} {precision}",
+        f"{len(found.wrong)} images are in the cluster of another label; --wrong lists them",
+    )
+    for line in summary:
+        if sys.stdout.isatty():
+            print(line)
+        elif not quiet:
+            output.notice(line)  # a pipe gets one table, of one shape

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import logs, output
+from cli import logs, output, wording
 from vecstore.errors import StoreDamaged, VecstoreError
 from vecstore.sources.paths import shown
 from vecstore.version import __version__
@@ -40,6 +40,28 @@ RECLUSTER = "the images added since lie farther from their clusters (drift, docs
 
 class Group(TyperGroup):
     """Shows every error that is raised on purpose as one line on stderr, with the exit code of its class."""
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        for command in (self, *self.commands.values()):
+            wording.tidy(command)
+
+    def main(self, *args: Any, standalone_mode: bool = True, **values: Any) -> Any:
+        values["standalone_mode"] = False
+        if not standalone_mode:
+            return super().main(*args, **values)
+        try:
+            code = super().main(*args, **values)
+        except Exception as error:
+            wrong_use: Any = error
+            if not hasattr(wrong_use, "format_message"):
+                raise
+            if wrong_use.format_message():
+                output.notice(f"Error: {wording.in_one_line(wrong_use)}")
+            else:
+                wrong_use.show()  # what `vecstore` alone prints: its help
+            sys.exit(wrong_use.exit_code)
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -129,7 +151,7 @@ def _options(
     ] = None,
     wait: Annotated[
         float | None,
-        typer.Option("--wait", help="Seconds to wait for another writer.", min=0, show_default="60", metavar="SECONDS"),
+        typer.Option("--wait", help="How long to wait for another writer; 60 if not given.", min=0, metavar="SECONDS"),
     ] = None,
 ) -> None:
     logs.begin(verbose, log_file)

@@ -10,7 +10,7 @@ import typer
 from cli import output
 from cli.context import RECLUSTER, open_store
 from cli.options import AsJson, DeviceName, Quiet, StoreDir, WeightsFile, in_a_folder
-from vecstore.errors import StoreDamaged
+from vecstore.errors import BadInput, StoreDamaged
 from vecstore.sources.paths import shown
 
 commands = typer.Typer()
@@ -190,6 +190,8 @@ def undo(
 
     Example: vecstore undo --list
     """
+    if as_list and redo:
+        raise BadInput("--list shows what can be undone and redone, and does neither; leave --redo out")
     with open_store(store, device, quiet) as opened:
         if as_list:
             done = opened.operations()

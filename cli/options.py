@@ -82,8 +82,8 @@ Precision = Annotated[
 WeightsFile = Annotated[
     Path | None, typer.Option("--weights", help="A weight file for resnet50, in torchvision's layout.")
 ]
-Count = Annotated[int, typer.Option("-k", help="How many to print.", min=1)]
-CountOrAll = Annotated[int | None, typer.Option("-k", help="How many to print.", min=1, show_default="all")]
+Count = Annotated[int, typer.Option("-k", "--count", help="How many to print.", min=1)]
+CountOrAll = Annotated[int | None, typer.Option("-k", "--count", help="How many to print.", min=1, show_default="all")]
 Seed = Annotated[int, typer.Option("--seed", help="Where all randomness comes from.", min=0)]
 RayAddress = Annotated[
     str | None,

@@ -4,6 +4,7 @@ Results go to stdout, everything else to stderr.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
 
 # From this part of files that are gone on, it is said.
 MANY_MISSING = 0.1
+UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 PATH_FIELDS = ("what", "where", "path", "representative", "store", "file", "folder", "name", "label", "stands_for")
+
+
+class Wide:
+    """Whether `--wide` was given: tables in full, however long their lines get."""
+
+    is_asked = False
+
+
+wide = Wide()
 
 
 def as_object(result: Any, **more: Any) -> None:
@@ -128,17 +139,23 @@ def working(what: str, quiet: bool) -> Iterator["Callable[[ClusterProgress], Non
 
 
 def _table(results: Sequence[Any], columns: Sequence[str]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from cli.tables import print_table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        number = all(isinstance(getattr(result, column), int | float) for result in results)
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
-    for result in results:
-        table.add_row(*(escape(_cell(result, column)) for column in columns))
-    Console().print(table)
+    values = {column: [getattr(result, column) for result in results] for column in columns}
+    numbers = [all(isinstance(value, int | float | None) for value in values[column]) for column in columns]
+    cells = [[_local(_cell(result, column)) for column in columns] for result in results]
+    hidden = print_table(columns, cells, numbers, wide.is_asked)
+    if hidden:
+        notice(f"not shown for want of room: {', '.join(hidden)}; --wide shows all")
+
+
+def _local(text: str) -> str:
+    """Return a time as the catalog has it as a person's clock shows it; any other text as it is."""
+    if not UTC_TIME.fullmatch(text):
+        return text
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _cell(result: Any, column: str) -> str:

@@ -7,6 +7,7 @@ decoded and embedded here, before a transaction is open, because a network may h
 import hashlib
 import numbers
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -139,6 +140,8 @@ def _resolve(session: Session, ref: ImageRef) -> int | _Content:
         return known.row
     try:
         state = os.stat(on_disk(path))
+        if stat.S_ISDIR(state.st_mode):
+            raise BadInput(f"{shown(path)} is a folder, not a picture; name a picture in it, or an id such as @12")
         if known is not None and known.is_as_in(FileStamp(path, state.st_size, state.st_mtime_ns)):
             return known.row
         content = archives.read_path(path)

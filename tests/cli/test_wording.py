@@ -1,0 +1,182 @@
+"""How commands read: tables of every width, usage as people write it, and wrong use in one line."""
+
+import io
+import re
+from dataclasses import make_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from cli import clusters, output, tables
+from cli.app import app
+
+COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+LONG_PATH = "/home/someone/Pictures/2026/11 holiday on the island/beach/DSC_00012345.jpg"
+
+
+def screen(monkeypatch: pytest.MonkeyPatch, width: int, columns: tuple[str, ...], *rows: dict[str, Any]) -> str:
+    """Return what a terminal of that width shows of a table."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    from rich.console import Console
+
+    kept: list[Console] = []
+
+    class Kept(Console):
+        def __init__(self, **values: Any) -> None:
+            super().__init__(**{"record": True, "file": io.StringIO(), "width": width, **values})
+            kept.append(self)
+
+    monkeypatch.setattr("rich.console.Console", Kept)
+    made = make_dataclass("Row", columns)
+    output._table([made(**{column: row.get(column) for column in columns}) for row in rows], columns)
+    return kept[-1].export_text()
+
+
+CLUSTER = {
+    "cluster": 3,
+    "size": 1234,
+    "cohesion": 0.7156,
+    "separation": 0.3955,
+    "nearest": 1,
+    "drift": None,
+    "name": "beach holidays",
+    "representative_id": 120,
+    "representative": LONG_PATH,
+}
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (80, "cluster  size  cohesion  nearest  drift  name            representative"),
+        (120, "cluster  size  cohesion  separation  nearest  drift  name            representative_id  representative"),
+        (200, "cluster  size  cohesion  separation  nearest  drift  name            representative_id  representative"),
+    ],
+)
+def test_a_table_shows_the_columns_that_fit(width: int, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = screen(monkeypatch, width, clusters.CLUSTER_COLUMNS, CLUSTER, {**CLUSTER, "cluster": 12, "size": 7})
+    lines = printed.splitlines()
+    assert (lines[0].rstrip(), len(lines)) == (shown, 3)
+    assert all(len(line) <= width for line in lines)
+    assert ("DSC_00012345.jpg" in lines[1], LONG_PATH in lines[1]) == (width != 80, width == 200)
+    assert lines[1].endswith("345.jpg")
+
+
+def test_what_is_hidden_is_named_and_wide_shows_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen(monkeypatch, 60, clusters.CLUSTER_COLUMNS, CLUSTER)
+    assert (
+        "not shown for want of room: cohesion, separation, nearest, drift, representative_id" in capsys.readouterr().err
+    )
+    monkeypatch.setattr(output.wide, "is_asked", True)
+    assert LONG_PATH in screen(monkeypatch, 60, clusters.CLUSTER_COLUMNS, CLUSTER)
+    assert capsys.readouterr().err == ""
+
+
+@given(
+    path=st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z", "M")), min_size=1, max_size=80),
+    room=st.integers(7, 120),
+)
+def test_a_shortened_path_keeps_both_ends_and_fits(path: str, room: int) -> None:
+    from rich.cells import cell_len
+
+    short = tables.shortened(path, room)
+    assert cell_len(short) <= room
+    assert (short[0], short[-1]) == (path[0], path[-1])
+
+
+@given(
+    columns=st.lists(
+        st.tuples(st.sampled_from([*tables.HIDDEN_FIRST, *tables.PATHS]), st.integers(1, 60), st.integers(0, 60)),
+        unique_by=lambda column: column[0],
+        max_size=12,
+    ),
+    room=st.integers(1, 300),
+)
+def test_the_widths_fit_unless_nothing_more_can_be_hidden(columns: list[tuple[str, int, int]], room: int) -> None:
+    headers = [header for header, _, _ in columns]
+    least = [width for _, width, _ in columns]
+    natural = [width + more for _, width, more in columns]
+    widths = tables.fit(headers, least, natural, room)
+    total = sum(widths.values()) + tables.GAP * max(len(widths) - 1, 0)
+    assert total <= room or not set(widths) & set(tables.HIDDEN_FIRST)
+    bounds = {header: (low, high) for header, low, high in zip(headers, least, natural, strict=True)}
+    assert all(bounds[header][0] <= width <= bounds[header][1] for header, width in widths.items())
+
+
+def test_a_time_is_shown_as_the_clock_here_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        printed = screen(monkeypatch, 80, ("operation", "began"), {"operation": 1, "began": "2026-11-27T20:00:00Z"})
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "2026-11-28 05:00:00" in printed
+
+
+def test_a_text_takes_more_lines_between_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "the file ends within the picture; restore it from a backup, then retry"
+    printed = screen(monkeypatch, 40, ("path", "reason"), {"path": "/p/a.jpg", "reason": reason})
+    assert all(word in printed.split() for word in reason.split())
+
+
+# Help
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_has_no_types_of_flags_nor_brackets_within_brackets(name: str) -> None:
+    printed = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "100"}).stdout
+    assert re.findall(r"<bool>|[{}]|\[\[|\]\.\.\.\.|<int|<float|<list", printed) == []
+    assert "Example: vecstore" in printed
+    assert ("--wide" in printed) == ("--json" in printed)
+
+
+# Wrong use
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("similar @1 --top 3", "there is no option --top; did you mean -k N?"),
+        ("clusters --top 3", "there is no option --top"),
+        ("add x --embeder hsv", "there is no option --embeder; did you mean --embedder?"),
+        ("similar @1 -k x", "invalid value for '-k' / '--count': give a whole number"),
+        ("similar @1 -k 0", "invalid value for '-k' / '--count': give at least 1"),
+        ("similar @1 --min-score 7", "invalid value for '--min-score': give at most 1"),
+        ("add", "missing argument 'PATH'"),
+    ],
+)
+def test_wrong_use_is_one_line(arguments: str, expected: str) -> None:
+    result = CliRunner().invoke(app, arguments.split())
+    name = arguments.split()[0]
+    told = f"Error: {expected} (see `vecstore {name} --help`)\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("nonsense", "no such command 'nonsense' (see `vecstore --help`)"),
+        ("undo --list --redo", "--list shows what can be undone and redone, and does neither; leave --redo out"),
+    ],
+)
+def test_other_wrong_use_is_one_line_too(arguments: str, expected: str) -> None:
+    result = CliRunner().invoke(app, arguments.split())
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {expected}\n")
+
+
+def test_a_folder_in_place_of_a_picture_is_called_one(tmp_path: Path, pictures: Path) -> None:
+    store = str(tmp_path / "store")
+    assert CliRunner().invoke(app, ["add", str(pictures), "-e", "tiny", "-s", store]).exit_code == 0
+    result = CliRunner().invoke(app, ["similar", str(pictures), "-s", store])
+    expected = f"Error: {pictures} is a folder, not a picture; name a picture in it, or an id such as @12\n"
+    assert (result.exit_code, result.stderr) == (2, expected)
