@@ -120,14 +120,14 @@ def _print_use(run: Clustering, assigned: int, as_json: bool) -> None:
     if as_json:
         output.as_object(run, assigned=assigned)
     else:
-        print(f"clustering {run.clustering} of {run.created} is current: {run.k} clusters")
-        print(f"{assigned} images added since got their clusters")
+        output.say(f"clustering {run.clustering} of {run.created} is current: {run.k} clusters")
+        output.say(f"{assigned} images added since got their clusters")
 
 
 def _print_run(run: Clustering) -> None:
     if run.k_reason:
         print(f"k is {run.k}: {run.k_reason}")
-    print(
+    output.say(
         f"clustering {run.clustering}: {run.rows} images in {_counted(run)}, objective {run.objective:.4f}, "
         f"best of {run.restarts} runs on {run.device} in {run.seconds:.1f} s"
     )
@@ -203,7 +203,7 @@ def clusters(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = Fal
     columns = (*CLUSTER_COLUMNS[:at], *suggested, *CLUSTER_COLUMNS[at:])
     output.rows(found, columns, as_json, empty=NO_CLUSTERS)
     if found and n_empty > 0 and not quiet:
-        output.notice(f"{n_empty} of the {len(found) + n_empty} clusters have no images and are not listed")
+        output.notice(f"not listed: {n_empty} of the {len(found) + n_empty} clusters, which have no images")
     if advised and not quiet:
         output.notice(RECLUSTER)
 
@@ -240,9 +240,11 @@ def members(
                 output.as_object(made)
             else:
                 verb = "linked to" if link_to is not None else "copied"
-                print(f"{verb} {made.files} pictures in {made.folders} folders of {shown(os.fsencode(made.folder))}")
+                output.say(
+                    f"{verb} {made.files} pictures in {made.folders} folders of {shown(os.fsencode(made.folder))}"
+                )
             if made.missing and not quiet:
-                output.notice(f"{len(made.missing)} pictures are gone or changed and were left out; sync the store")
+                output.notice(f"left out {len(made.missing)} pictures, gone or changed; sync the store")
             return
         if cluster is None:
             raise BadInput(
@@ -289,7 +291,7 @@ def evaluate(
     summary = (
         f"{found.images} images in {found.k} clusters: accuracy {found.accuracy:.4f}, ARI {found.ari:.4f}, "
         f"NMI {found.nmi:.4f}; precision@{found.neighbours} {precision}",
-        f"{len(found.wrong)} images are in the cluster of another label; --wrong lists them",
+        f"in the cluster of another label: {len(found.wrong)} images; --wrong lists them",
     )
     for line in summary:
         if sys.stdout.isatty():

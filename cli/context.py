@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import logs, output, wording
+from cli.options import default_store
 from vecstore.errors import StoreDamaged, VecstoreError
 from vecstore.sources.paths import shown
 from vecstore.version import __version__
@@ -179,6 +180,7 @@ def open_store(
     An error that nobody foresaw, in a store that is not whole, is reported as the damage that most likely caused it.
     """
     logs.for_people.aloud = not quiet
+    output.named.store = None if str(store) in (os.environ.get("VECSTORE_STORE"), default_store()) else str(store)
     from vecstore.store import Store
 
     with Store.open(

@@ -183,12 +183,12 @@ def _details_of(report: "RelocateReport", dry_run: bool) -> Iterator[str]:
     if report.merged:
         yield f"{report.merged} of them are known at the new place already; their old paths are forgotten"
     if report.left:
-        yield f"{report.left} paths stay as they are: their files are still at the old place"
+        yield f"left as they are: {report.left} paths with files still at the old place"
     if report.missing:
         few = ", ".join(_place(path) for path in report.missing_paths[:MISSING_SHOWN])
         more = f" and {report.missing - MISSING_SHOWN} more (--json has all)" if report.missing > MISSING_SHOWN else ""
         yield (
-            f"{report.missing} paths stay as they are: their files are not at the new place, or have other content: "
+            f"left as they are: {report.missing} paths without a file at the new place, or with other content there: "
             f"{few}{more}; `vecstore remove` forgets them"
         )
 
@@ -212,7 +212,7 @@ def remove(
     if as_json:
         output.as_object(report)
     else:
-        print(f"removed {report.removed} images, forgot {report.forgotten} paths")
+        output.say(f"removed {report.removed} images, forgot {report.forgotten} paths")
 
 
 @command()

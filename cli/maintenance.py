@@ -116,7 +116,7 @@ def compact(
     if as_json:
         output.as_object(report)
     else:
-        print(
+        output.say(
             f"emptied the rows of {report.images} images; {report.bytes_before:,} bytes before, "
             f"{report.bytes_after:,} after, in {report.seconds:.1f} s"
         )
@@ -142,7 +142,7 @@ def backup(
     if as_json:
         output.as_object(report)
     else:
-        print(
+        output.say(
             f"copied {report.images} images, {report.bytes:,} bytes, to {shown(os.fsencode(report.folder))} "
             f"in {report.seconds:.1f} s; {report.vectors} vectors were verified"
         )
@@ -172,7 +172,9 @@ def export(
         output.as_object(report)
     else:
         beside = f", their paths in {shown(os.fsencode(report.paths))}" if report.paths else ""
-        print(f"wrote {report.rows} vectors of {report.images} images to {shown(os.fsencode(report.file))}{beside}")
+        output.say(
+            f"wrote {report.rows} vectors of {report.images} images to {shown(os.fsencode(report.file))}{beside}"
+        )
 
 
 @command()
@@ -203,7 +205,7 @@ def undo(
         return
     print(f"{'redid' if redo else 'undid'} {report.kind} of {report.began}: {report.what}")
     if report.kind not in ("cluster", "name"):
-        print(f"forgot {report.forgotten} paths, restored {report.restored}")
+        output.say(f"forgot {report.forgotten} paths, restored {report.restored}")
     if report.lost and not quiet:
         output.notice(f"{report.lost} paths could not be restored: their images were compacted; add them again")
 

@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr.
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 # From this part of files that are gone on, it is said.
 MANY_MISSING = 0.1
+ONE_OF_MANY = re.compile(
+    r"(?<![\d.,@#-])(1 (?:(?:new|near|other) )?(?:cluster|file|folder|image|path|picture|row|run|vector|word|group))s\b"
+)
+# A command that people are told to type: the program's name and that of the command, and the rest.
+HINT = re.compile(r"`(vecstore (?!plan|demo|embedders|migrate|--)[a-z]+)([^`]*)`")
+STORE_OPTION = re.compile(r"\s(--store|-s|--help)\b")
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 PATH_FIELDS = ("what", "where", "path", "representative", "store", "file", "folder", "name", "label", "stands_for")
 
@@ -30,7 +37,13 @@ class Wide:
     is_asked = False
 
 
-wide = Wide()
+class Named:
+    """The store that --store named, if it did: the commands that a hint tells people to type name it too."""
+
+    store: str | None = None
+
+
+wide, named = Wide(), Named()
 
 
 def as_object(result: Any, **more: Any) -> None:
@@ -75,10 +88,32 @@ def fields(result: Any, as_json: bool) -> None:
         print(f"{name:{width}}  {_cell(result, name)}")
 
 
+def say(text: str) -> None:
+    """Print a sentence for a person on stdout, with one thing in the singular."""
+    print(in_singular(text), flush=True)
+
+
 def notice(text: str) -> None:
-    """Print a line for a person on stderr; where that cannot be written to, nobody reads it."""
+    """Print a sentence for a person on stderr; where that cannot be written to, nobody reads it."""
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(in_singular(with_store(text)), file=sys.stderr, flush=True)
+
+
+def with_store(text: str) -> str:
+    """Return a text whose commands, in backticks, name the store that this command was asked for."""
+    if named.store is None:
+        return text
+    option = f" --store {shlex.quote(shown(os.fsencode(named.store)))}"
+    return HINT.sub(lambda hint: hint[0] if STORE_OPTION.search(hint[0]) else f"`{hint[1]}{hint[2]}{option}`", text)
+
+
+def in_singular(text: str) -> str:
+    """Return a sentence with "1 files" as "1 file".
+
+    >>> in_singular("added 1 files to 21 images in 1 clusters")
+    'added 1 file to 21 images in 1 cluster'
+    """
+    return ONE_OF_MANY.sub(r"\1", text)
 
 
 def tell_of_missing(missing: int, of: int, what: str) -> None:

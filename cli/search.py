@@ -135,7 +135,7 @@ def tag(
             if as_json:
                 output.object_of(recorded=recorded)
             else:
-                print(f"recorded the words of {recorded} images")
+                output.say(f"recorded the words of {recorded} images")
             return
         found = opened.tag(*images) if images else opened.tags()
         output.rows(found, ("id", "path", "tags"), as_json, empty="no image has words", no_table=True)

@@ -187,7 +187,7 @@ def _present(written: Sequence[Drawing], as_json: bool, open_it: bool, inline: s
         if as_json:
             output.as_object(drawing)
         else:
-            print(f"{drawing.images:,} of {drawing.of:,} images are in {shown(os.fsencode(drawing.file))}")
+            output.say(f"{drawing.images:,} of {drawing.of:,} images are in {shown(os.fsencode(drawing.file))}")
     for drawing in written[: None if inline else 1]:
         _show(Path(drawing.file), open_it and drawing is written[0], inline)
 

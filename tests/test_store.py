@@ -188,7 +188,7 @@ def test_an_add_in_which_every_file_fails_is_an_error(open_store: OpenStore, tmp
     (tmp_path / "a.png").write_bytes(b"broken")
     with (
         open_store() as store,
-        pytest.raises(NothingAdded, match="^none of the 1 files could be added; `vecstore fail"),
+        pytest.raises(NothingAdded, match="^no file could be added, 1 failed; `vecstore fail"),
     ):
         store.add(tmp_path / "a.png")
 

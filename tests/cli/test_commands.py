@@ -76,7 +76,7 @@ def test_a_broken_picture_among_good_ones_is_told_and_no_error(vecstore_: Vecsto
     assert outcome(vecstore_("add", pictures, "-e", "tiny")) == (
         0,
         "added 9, known 0, updated 0, failed 1 in # s, # images/s\n",
-        "1 files could not be added; `vecstore failures` says why\n",
+        "1 file could not be added; `vecstore failures` says why\n",
     )
 
 
@@ -110,7 +110,7 @@ def test_a_relocation_says_what_went_along_and_what_stays(filled: Vecstore, pict
     new = pictures.rename(pictures.with_name("moved"))
     (new / "3.png").unlink()
     missing = (
-        "1 paths stay as they are: their files are not at the new place, or have other content: "
+        "left as they are: 1 path without a file at the new place, or with other content there: "
         f"{pictures}/3.png; `vecstore remove` forgets them\n"
     )
     said = f"relocated 9 paths from {pictures} to {new}\n"
@@ -119,7 +119,7 @@ def test_a_relocation_says_what_went_along_and_what_stays(filled: Vecstore, pict
     assert outcome(filled("relocate", pictures, new, "--dry-run")) == (0, f"would have {said}", moves + missing)
     assert outcome(filled("relocate", pictures, new)) == (0, said, missing)
     none = (
-        f"Error: none of the 1 paths under {pictures} can be relocated to {new}: 0 are still at the old place, 1 are "
+        f"Error: cannot relocate {pictures} to {new}: of 1 path 0 are still at the old place, 1 are "
         "not at the new one or have other content there; nothing was changed\n"
     )
     assert outcome(filled("relocate", pictures, new)) == (1, "", none)
@@ -222,7 +222,7 @@ def test_an_evaluation_says_how_well_and_which_are_wrong(clustered: Vecstore) ->
     assert [line.split("\t")[0] for line in printed.stdout.splitlines()] == ["deep", "pictures"]
     first, second = printed.stderr.splitlines()
     assert first.startswith(f"10 images in 3 clusters: accuracy {found['accuracy']:.4f}, ARI {found['ari']:.4f}, ")
-    assert second == f"{len(found['wrong'])} images are in the cluster of another label; --wrong lists them"
+    assert second == f"in the cluster of another label: {len(found['wrong'])} images; --wrong lists them"
     wrong = [json.loads(line) for line in clustered("evaluate", "--wrong", "--json").stdout.splitlines()]
     assert wrong == found["wrong"]
 
@@ -230,7 +230,7 @@ def test_an_evaluation_says_how_well_and_which_are_wrong(clustered: Vecstore) ->
 def test_folders_of_clusters_are_made_and_told(clustered: Vecstore, pictures: Path, tmp_path: Path) -> None:
     (pictures / "0.png").unlink()
     copied = outcome(clustered("members", "--copy-to", tmp_path / "out"))
-    told = "1 pictures are gone or changed and were left out; sync the store\n"
+    told = "left out 1 picture, gone or changed; sync the store\n"
     assert copied == (0, f"copied 9 pictures in 3 folders of {tmp_path / 'out'}\n", told)
     linked = json.loads(clustered("members", 1, "-k", 1, "--link-to", tmp_path / "links", "--json").stdout)
     assert (linked["folders"], linked["files"] + len(linked["missing"])) == (1, 1)
@@ -367,7 +367,7 @@ def test_an_empty_folder_is_an_error(name: str, vecstore_: Vecstore, tmp_path: P
 
 def test_an_add_of_nothing_but_broken_pictures_is_an_error(vecstore_: Vecstore, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"broken")
-    expected = f"Error: none of the 1 files could be added; `vecstore failures --store {tmp_path}/store` says why\n"
+    expected = f"Error: no file could be added, 1 failed; `vecstore failures --store {tmp_path}/store` says why\n"
     assert outcome(vecstore_("add", tmp_path / "broken.png", "-e", "tiny")) == (1, "", expected)
 
 
@@ -614,7 +614,7 @@ def test_a_writer_that_waits_says_so_once(filled: Vecstore, tmp_path: Path, monk
     found = outcome(filled("--wait", "30", "remove", "@3"))
     other.join()
     told = f"another process is writing to the store {tmp_path}/store; waiting for it, up to 30 s\n"
-    assert found == (0, "removed 1 images, forgot 1 paths\n", told)
+    assert found == (0, "removed 1 image, forgot 1 path\n", told)
 
 
 def test_no_command_opens_a_connection(pictures: Path, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_list_in_another_encoding_is_said_in_one_line(vecstore_: Vecstore, tmp
     assert (code, printed) == (0, "added 1, known 0, updated 0, failed 1")
     assert told == (
         f"the list: entry 2 ({tmp_path}/\\xe9.png) is not UTF-8, and no file is called so; save it as UTF-8\n"
-        "1 files could not be added; `vecstore failures` says why\n"
+        "1 file could not be added; `vecstore failures` says why\n"
     )
 
 
@@ -130,7 +130,7 @@ def test_a_name_typed_in_another_normalisation_is_found_by_every_command(vecstor
     assert json.loads(vecstore_("similar", typed, "--json").stdout)["path"] == str(stored)
     assert vecstore_("cluster", "-k", 1).exit_code == 0
     assert json.loads(vecstore_("which", typed, "--json").stdout)["id"] == 0
-    assert vecstore_("remove", typed).stdout == "removed 1 images, forgot 1 paths\n"
+    assert vecstore_("remove", typed).stdout == "removed 1 image, forgot 1 path\n"
 
 
 # What is left out

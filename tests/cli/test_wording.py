@@ -180,3 +180,21 @@ def test_a_folder_in_place_of_a_picture_is_called_one(tmp_path: Path, pictures: 
     result = CliRunner().invoke(app, ["similar", str(pictures), "-s", store])
     expected = f"Error: {pictures} is a folder, not a picture; name a picture in it, or an id such as @12\n"
     assert (result.exit_code, result.stderr) == (2, expected)
+
+
+def test_commands_in_hints_name_the_store_that_was_named(tmp_path: Path, pictures: Path) -> None:
+    (pictures / "broken.jpg").write_bytes(b"no picture")
+    store = tmp_path / "my store"
+    result = CliRunner().invoke(app, ["add", str(pictures), "-e", "tiny", "--store", str(store)])
+    assert result.stderr == f"1 file could not be added; `vecstore failures --store '{store}'` says why\n"
+    result = CliRunner().invoke(app, ["clusters", "-s", str(store)])
+    assert (
+        result.stderr.endswith(f"`vecstore cluster -k N --store '{store}'`\n") or "`vecstore cluster" in result.stderr
+    )
+    assert f"--store '{store}'`" in result.stderr
+
+
+def test_a_folder_of_pictures_is_no_place_for_a_store(pictures: Path) -> None:
+    result = CliRunner().invoke(app, ["similar", "@1", "-s", str(pictures)])
+    expected = f"Error: {pictures} holds other files and no store; name the folder of a store with --store\n"
+    assert (result.exit_code, result.stderr) == (1, expected)

@@ -255,7 +255,7 @@ def _report(places: _Places, plan: _Plan) -> RelocateReport:
     if not plan.moves and not plan.failures:
         n_paths = len(plan.missing) + len(plan.left)
         raise NotFound(
-            f"none of the {n_paths} paths under {old} can be relocated to {new}: {len(plan.left)} are still at the old "
+            f"cannot relocate {old} to {new}: of {n_paths} paths {len(plan.left)} are still at the old "
             f"place, {len(plan.missing)} are not at the new one or have other content there; nothing was changed"
         )
     return RelocateReport(

@@ -92,7 +92,7 @@ def add(
     report = _bring_in(session, selection, forget, ray, on_progress)
     if report.failed and report.failed == report.seen:
         raise NothingAdded(
-            f"none of the {report.failed} files could be added; `vecstore failures --store {session.path}` says why"
+            f"no file could be added, {report.failed} failed; `vecstore failures --store {session.path}` says why"
         )
     return report
 
