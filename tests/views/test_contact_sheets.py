@@ -51,6 +51,19 @@ def test_what_is_similar_has_scores_and_a_file_that_is_not_stored_is_shown_first
     assert first.picture is not None
 
 
+def test_what_is_similar_says_its_clusters_names_and_does_not_count_the_query(
+    open_store: Callable[..., Store], pictures: Path, tmp_path: Path
+) -> None:
+    with open_store() as store:
+        store.add(pictures)
+        store.cluster(1, restarts=1)
+        store.name_cluster(0, "beaches")
+        made = store.sheet(similar=paint(tmp_path / "other.png", 77), k=2)
+        written = write_sheet(made, store.thumbnail, tmp_path / "sheet.png")
+    assert [cell.note.split(" · ")[1:] for cell in made.sections[0].cells] == [[], ["beaches (0)"], ["beaches (0)"]]
+    assert [page.images for page in written] == [2]
+
+
 def test_all_clusters_have_a_row_each_and_representatives_a_cell(
     open_store: Callable[..., Store], pictures: Path
 ) -> None:
@@ -78,7 +91,7 @@ def test_a_long_sheet_has_pages_and_says_so(tmp_path: Path, monkeypatch: pytest.
     cells = tuple(Cell(i, f"{i}.jpg", "") for i in range(contact_sheets.COLUMNS * 5))
     long = Sheet("a", "30 images", (Section("one", "", cells[:20]), Section("two", "", cells[20:])), 30)
     written = write_sheet(long, no_thumbnail, tmp_path / "sheet.png")
-    assert [Path(page.file).name for page in written] == ["sheet-1.png", "sheet-2.png", "sheet-3.png"]
+    assert [Path(page.file).name for page in written] == ["sheet.png", "sheet-2.png", "sheet-3.png"]
     assert sum(page.images for page in written) == 30
 
 

@@ -5,7 +5,7 @@ so that memory is that of a page however large the store is.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,10 +94,13 @@ def _of_similar(session: Session, ref: ImageRef, k: int) -> Sheet:
     with session.catalog.reading():
         hits = nearest(session, [image], [], Filter(), k)
         n_images = session.catalog.images.count()
+        has_clusters = any(hit.cluster is not None for hit in hits)
+        names = {found.cluster: called(found) for found in clusters.clusters(session)} if has_clusters else {}
         if not isinstance(image, NewPicture):
-            return of_similar(name(os.fsdecode(session.catalog.paths.first_of(image) or b"")), None, hits, n_images)
-    path = absolute(as_path(ref))
-    return of_similar(name(os.fsdecode(path)), Thumbnails().of(path, image.sha256), hits, n_images)
+            path = os.fsdecode(session.catalog.paths.first_of(image) or b"")
+            return of_similar(name(path), None, hits, n_images, names)
+    picture = Thumbnails().of(absolute(as_path(ref)), image.sha256)
+    return of_similar(name(os.fsdecode(absolute(as_path(ref)))), picture, hits, n_images, names)
 
 
 def require_sheet(name: str, value: object) -> Sheet:
@@ -144,14 +147,19 @@ def of_representatives(found: Sequence[Cluster]) -> Sheet:
     return Sheet(f"{len(found)} clusters", note, (Section("", "", cells),), total)
 
 
-def of_similar(query: str, picture: bytes | None, hits: Sequence[Neighbour], images: int) -> Sheet:
-    """Return the sheet of what is similar to an image. picture: a thumbnail of it, if it is not stored."""
+def of_similar(
+    query: str, picture: bytes | None, hits: Sequence[Neighbour], images: int, names: Mapping[int, str]
+) -> Sheet:
+    """Return the sheet of what is similar to an image.
+
+    picture: a thumbnail of it, if it is not stored. names: what to call each cluster.
+    """
     asked = (Cell(None, query, "asked for", picture),) if picture is not None else ()
     cells = tuple(
         Cell(
             hit.id,
             name(hit.path),
-            f"{hit.score:.4f}" + (f" · cluster {hit.cluster}" if hit.cluster is not None else ""),
+            f"{hit.score:.4f}" + (f" · {names.get(hit.cluster, hit.cluster)}" if hit.cluster is not None else ""),
         )
         for hit in hits
     )
@@ -172,7 +180,7 @@ def name(path: str) -> str:
 
 @checked(sheet=require_sheet, thumbnail_of=require_callable, file=require_path)
 def write_sheet(sheet: Sheet, thumbnail_of: ThumbnailOf, file: Path) -> list[Drawing]:
-    """Write a sheet as PNG, over several files if it is long: FILE, else FILE-1, FILE-2, ... Return what was written.
+    """Write a sheet as PNG, over several files if it is long: FILE, FILE-2, FILE-3, ... Return what was written.
 
     An image whose file is gone and that has no thumbnail is an empty frame that says so. Raises BadInput for a file
     that does not end in .png, OSError.
@@ -183,10 +191,12 @@ def write_sheet(sheet: Sheet, thumbnail_of: ThumbnailOf, file: Path) -> list[Dra
     pages = [*_pages(sheet)]
     written = []
     for number, sections in enumerate(pages, start=1):
-        target = file if len(pages) == 1 else file.with_stem(f"{file.stem}-{number}")
+        target = file if number == 1 else file.with_stem(f"{file.stem}-{number}")
         part = f" · page {number} of {len(pages)}" if len(pages) > 1 else ""
         draw_page(sheet.title, sheet.note + part, sections, thumbnail_of).save(target, "PNG", optimize=True)
-        written.append(Drawing(str(target), sum(len(section.cells) for section in sections), sheet.of))
+        written.append(
+            Drawing(str(target), sum(cell.id is not None for section in sections for cell in section.cells), sheet.of)
+        )
     return written
 
 

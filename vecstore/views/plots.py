@@ -9,6 +9,9 @@ from vecstore.results import Elbow
 from vecstore.views.palette import DARK, LIGHT
 
 # Okabe and Ito's colours, which stay apart for the colour-blind, on light paper and on dark.
+# Where titles begin, as in the other pictures, as a part of the width; and the least silhouette of clusters that are
+# well apart (Kaufman and Rousseeuw, Finding Groups in Data, 1990, p. 88).
+TITLE_AT, WELL_APART = 0.012, 0.5
 LOSS, SILHOUETTE = ("#0072B2", "#56B4E9"), ("#D55E00", "#E69F00")
 
 
@@ -53,11 +56,14 @@ def elbow_curve(elbow: Elbow, kind: str, dark: bool = False) -> bytes:
         for axes in (above, below):
             axes.set_facecolor(roles["paper"])
             axes.axvline(elbow.k, color=roles["pale"], linestyle="--", linewidth=1, zorder=0)
+        # From 0, and to what is called well apart: or the noise of a weak silhouette would look like a peak.
+        below.set_ylim(min(0, *silhouettes.values(), 0), max(WELL_APART, *(1.15 * s for s in silhouettes.values()), 0))
         below.xaxis.set_major_locator(MaxNLocator(integer=True))
         below.set_xlabel("k, the number of clusters")
         sampled = "" if elbow.sampled == elbow.images else f", a sample of {elbow.sampled:,}"
-        figure.suptitle(f"{elbow.k} clusters for {elbow.images:,} images{sampled}", fontsize=13)
-        above.set_title(elbow.reason, fontsize=9, color=roles["pale"])
+        title = f"{elbow.k} clusters for {elbow.images:,} images{sampled}"
+        figure.suptitle(title, x=TITLE_AT, ha="left", fontsize=17, fontweight="bold")
+        above.set_title(elbow.reason, loc="left", fontsize=10, color=roles["pale"])
         written = io.BytesIO()
         undated = {"Date": None, "Creator": None} if kind == "svg" else None
         figure.savefig(written, dpi=120, format=kind, facecolor=roles["paper"], metadata=undated)
