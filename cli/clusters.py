@@ -45,6 +45,7 @@ class KMeansChoice:
             help="How many clusters, or auto to choose by [bold]elbow[/].",
             parser=_k_or_auto,
             metavar="N",
+            show_default="auto",
         ),
     ] = None
     seed: Seed = 0
@@ -105,7 +106,7 @@ def cluster(
             _print_use(*opened.use_clustering(use), as_json)
             return
         if choice.k is None and not choice.warm_start:
-            raise typer.BadParameter("give -k N, or -k auto", param_hint="-k")
+            asked["k"] = "auto"
         with output.working("clustering", quiet) as on_progress:
             run = opened.cluster(**asked, on_progress=on_progress)
             if name_by_words:

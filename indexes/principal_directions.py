@@ -6,6 +6,7 @@ would change the results of a seed. Not by `faiss.PCAMatrix`: it computes all di
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 
 def principal_directions(
@@ -28,5 +29,7 @@ def principal_directions(
     """
     directions = random.standard_normal((rows.shape[1], n_directions), np.float32)
     for _ in range(steps):
-        directions = np.linalg.qr(rows.T @ (rows @ directions))[0]
+        seen = rows.T @ (rows @ directions)
+        with threadpool_limits(1):  # many small steps: two threads wait for each other longer than one works
+            directions = np.linalg.qr(seen)[0]
     return directions

@@ -309,6 +309,8 @@ class Elbow:
     """A sweep over k. k: the chosen one, and the reason. knee: the k where the loss curve bends most.
 
     silhouette_k: the k with the highest silhouette. images: number in the store. sampled: number that the sweep used.
+    stability: how far clusterings into k of random halves of them agree, as their mean adjusted Rand index; 1: they are
+    the same, 0: no more alike than by chance. None: there are too few images.
     """
 
     k: int
@@ -318,6 +320,7 @@ class Elbow:
     images: int
     sampled: int
     curve: tuple[ElbowPoint, ...]
+    stability: float | None
 
 
 @dataclass(frozen=True)

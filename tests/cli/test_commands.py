@@ -210,8 +210,14 @@ def test_auto_chooses_k_and_says_why(filled: Vecstore, tmp_path: Path) -> None:
     assert curve.stdout.splitlines()[1] == f"the curve is in {tmp_path / 'curve.png'}"
     assert filled("cluster", "-k", "auto", "--restarts", 1).stdout.splitlines()[0] == reason
     found = json.loads(filled("elbow", tmp_path / "curve.png", "--json").stdout)
-    assert list(found) == ["k", "reason", "knee", "silhouette_k", "images", "sampled", "curve", "file"]
+    assert list(found) == ["k", "reason", "knee", "silhouette_k", "images", "sampled", "curve", "stability", "file"]
     assert list(found["curve"][0]) == ["k", "loss", "silhouette"]
+
+
+def test_without_k_it_is_chosen(filled: Vecstore) -> None:
+    chosen = filled("cluster", "-k", "auto", "--restarts", 1).stdout.splitlines()[0]
+    assert chosen.startswith("k is ")
+    assert filled("cluster", "--restarts", 1).stdout.splitlines()[0] == chosen
 
 
 def test_an_evaluation_says_how_well_and_which_are_wrong(clustered: Vecstore) -> None:
@@ -505,7 +511,6 @@ def test_a_damaged_store_needs_attention(filled: Vecstore, tmp_path: Path) -> No
         ("nonsense",),
         ("similar",),
         ("similar", "@0", "-k", "0"),
-        ("cluster",),
         ("cluster", "-k", "0"),
         ("members", "x"),
         ("index", "--memory-budget", "-1"),

@@ -106,3 +106,27 @@ def test_the_curve_is_drawn_as_a_png_of_many_colours(tmp_path: Path) -> None:
         colours = {colour for _, colour in drawn.convert("RGB").getcolors(1 << 20) or []}
         assert (drawn.format, drawn.size) == ("PNG", (960, 720))
     assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)} <= colours  # the loss and the silhouette
+
+
+def test_loss_and_silhouette_are_those_in_all_dimensions() -> None:
+    from sklearn.metrics import silhouette_score
+
+    rows = gaussians(6, 200, 0.8, dim=300).astype(np.float32)
+    runs = elbow._Sweep(rows, np.random.default_rng(0), CPU)
+    assert runs._rows.shape == (200, elbow.DIRECTIONS)
+    labels = np.random.default_rng(1).integers(0, 7, 200)
+    labels[labels == 3] = 4  # an empty cluster
+    labels[labels == 6] = 0
+    labels[17] = 6  # and one of one
+    means = np.stack([rows[labels == label].mean(axis=0) if (labels == label).any() else rows[0] for label in range(7)])
+    assert runs._loss(labels, 7) == pytest.approx(np.square(rows - means[labels]).sum(axis=1).mean(), rel=1e-5)
+    assert runs._silhouette(labels, 7) == pytest.approx(silhouette_score(rows, labels), abs=1e-5)
+
+
+def test_a_choice_says_how_sure_it_is() -> None:
+    planted, noise = sweep(gaussians(4, 300, 0.3), 12), sweep(gaussians(1, 300, 30.0), 12)
+    assert planted.stability == pytest.approx(1)
+    assert planted.reason.endswith("; its clusters are well apart, and random halves agree on it (1.00)")
+    assert noise.stability is not None
+    assert noise.stability < 0.5
+    assert "hardly apart, so other numbers may do as well, and random halves disagree on it" in noise.reason

@@ -26,6 +26,10 @@ STRUCTURE = 0.25
 ITERATIONS = 10
 # Fresh starts for each k, and rows to choose each new centroid of a warm start from (greedy k-means++).
 STARTS, CANDIDATES = 3, 5
+# Principal directions that the runs are made in; losses and silhouettes are those in all dimensions.
+DIRECTIONS, PCA_STEPS = 128, 2
+# Pairs of random halves whose clusterings are compared, and from where on they are called stable.
+HALVES, STABLE = 3, 0.8
 
 
 def sweep(vectors: Float16, rows: Int64, *, seed: int, device: Device, max_k: int | None = None) -> Elbow:
@@ -55,7 +59,10 @@ def sweep(vectors: Float16, rows: Int64, *, seed: int, device: Device, max_k: in
             runs.add(k)
     knee, peak = runs.knee(), runs.silhouette_peak()
     k, reason = _choose(knee, peak, runs.points[peak].silhouette)
-    return Elbow(k, reason, knee, peak, len(rows), len(points), tuple(runs.points[k] for k in sorted(runs.points)))
+    stability = runs.stability(k)
+    reason += _sureness(runs.points[k].silhouette, stability)
+    curve = tuple(runs.points[k] for k in sorted(runs.points))
+    return Elbow(k, reason, knee, peak, len(rows), len(points), curve, stability)
 
 
 def _choose(knee: int, peak: int, silhouette: float | None) -> tuple[int, str]:
@@ -64,6 +71,15 @@ def _choose(knee: int, peak: int, silhouette: float | None) -> tuple[int, str]:
     if (silhouette or 0.0) >= STRUCTURE or peak <= knee:
         return peak, f"the silhouette is highest at {peak} ({value}), and the loss has its knee at {knee}"
     return knee, f"the loss has its knee at {knee}, and beyond it the silhouette gains too little (at {peak}, {value})"
+
+
+def _sureness(silhouette: float | None, stability: float | None) -> str:
+    """Return how sure a choice is, in words for its reason."""
+    apart = "well apart" if (silhouette or 0.0) >= STRUCTURE else "hardly apart, so other numbers may do as well"
+    if stability is None:
+        return f"; its clusters are {apart}"
+    halves = f"random halves {'agree on it' if stability >= STABLE else 'disagree on it'} ({stability:.2f})"
+    return f"; its clusters are {apart}, and {halves}"
 
 
 def _grid(most: int) -> list[int]:
@@ -83,15 +99,20 @@ class _Sweep:
     """The runs made so far, by k."""
 
     def __init__(self, rows: Float32, random: np.random.Generator, device: Device) -> None:
-        from sklearn.metrics import pairwise_distances
+        from indexes.principal_directions import principal_directions
 
         self.points: dict[int, ElbowPoint] = {}
+        self._all_dimensions = rows
         self._rows = rows
+        if rows.shape[1] > DIRECTIONS:
+            self._rows = rows @ principal_directions(rows, DIRECTIONS, PCA_STEPS, random)
         self._random = random
         self._device = device
         self._centroids: dict[int, Float32] = {}
-        self._distances = pairwise_distances(rows)
-        np.fill_diagonal(self._distances, 0)
+        squares = np.vecdot(rows, rows)
+        squared = np.maximum(squares[:, None] + squares - 2 * (rows @ rows.T), 0)
+        np.fill_diagonal(squared, 0)
+        self._distances = np.sqrt(squared)
 
     def add(self, k: int) -> None:
         """Make the run for k: the better one of a warm start from the next smaller k's centroids and a fresh start."""
@@ -106,7 +127,7 @@ class _Sweep:
         best = min(runs, key=lambda run: run.objective)
         self._centroids[k] = best.centroids
         labels = kmeans.assign(self._rows, best.centroids, self._device).labels
-        self.points[k] = ElbowPoint(k, best.objective / len(self._rows), self._silhouette(labels))
+        self.points[k] = ElbowPoint(k, self._loss(labels, k), self._silhouette(labels, k))
 
     def knee(self) -> int:
         """Return where the loss bends most, 1 where it does not bend."""
@@ -131,15 +152,59 @@ class _Sweep:
         while len(grown) < k:
             total = squared.sum()
             drawn = self._rows[self._random.choice(len(squared), CANDIDATES, p=squared / total if total else None)]
-            left = np.minimum(squared, np.maximum(2 - 2 * drawn @ self._rows.T, 0))  # the rows are of length 1
+            left = np.minimum(squared, np.square(drawn[:, None] - self._rows).sum(axis=2))
             best = int(np.argmin(left.sum(axis=1)))
             grown.append(drawn[best])
             squared = left[best]
         return np.stack(grown)
 
-    def _silhouette(self, labels: Int64) -> float | None:
-        from sklearn.metrics import silhouette_score
+    def stability(self, k: int) -> float | None:
+        """Return how far clusterings into k agree that are trained on random halves; None with too few rows for it."""
+        from sklearn.metrics import adjusted_rand_score
 
-        if not 2 <= len(np.unique(labels)) < len(labels):
+        from indexes import kmeans
+
+        half = len(self._rows) // 2
+        if half < 2 * k:
             return None
-        return float(silhouette_score(self._distances, labels, metric="precomputed"))
+        agreements = []
+        for _ in range(HALVES):
+            shuffled = self._random.permutation(len(self._rows))
+            labels = []
+            for rows in (shuffled[:half], shuffled[half:]):
+                options = kmeans.KMeansOptions(int(self._random.integers(2**31)), ITERATIONS, STARTS, init="kmeans++")
+                trained = kmeans.train(np.ascontiguousarray(self._rows[rows]), k, options, self._device)
+                labels.append(kmeans.assign(self._rows, trained.centroids, self._device).labels)
+            agreements.append(adjusted_rand_score(*labels))
+        return float(np.mean(agreements))
+
+    def _loss(self, labels: Int64, k: int) -> float:
+        """Return the mean squared distance to the centroid in all dimensions."""
+        rows = self._all_dimensions
+        sums = _members(labels, k) @ rows
+        sizes = np.maximum(np.bincount(labels, minlength=k), 1)
+        return float((np.vecdot(rows, rows).sum(dtype=np.float64) - (np.vecdot(sums, sums) / sizes).sum()) / len(rows))
+
+    def _silhouette(self, labels: Int64, k: int) -> float | None:
+        """Return the mean silhouette, by one multiplication of matrices: scikit-learn's takes a minute for a sweep.
+
+        Rousseeuw, Silhouettes, Journal of Computational and Applied Mathematics 20 (1987); a cluster of one counts 0.
+        """
+        sizes = np.bincount(labels, minlength=k)
+        if not 2 <= np.count_nonzero(sizes) < len(labels):
+            return None
+        own = np.arange(len(labels))
+        means = self._distances @ _members(labels, k).T
+        within = means[own, labels] / np.maximum(sizes[labels] - 1, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means /= sizes
+        means[own, labels] = np.inf
+        means[:, sizes == 0] = np.inf
+        nearest = means.min(axis=1)
+        largest = np.maximum(np.maximum(within, nearest), np.finfo(np.float32).tiny)
+        return float(np.where(sizes[labels] > 1, (nearest - within) / largest, 0).mean(dtype=np.float64))
+
+
+def _members(labels: Int64, k: int) -> Float32:
+    """Return which rows belong to each cluster, (k, n) float32, as ones."""
+    return np.asarray(np.arange(k)[:, None] == labels, np.float32)

@@ -1,6 +1,7 @@
 """Plots: the curve of a sweep over k, as PNG or SVG, light or dark. Matplotlib is loaded when one is drawn."""
 
 import io
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def elbow_curve(elbow: Elbow, kind: str, dark: bool = False) -> bytes:
         sampled = "" if elbow.sampled == elbow.images else f", a sample of {elbow.sampled:,}"
         title = f"{elbow.k} clusters for {elbow.images:,} images{sampled}"
         figure.suptitle(title, x=TITLE_AT, ha="left", fontsize=17, fontweight="bold")
-        above.set_title(elbow.reason, loc="left", fontsize=10, color=roles["pale"])
+        above.set_title(textwrap.fill(elbow.reason, 100), loc="left", fontsize=10, color=roles["pale"])
         written = io.BytesIO()
         undated = {"Date": None, "Creator": None} if kind == "svg" else None
         figure.savefig(written, dpi=120, format=kind, facecolor=roles["paper"], metadata=undated)
