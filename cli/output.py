@@ -28,7 +28,9 @@ ONE_OF_MANY = re.compile(
 HINT = re.compile(r"`(vecstore (?!plan|demo|embedders|migrate|--)[a-z]+)([^`]*)`")
 STORE_OPTION = re.compile(r"\s(--store|-s|--help)\b")
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-PATH_FIELDS = ("what", "where", "path", "representative", "store", "file", "folder", "name", "label", "stands_for")
+PATH_FIELDS = frozenset(
+    ("what", "where", "path", "other_path", "representative", "store", "file", "folder", "name", "label", "stands_for")
+)
 
 
 class Wide:
@@ -116,6 +118,14 @@ def in_singular(text: str) -> str:
     return ONE_OF_MANY.sub(r"\1", text)
 
 
+def size_of(n_bytes: int) -> str:
+    """Return a number of bytes as a person reads it."""
+    size, units = float(n_bytes), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    while size >= 1024 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    return f"{size:,.1f} {units[0]}"
+
+
 def tell_of_missing(missing: int, of: int, what: str) -> None:
     """Tell a person what to do if many of some files are gone; one or two among many were deleted, most likely."""
     if missing and missing >= MANY_MISSING * of:
@@ -199,7 +209,7 @@ def _cell(result: Any, column: str) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if column in ("id", "query", "representative_id"):
+    if column in ("id", "query", "representative_id", "other_id"):
         return f"@{value}"
     if isinstance(value, tuple) and column == "words":
         return ", ".join(value)

@@ -112,12 +112,11 @@ def plan(
 
 def _print(made: "Plan") -> None:
     for name, value in asdict(made).items():
-        text = _size(value) if name.endswith("bytes") else f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+        text = (
+            output.size_of(value)
+            if name.endswith("bytes")
+            else f"{value:,.1f}"
+            if isinstance(value, float)
+            else f"{value:,}"
+        )
         print(f"{name:23}  {text}")
-
-
-def _size(n_bytes: int) -> str:
-    size, units = float(n_bytes), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
-    while size >= 1024 and len(units) > 1:
-        size, units = size / 1024, units[1:]
-    return f"{size:,.1f} {units[0]}"

@@ -1,7 +1,9 @@
 """The commands that ask a store about its images."""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +21,10 @@ from cli.options import (
     WeightsFile,
     with_groups,
 )
-from vecstore.results import NEAR_SCORE
+from vecstore.results import NEAR_SCORE, Duplicate
+
+if TYPE_CHECKING:
+    from vecstore.store import Store
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Ask")
@@ -144,25 +149,64 @@ def tag(
 @command()
 def duplicates(
     store: StoreDir,
+    between: Annotated[
+        tuple[str, str],
+        typer.Option(
+            "--between",
+            help="Only the pictures of A that are in B: folders, or stores. Exits with 1 if any are.",
+            metavar="A B",
+        ),
+    ] = ("", ""),
     min_score: Annotated[
-        float, typer.Option("--min-score", help="Of an image with the one to keep.", min=-1, max=1)
+        float,
+        typer.Option(
+            "--min-score", help="From which score what cannot be read, or is a series, is near.", min=-1, max=1
+        ),
     ] = NEAR_SCORE,
     exact: Annotated[bool, typer.Option("--exact", help="Only the same content under several paths.")] = False,
+    series: Annotated[bool, typer.Option("--series", help="Then also other shots of the same thing.")] = False,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Print groups of equal and nearly equal images. The first of a group, of the most pixels, is the one to keep.
+    """Print groups of equal images and altered copies. The first of a group, of the most pixels, is the one to keep.
 
-    Every other is a file of the same content (copy), or of at least --min-score with the one to keep (near). Nothing
-    is gained by deleting what else is listed: link, same file, archived, missing, unreadable.
+    Every other is a file of the same content (copy), or an altered copy by its pixels (near): the relation says which,
+    such as resized, mirrored, turned 90, grey, cropped, letterboxed or edited. Nothing is gained by deleting what else
+    is listed: link, same file, archived, missing, unreadable.
 
-    Example: vecstore duplicates --min-score 0.98
+    Example: vecstore duplicates --between train test
     """
     with open_store(store, device, quiet) as opened:
+        if any(between):
+            _print_between(opened, between, min_score, exact, as_json, quiet)
+            return
         with output.working("comparing", quiet):
-            found = opened.duplicates(min_score=min_score, exact=exact)
-        output.rows(found, ("group", "kind", "score", "id", "path"), as_json, empty="no duplicates")
+            found = opened.duplicates(min_score=min_score, exact=exact, series=series)
+        freed = Counter[str]()
+        columns = ("group", "kind", "relation", "confidence", "score", "id", "path", "keep", "pixels", "bytes")
+        output.rows(_counted(found, freed), columns, as_json, empty="no duplicates")
+        if freed and not (as_json or quiet):
+            copies, near = (output.size_of(freed[kind]) for kind in ("copy", "near"))
+            output.notice(f"deleting the files called copy would free {copies}, those called near {near}")
+
+
+def _counted(found: Iterable[Duplicate], freed: Counter[str]) -> Iterator[Duplicate]:
+    """Yield what is found, and count the bytes of each kind on the way."""
+    for one in found:
+        freed[one.kind] += one.bytes
+        yield one
+
+
+def _print_between(
+    opened: "Store", between: tuple[str, str], min_score: float, exact: bool, as_json: bool, quiet: bool
+) -> None:
+    with output.working("comparing", quiet):
+        found = list(opened.between(*between, min_score=min_score, exact=exact))
+    columns = ("relation", "confidence", "score", "id", "path", "other_id", "other_path")
+    output.rows(found, columns, as_json, empty=f"nothing of {between[0]} is in {between[1]}")
+    if found:
+        raise typer.Exit(1)
 
 
 @command()

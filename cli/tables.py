@@ -12,7 +12,7 @@ HIDDEN_FIRST = (
     *("kept", "created", "drift", "objective", "cohesion", "size_bytes", "stands_for"),
 )
 # What gets less room than it needs: paths lose their middle, as both ends tell most; other text takes more lines.
-PATHS = frozenset(("what", "where", "path", "representative", "store", "file", "folder", "near"))
+PATHS = frozenset(("what", "where", "path", "other_path", "representative", "store", "file", "folder", "near"))
 TEXTS = frozenset(("name", "suggested", "label", "reason", "words", "tags", "why", "needs", "available", "detail"))
 SHORTEST = 20
 GAP = 2

@@ -90,6 +90,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "remove": {"refs": [0]},
     "similar": {"refs": [0]},
     "find": {"text": "dog"},
+    "between": {"one": "pictures/0.png", "other": "pictures/1.png"},
     "tag": {"refs": [0]},
     "thumbnail": {"ref": 0},
     "report": {"file": "report.html"},

@@ -210,19 +210,53 @@ class Edge:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """One path in a group of copies and near duplicates; the first of a group is its representative, the one to keep.
+    """One path in a group of equal images and altered copies; the first is of the one to keep, the representative.
 
-    kind: "keep"; "copy" (a file of its own with the very same content, as reading it found), or "near" (a file of
-    another image, of this score with it). Other paths of these images free nothing when they are deleted:
-    "link" (a symbolic link), "same file" (another name of a file of that image), "archived" (in an archive), "missing"
-    (gone, or something else by now) and "unreadable". A group has no "keep" if none of its paths can be read here.
-    score: cosine similarity of the image with the representative, in [-1, 1].
+    Attributes
+    ----------
+    group : its number, from 1.
+    kind : "keep"; "copy" (a file of its own with the very same content, as reading it found), "near" (a file of another
+        image, an altered copy), or "series" (of another shot of the same thing; none of these is to be deleted). Other
+        paths of these images free nothing when they are deleted: "link" (a symbolic link), "same file" (another name
+        of a file of that image), "archived" (in an archive), "missing" (gone, or something else by now) and
+        "unreadable". A group has no "keep" if none of its paths can be read here.
+    relation : what the image is to the representative: "same bytes", "same pixels", "re-encoded", "resized", "grey",
+        "mirrored", "flipped" (upside down), "turned 90" (degrees, clockwise), "mirrored, turned 90", "cropped",
+        "letterboxed", "edited", "series"; or "unverified", where one cannot be read and the vectors alone are near.
+        Empty for the path to keep.
+    confidence : of the relation, from 0 to 1.
+    score : cosine similarity of the image with the representative, in [-1, 1].
+    keep : whether this is the path to keep.
+    pixels, bytes : of the picture, 0 where it is not known; of the file, as recorded.
     """
 
     group: int
     kind: str
+    relation: str
+    confidence: float
+    score: float
     id: int
     path: str
+    keep: bool
+    pixels: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class FoundIn:
+    """A picture of one place that is in another, as it is or altered.
+
+    id, path : of the picture, in the first place.
+    other_id, other_path : of what it was found as, in the second place; an id of that one's store.
+    relation, confidence, score : what the first is to the second, as in `Duplicate`.
+    """
+
+    id: int
+    path: str
+    other_id: int
+    other_path: str
+    relation: str
+    confidence: float
     score: float
 
 

@@ -69,6 +69,7 @@ from vecstore.results import (
     Finding,
     FoldersReport,
     Found,
+    FoundIn,
     ImageTags,
     IndexReport,
     Info,
@@ -84,7 +85,7 @@ from vecstore.results import (
     StoreMap,
     UndoReport,
 )
-from vecstore.search import duplicates, index, info, neighbour_graph, query, stored_images, words
+from vecstore.search import between, duplicates, index, info, neighbour_graph, query, stored_images, words
 from vecstore.search.filters import Filter
 from vecstore.session import Session
 from vecstore.sources.paths import AnyPath, absolute
@@ -449,25 +450,47 @@ class Store:
         conditions = Filter(cluster, not_cluster, path, added_after)
         return neighbour_graph.edges(self.session, conditions, k, min_score, exact)
 
-    @checked(min_score=require_score, exact=require_flag)
-    def duplicates(self, *, min_score: float = NEAR_SCORE, exact: bool = False) -> Iterator[Duplicate]:
-        """Return the groups of equal and nearly equal images, a path at a time, each group's representative first.
+    @checked(min_score=require_score, exact=require_flag, series=require_flag)
+    def duplicates(
+        self, *, min_score: float = NEAR_SCORE, exact: bool = False, series: bool = False
+    ) -> Iterator[Duplicate]:
+        """Return the groups of equal images and altered copies, a path at a time, each group's representative first.
 
-        The representative has a file that can be read, if any image of the group has, and of those the most pixels (of
-        equals, the least id). Every other image of the group has a score of at least `min_score` with it, and no two
-        representatives have, so that a store with these alone has no duplicates. Plain pictures are the exception:
-        where one of two is nearly uniform or two-toned, they are near only if their pixels agree too.
+        The representative has a file that can be read, if any image of the group has, of those no bars around it, and
+        of those the most pixels (of equals, the least id). Every other image of the group is an altered copy of it, as
+        comparing their pixels found: scaled, re-encoded, turned, mirrored, without colours, cropped, with bars around
+        it, or edited.
         Deleting every path of the kind "copy" leaves a file of each content that can be read: the paths of groups are
         looked at, and what is called a copy is read and compared. Groups are numbered from 1 by their representatives'
-        ids. Every pair is compared before the first is returned, in memory of some 300 bytes an image, and 3 KB for
-        each that is near to another.
+        ids.
+
+        What was compared is remembered, so that the next call compares new images alone. Pictures that have no hash
+        yet, as those of older stores and of imported vectors, are read once.
 
         Parameters
         ----------
-        min_score: in [-1, 1]; BadInput for another.
+        min_score: in [-1, 1]; BadInput for another. From this score on two images are taken for copies if one cannot be
+            read, and for a series.
         exact: only the same content under several paths; no vector is read.
+        series: after these groups also those of images whose vectors are nearly the same, and whose pixels are not:
+            other shots of the same thing. Every pair is compared, each time.
         """
-        return duplicates.duplicates(self.session, min_score, exact)
+        return duplicates.duplicates(self.session, min_score, exact, series)
+
+    @checked(one=require_path, other=require_path, min_score=require_score, exact=require_flag)
+    def between(
+        self, one: AnyPath, other: AnyPath, *, min_score: float = NEAR_SCORE, exact: bool = False
+    ) -> Iterator[FoundIn]:
+        """Return the pictures of one place that are in another, equal or altered, by path; each with the surest match.
+
+        A place is a folder, archive or file whose images are in this store, or the folder of a store with the same
+        embedder. Raises BadInput if a place has no images or is in the other one, WrongEmbedder.
+
+        Parameters
+        ----------
+        min_score, exact: as for `duplicates`.
+        """
+        return between.between(self.session, one, other, min_score, exact)
 
     @checked(k=require_count)
     def outliers(self, k: int = 10) -> list[Member]:

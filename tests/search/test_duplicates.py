@@ -19,11 +19,8 @@ from PIL import Image, ImageDraw
 from tests.conftest import paint
 from vecstore.errors import VecstoreError
 from vecstore.results import Duplicate
-from vecstore.search import plain_pictures as plain_pictures_module
-from vecstore.search.plain_pictures import PlainPictures, _Look
 from vecstore.sources import archives, decoding
 from vecstore.sources.decoding import Content, Unreadable
-from vecstore.sources.plainness import cells, cells_agree
 from vecstore.store import Store
 
 OpenStore = Callable[..., Store]
@@ -386,22 +383,6 @@ def test_plain_pictures_whose_pixels_agree_are_near(folder: Path, tmp_path: Path
     with Store.open(tmp_path / "store", embedder="hsv", create=True) as store:
         store.add(folder)
         assert kinds(store.duplicates(), folder) == [("keep", "large.png"), ("near", "small.png")]
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), noise=st.integers(0, 12))
-def test_pixels_of_plain_pictures_agree_as_those_of_two_pictures_do(seed: int, noise: int) -> None:
-    random = np.random.default_rng(seed)
-    pixels = random.integers(0, 256, (1, 32, 32, 3)) + random.integers(-noise, noise + 1, (8, 32, 32, 3))
-    looks = [cells(Image.fromarray(one.clip(0, 255).astype(np.uint8))) for one in pixels]
-    plain_pictures = PlainPictures(8)
-    plain_pictures.is_plain[:] = True
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plain_pictures_module, "_looks", lambda states: [(i, _Look(True, looks[i])) for i in states])
-        plain_pictures.look_at({i: [] for i in range(8)})
-    ones, others = np.triu_indices(8, 1)
-    expected = cells_agree(np.stack(looks)[ones], np.stack(looks)[others])
-    np.testing.assert_array_equal(plain_pictures.agree(ones, others), expected)
 
 
 def test_what_a_plain_picture_stood_for_finds_its_own_kind(open_store: OpenStore, folder: Path) -> None:

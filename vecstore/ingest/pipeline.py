@@ -22,6 +22,7 @@ from indexes.rows import rows_per_block
 from vecstore.clustering.lifecycle import CurrentClusters
 from vecstore.embedders.embedder import Embedder, Prepared
 from vecstore.errors import Interrupted, StoreDamaged
+from vecstore.likeness.perceptual_hash import hash_record
 from vecstore.results import AddReport
 from vecstore.sources import archives, decoding
 from vecstore.sources.archives import Member
@@ -68,6 +69,7 @@ class Picture:
 
     stamp: the state in which it was read. reason: why it failed. data: its bytes, only between reading and decoding.
     new: whether its content is to be embedded. prepared: the embedder's input, only between decoding and embedding.
+    hashes: its record, by which altered copies of it are found; empty if its pixels were not seen.
     """
 
     stamp: FileStamp
@@ -79,6 +81,7 @@ class Picture:
     width: int = 0
     height: int = 0
     vector: Float32 | Float16 | None = field(default=None, repr=False)
+    hashes: bytes = field(default=b"", repr=False)
 
 
 @dataclass
@@ -278,6 +281,8 @@ class Ingest:
         with self.catalog.writing():
             self.catalog.images.insert(first_row, *images)
             self.catalog.tags.put(enumerate(tags, start=first_row))
+            hashes = ((row, picture.hashes) for row, picture in enumerate(new.values(), start=first_row))
+            self.catalog.picture_hashes.put((row, record) for row, record in hashes if record)
             counts.embedded += len(new)
             # Before any path is placed: a picture that moves within this commit has not left in between.
             alive = self.catalog.images.alive_of(rows.values())
@@ -400,7 +405,8 @@ def decode(picture: Picture, embedder: Embedder) -> Picture:
     except Exception as error:  # an embedder of somebody else's, of a shape that it was never tried with
         log.info("%s cannot be made ready", shown(picture.stamp.path), exc_info=True)
         return replace(picture, data=b"", new=False, reason=f"cannot be made ready for the network: {error!r}")
-    return replace(picture, data=b"", prepared=prepared, width=image.width, height=image.height)
+    hashes = hash_record(image)
+    return replace(picture, data=b"", prepared=prepared, width=image.width, height=image.height, hashes=hashes)
 
 
 def embed(batch: list[Picture], embedder: Embedder) -> list[Picture]:

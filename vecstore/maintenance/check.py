@@ -87,7 +87,7 @@ def _check(parts: Parts, files: bool) -> list[Finding]:
         if not found:
             damaged = list(damaged_rows(parts.catalog, parts.vectors))
             found += [*_of_vectors(parts, damaged), *_of_clusterings(parts, damaged)]
-            found += _of_tags(parts)
+            found += [*_of_tags(parts), *_of_picture_hashes(parts)]
             for look in (_of_index, _of_checkpoint, *([_of_files] if files else [])):
                 found += look(parts)
             if {row.row for row in damaged} <= {*parts.catalog.checksums.quarantined_rows()}:
@@ -203,6 +203,7 @@ def _mend_vectors(parts: Parts) -> str:
     with catalog.writing():
         catalog.checksums.quarantine(damaged)
         catalog.tags.drop_blocks(catalog.tags.damaged_blocks())
+        catalog.picture_hashes.drop_blocks(catalog.picture_hashes.damaged_blocks())
         catalog.tags.clear(damaged)  # what was made of a damaged vector may be wrong
         catalog.images.purge_removed(quarantined_only=True)
     file.truncate_uncommitted(min(count, file.rows_there()))  # what an interrupted add has left
@@ -314,6 +315,12 @@ def _of_tags(parts: Parts) -> Iterator[Finding]:
         missing = tagging.untagged_rows(parts.session)
         if len(missing):
             yield Finding("tags", f"{len(missing)} images", "they have no words recorded", True)
+
+
+def _of_picture_hashes(parts: Parts) -> Iterator[Finding]:
+    """Mended by forgetting them: `duplicates` makes them again."""
+    for block in parts.catalog.picture_hashes.damaged_blocks():
+        yield Finding("picture hashes", f"picture hashes of @{block * BLOCK_ROWS} and on", "they are damaged", True)
 
 
 def _mend_tags(parts: Parts) -> str:

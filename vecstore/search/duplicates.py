@@ -1,148 +1,187 @@
-"""Groups of equal and nearly equal images, each with the one to keep, and what may be deleted beside it.
+"""Groups of equal images and altered copies, each with the one to keep, and what may be deleted beside it.
 
 Equal is the same content under several paths: the catalog knows, and the files are read before one is called a copy.
-Nearly equal is a matter of scores: every other image of a group is near to its representative, and no two
-representatives are near. A chain of images, each a little different from the one before, is therefore not a group: its
-ends need not look alike.
+An altered copy is one by its pixels (`copies.py`): every image of a group is one of its representative. A chain of
+images, each a copy of the one before, is therefore not always a group: two crops of one picture may share nothing.
 
 Whatever the groups are, deleting every file that is called a copy leaves a file of each content that can be read.
 """
 
+import heapq
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vecstore.likeness.comparison import SAME_BYTES, Relation
+from vecstore.likeness.perceptual_hash import HASHED, SEEN
 from vecstore.results import Duplicate
-from vecstore.search.plain_pictures import PlainPictures
+from vecstore.search.copies import Apart, Collection, CopyFinder
+from vecstore.search.looks import path_states
 from vecstore.session import Session
 from vecstore.sources.path_state import PathState, PathStates, Presence
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import ChecksumVerifier
-from vecstore.storage.vector_file import Float16
 
-KEEP, COPY, NEAR = "keep", "copy", "near"
+KEEP, COPY, NEAR, SERIES = "keep", "copy", "near", "series"
 # Of these, deleting one frees nothing, or cannot be done, or is not known to be safe.
 SAME_FILE, LINK, ARCHIVED, MISSING, UNREADABLE = "same file", "link", "archived", "missing", "unreadable"
 # How fit to be kept an image is by the best of its paths: one that can be read here before an address before nothing.
 FITNESS = {Presence.HERE: 0, Presence.ELSEWHERE: 1, Presence.UNREADABLE: 2, Presence.MISSING: 2}
 
 
-def duplicates(session: Session, min_score: float, exact: bool) -> Iterator[Duplicate]:
-    """Return the groups of equal and nearly equal images; see `Store.duplicates`."""
-    with session.catalog.reading():
-        return iter(find(session.catalog, None if exact else session.vectors(), min_score))
+def duplicates(
+    session: Session, min_score: float, exact: bool, series: bool = False, apart: Apart | None = None
+) -> Iterator[Duplicate]:
+    """Return the groups of equal images and altered copies; see `Store.duplicates`.
 
-
-def find(catalog: Catalog, vectors: Float16 | None, min_score: float) -> Iterator[Duplicate]:
-    """Return the groups, a path at a time, by their representatives' ids; all is compared before this returns.
-
-    vectors: (rows, dim) float16, may be mapped; None to find equal images alone.
+    apart: says of pairs of rows which of them never belong together, such as those of which a person has said so.
     """
     states = PathStates()
-    near_images = _NearImages(catalog, states, vectors, min_score) if vectors is not None else None
-    others = near_images.find() if near_images is not None else {}
-    near = {row for members in others.values() for row, _ in members}
-    representatives = sorted({*others, *catalog.paths.rows_with_copies()} - near)
-    guard = ChecksumVerifier(catalog, vectors) if vectors is not None else None
-    looked_at = near_images.plain if near_images is not None else None
-    return _groups(catalog, states, representatives, others, guard, looked_at)
+    if exact:
+        with session.catalog.reading():
+            copies = session.catalog.paths.rows_with_copies()
+        return _shown(session.catalog, states, [_Group(row) for row in copies], None)
+    collection = Collection(session, states)
+    finder = CopyFinder(collection, min_score, apart)
+    finder.compare()
+    groups = _Groups(finder)
+    found = groups.of_copies()
+    finder.keep()
+    others = groups.of_series(min_score) if series else []
+    return _shown(session.catalog, states, found, ChecksumVerifier(session.catalog, collection.vectors), others)
 
 
-class _NearImages:
-    """Finds the near images, again and again until what it found needs no more knowledge of the files.
+@dataclass
+class _Group:
+    """A representative and its altered copies: (row, relation, score), those of the surest relation first."""
 
-    Which files are there, and which pictures are plain, is asked for the images of groups alone, so it is known only
-    when there are groups, and can change them. Without missing files and plain pictures the first answer stands.
-    """
+    representative: int
+    others: list[tuple[int, Relation, float]] = field(default_factory=list)
 
-    def __init__(self, catalog: Catalog, states: PathStates, vectors: Float16, min_score: float) -> None:
-        self.catalog = catalog
-        self.states = states
-        self.vectors = vectors
-        self.min_score = min_score
-        self.plain = PlainPictures(len(vectors))
-        self.unfitness = np.zeros(len(vectors), np.uint8)
-        self.assumed: set[int] = set()  # rows whose pixels are asked for, and were not looked at
 
-    def find(self) -> dict[int, list[tuple[int, float]]]:
-        """Return, for every representative that others are near to, these as (row, score), nearest first."""
+class _Groups:
+    """Makes groups of what a finder knows. Every image of a group is a copy of its representative."""
+
+    def __init__(self, finder: CopyFinder) -> None:
+        self.finder = finder
+        self.collection = finder.collection
+        self.catalog = finder.collection.catalog
+        self.unfitness: dict[int, int] = {}
+        self.near: set[int] = set()
+
+    def of_copies(self) -> list[_Group]:
+        """Return the groups, and those images that have copies of the same content alone, by representative."""
+        groups = [group for rows in self.finder.groups() for group in self._divided(rows)]
+        self.near = {row for group in groups for row, _, _ in group.others}
+        shown = {group.representative for group in groups}
+        with self.catalog.reading():
+            groups += [_Group(row) for row in self.catalog.paths.rows_with_copies() if row not in self.near | shown]
+        return sorted(groups, key=lambda group: group.representative)
+
+    def _divided(self, rows: list[int]) -> Iterator[_Group]:
+        """Yield the groups of rows that are held together by copies of copies: two ends of a chain may be no copies.
+
+        The most worth keeping come first: what can be read, has no bars, then what has most pixels. What is there by its size and time may have another content, which is found when it would become a representative; then its turn
+        comes last.
+        """
+        with self.catalog.reading():
+            pixels = {row: math.prod(self.catalog.images.size_and_time(row)[:2]) for row in rows}
+        queue = [(self._unfitness(row), self.finder.has_bars(row), -pixels[row], row) for row in rows]
+        heapq.heapify(queue)
+        groups: list[_Group] = []
+        while queue:
+            unfitness, has_bars, _, row = heapq.heappop(queue)
+            if any(self._joins(group, row) for group in groups):
+                continue
+            if unfitness == FITNESS[Presence.HERE] and self.collection.looks.of(row) is None:
+                heapq.heappush(queue, (FITNESS[Presence.MISSING], has_bars, -pixels[row], row))
+            else:
+                groups.append(_Group(row))
+        for group in groups:
+            if group.others:
+                scores = self.collection.score(group.representative, [row for row, _, _ in group.others]).tolist()
+                scored = [(row, rel, score) for (row, rel, _), score in zip(group.others, scores, strict=True)]
+                group.others = sorted(scored, key=lambda other: (-other[1].confidence, -other[2], other[0]))
+                yield group
+
+    def _joins(self, group: _Group, row: int) -> bool:
+        """Let a row join a group if it is a copy of the representative, or of a copy so that it has to be one."""
+        relation = self.finder.relation(group.representative, row)
+        if relation is None:
+            known = self.finder.known_copies(row)
+            ways = (of.then(known[other].reversed()) for other, of, _ in group.others if other in known)
+            relation = max(filter(None, ways), key=lambda way: way.confidence, default=None)
+        if relation is None or self.finder.is_apart(group.representative, row):
+            return False
+        group.others.append((row, relation, 0.0))
+        return True
+
+    def _unfitness(self, row: int) -> int:
+        if row not in self.unfitness:
+            found = path_states(self.catalog, self.collection.states, row)
+            self.unfitness[row] = min((FITNESS[state.presence] for state in found), default=2)
+        return self.unfitness[row]
+
+    def of_series(self, min_score: float) -> list[_Group]:
+        """Return images that the vectors take for the same and the pixels do not, each with the one it is nearest to.
+
+        All pairs are compared, each time. Pictures with nothing on them are left out.
+        """
         from indexes.near_duplicates import find_representatives
 
-        counted = np.asarray(np.fromiter(self.catalog.images.pixel_counts(), np.dtype((np.int64, 2))), np.int64)
-        counted = np.delete(counted, self.catalog.images.hidden_rows(), axis=0)
-        may_stand_for = None
-        while True:
-            rows = counted[np.lexsort((counted[:, 0], -counted[:, 1], self.unfitness[counted[:, 0]])), 0]
-            found = find_representatives(self.vectors, rows, self.min_score, may_stand_for)
-            passed_over = np.flatnonzero(found.rows != rows)
-            ones, others = found.rows[passed_over], rows[passed_over]
-            if not self._learn(ones, others):
-                return _by_representative(ones, others, found.scores[passed_over])
-            may_stand_for = self._may_stand_for
-
-    def _learn(self, ones: NDArray[np.int64], others: NDArray[np.int64]) -> bool:
-        """Look at the images of groups, given as pairs; return whether that can change the groups."""
-        asked = np.union1d(np.union1d(ones, others), np.fromiter(self.assumed, np.int64))
-        new = asked[~self.plain.is_looked_at[asked]]
-        was_assumed = bool(self.assumed)
-        self.assumed.clear()
-        found = {row: _states(self.catalog, self.states, row) for row in new.tolist()}
-        for row, states in found.items():
-            self.unfitness[row] = min((FITNESS[state.presence] for state in states), default=2)
-        self.plain.look_at(found)
-        # What is there by its size and time, and has another content, stands for nothing.
-        unseen = new[(self.unfitness[new] == FITNESS[Presence.HERE]) & ~self.plain.is_seen(new)]
-        self.unfitness[unseen] = FITNESS[Presence.MISSING]
-        return bool(
-            was_assumed or self.plain.is_plain[new].any() or (self.unfitness[ones] > self.unfitness[others]).any()
-        )
-
-    def _may_stand_for(self, ones: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        in_doubt = self.plain.in_doubt(ones, others)
-        rows = np.concatenate([ones[in_doubt], others[in_doubt]])
-        self.assumed.update(rows[~self.plain.is_looked_at[rows]].tolist())
-        return (self.unfitness[ones] <= self.unfitness[others]) & self.plain.agree(ones, others)
+        collection, apart = self.collection, self.finder.apart
+        with self.catalog.reading():
+            pixels = np.array([count for _, count in self.catalog.images.pixel_counts()], np.int64)
+        blank = collection.has(SEEN) & ~collection.has(HASHED)
+        rows = np.array([row for row in collection.rows.tolist() if row not in self.near and not blank[row]], np.int64)
+        rows = rows[np.argsort(-pixels[rows], kind="stable")]
+        may = None if apart is None else lambda ones, others: ~apart(ones, others)
+        found = find_representatives(collection.vectors, rows, min_score, may)
+        groups: dict[int, _Group] = {}
+        for one, row, score in zip(found.rows.tolist(), rows.tolist(), found.scores.tolist(), strict=True):
+            if one != row:
+                relation = Relation(SERIES, round(max(score, 0.0), 3))
+                groups.setdefault(one, _Group(one)).others.append((row, relation, score))
+        for group in groups.values():
+            group.others.sort(key=lambda other: (-other[2], other[0]))
+        return sorted(groups.values(), key=lambda group: group.representative)
 
 
-def _by_representative(
-    ones: NDArray[np.int64], others: NDArray[np.int64], scores: NDArray[np.float32]
-) -> dict[int, list[tuple[int, float]]]:
-    found: dict[int, list[tuple[int, float]]] = {}
-    for i in np.lexsort((others, -scores)).tolist():
-        found.setdefault(int(ones[i]), []).append((int(others[i]), float(scores[i])))
-    return found
-
-
-def _states(catalog: Catalog, states: PathStates, row: int) -> list[PathState]:
-    sha256 = catalog.images.sha256_of(row) or b""
-    return [states.of(recorded, sha256) for recorded in catalog.paths.states_of(row)]
-
-
-def _groups(
+def _shown(
     catalog: Catalog,
     states: PathStates,
-    representatives: list[int],
-    others: dict[int, list[tuple[int, float]]],
+    groups: Sequence[_Group],
     guard: ChecksumVerifier | None,
-    looked_at: PlainPictures | None,
+    series: Sequence[_Group] = (),
 ) -> Iterator[Duplicate]:
     number = 0
-    for representative in representatives:
+    for place, group in enumerate((*groups, *series)):
         with catalog.reading():
-            members = [(representative, 1.0), *others.get(representative, [])]
-            seen = [(row, score, found) for row, score in members if (found := _states(catalog, states, row))]
+            members = [(group.representative, Relation("", 1.0), 1.0), *group.others]
+            seen = [(*member, found) for member in members if (found := path_states(catalog, states, member[0]))]
             if guard is not None:
-                guard.require(row for row, _, _ in seen)
-        if sum(len(found) for _, _, found in seen) > 1:  # the images of a group may have been removed meanwhile
-            number += 1
-            for row, score, found in seen:
-                if looked_at is not None and len(found) == 1 and looked_at.is_seen(np.array([row]))[0]:
-                    found = [replace(found[0], is_read=True)]  # when it was looked at
-                for path, kind in _kinds(found) if row == representative else _kinds_of_near(found):
-                    yield Duplicate(number, kind, row, os.fsdecode(path), score)
+                guard.require(row for row, _, _, _ in seen)
+            pixels = {row: math.prod(catalog.images.size_and_time(row)[:2]) for row, _, _, _ in seen}
+            sizes = {stamp.path: stamp.size for row, _, _, _ in seen for stamp in catalog.paths.states_of(row)}
+        if sum(len(found) for *_, found in seen) <= 1:  # the images of a group may have been removed meanwhile
+            continue
+        number += 1
+        for row, relation, score, found in seen:
+            if place >= len(groups):
+                kinds = _kinds_of_near(found, SERIES)
+                relation = relation if relation.name else Relation(SERIES, 1.0)
+            else:
+                kinds = _kinds(found) if row == group.representative else _kinds_of_near(found)
+            for path, kind in kinds:
+                is_same = not relation.name and kind != KEEP
+                name = SAME_BYTES if is_same else relation.name
+                yield Duplicate(
+                    number, kind, name, relation.confidence, score, row, os.fsdecode(path), kind == KEEP,
+                    pixels[row], sizes.get(path, 0),
+                )  # fmt: skip
 
 
 # What one image's paths are
@@ -163,13 +202,13 @@ def _kinds(states: Sequence[PathState]) -> list[tuple[bytes, str]]:
         states = _after_reading(states, unread)
 
 
-def _kinds_of_near(states: Sequence[PathState]) -> list[tuple[bytes, str]]:
-    kinds = {path: NEAR if kind in (KEEP, COPY) else kind for path, kind in _by_state(states)}
+def _kinds_of_near(states: Sequence[PathState], near: str = NEAR) -> list[tuple[bytes, str]]:
+    kinds = {path: near if kind in (KEEP, COPY) else kind for path, kind in _by_state(states)}
     return _sorted(kinds)
 
 
 def _sorted(kinds: dict[bytes, str]) -> list[tuple[bytes, str]]:
-    return sorted(kinds.items(), key=lambda item: (item[1] not in (KEEP, NEAR), item[0]))
+    return sorted(kinds.items(), key=lambda item: (item[1] not in (KEEP, NEAR, SERIES), item[0]))
 
 
 def _by_state(states: Sequence[PathState]) -> Iterator[tuple[bytes, str]]:

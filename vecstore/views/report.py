@@ -5,6 +5,7 @@ a page are bounded in bytes together, so that a page of any store can be opened;
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,20 +179,22 @@ def _duplicates(session: Session, shots: Shots) -> dict[str, Any]:
     exact = n_images > MOST_TO_COMPARE
     groups: dict[int, list[Duplicate]] = {}
     n_groups = n_spare = 0
+    freed = Counter[str]()
     for duplicate in duplicates(session, NEAR_SCORE, exact):
         if duplicate.group > n_groups:
             n_groups = duplicate.group
         n_spare += duplicate.kind in (COPY, NEAR)
+        freed[duplicate.kind] += duplicate.bytes
         if duplicate.group <= GROUPS:
             groups.setdefault(duplicate.group, []).append(duplicate)
     shown_groups = [
         ([shots.of(d.id, d.path, _kind(d)) for d in group[:GROUP_SIZE]], len(group)) for group in groups.values()
     ]
-    return {"groups": shown_groups, "n_groups": n_groups, "n_spare": n_spare, "only_copies": exact}
+    return {"groups": shown_groups, "n_groups": n_groups, "n_spare": n_spare, "only_copies": exact, "freed": freed}
 
 
 def _kind(duplicate: Duplicate) -> str:
-    return {KEEP: "to keep", NEAR: f"score {duplicate.score:.3f}"}.get(duplicate.kind, duplicate.kind)
+    return {KEEP: "to keep", NEAR: duplicate.relation}.get(duplicate.kind, duplicate.kind)
 
 
 def _outliers(session: Session, shots: Shots) -> list[Shot]:

@@ -16,6 +16,7 @@ from vecstore.storage.catalog.archives import Archives
 from vecstore.storage.catalog.checksums import Checksums
 from vecstore.storage.catalog.clusterings import Clusterings
 from vecstore.storage.catalog.connection import Database, Queries, now
+from vecstore.storage.catalog.copies import Pairs, PictureHashes
 from vecstore.storage.catalog.engine_state import EngineState
 from vecstore.storage.catalog.failures import Failures
 from vecstore.storage.catalog.images import Images
@@ -38,7 +39,9 @@ class Catalog(Queries):
         self.engine = EngineState(self._database)
         self.checksums = Checksums(self._database)
         self.tags = Tags(self._database)
-        self.images = Images(self._database, self.checksums, self.tags)
+        self.picture_hashes = PictureHashes(self._database)
+        self.pairs = Pairs(self._database, self.picture_hashes)
+        self.images = Images(self._database, self.checksums, self.tags, self.pairs)
         self.operations = Operations(self._database)
         self.failures = Failures(self._database)
         self.paths = Paths(self._database, self.operations, self.failures)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vecstore.storage.catalog.checksums import Checksums
 from vecstore.storage.catalog.connection import Database, Queries, now
+from vecstore.storage.catalog.copies import Pairs
 from vecstore.storage.catalog.sql import ALIVE, VACANT
 from vecstore.storage.catalog.tags import Tags
 
@@ -28,10 +29,11 @@ class NewImage:
 class Images(Queries):
     """The images: their rows, contents and sizes."""
 
-    def __init__(self, database: Database, checksums: Checksums, tags: Tags) -> None:
+    def __init__(self, database: Database, checksums: Checksums, tags: Tags, pairs: Pairs) -> None:
         super().__init__(database)
         self._checksums = checksums
         self._tags = tags
+        self._pairs = pairs
 
     def row_count(self) -> int:
         """Return the number of rows ever given out, removed ones included: the rows that the vector file holds."""
@@ -133,6 +135,7 @@ class Images(Queries):
             self.db.execute(f"delete from quarantined where row in {vacant}")
             self.db.execute(f"delete from memberships where row in {vacant}")
             self._tags.clear(self.vacant_rows())
+            self._pairs.forget(self.vacant_rows())
         return vacated
 
     def vacant_rows(self) -> list[int]:

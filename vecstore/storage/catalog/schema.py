@@ -249,6 +249,38 @@ def m009_tags(db: sqlite3.Connection) -> None:
     db.execute("alter table identities add column suggested text")
 
 
+def m010_picture_hashes(db: sqlite3.Connection) -> None:
+    # Many rows in one record, as with tags; derived from the pictures (`copies.py`).
+    db.execute("""
+        create table picture_hashes (
+            block    integer primary key,
+            hashes   blob    not null,
+            checksum integer not null  -- CRC-32 of the blob
+        )""")
+    # Pairs of images that were compared pixel by pixel, row < other. relation: of the other to the row; '': none.
+    db.execute("""
+        create table pairs (
+            row        integer not null references images,
+            other      integer not null references images,
+            relation   text    not null,
+            confidence real    not null,
+            primary key (row, other)
+        ) without rowid""")
+    db.execute("create index pairs_by_other on pairs (other)")
+
+
+def m011_decisions_and_acts(db: sqlite3.Connection) -> None:
+    pass  # filled on the branch `acts`
+
+
+def m012_selections_and_pins(db: sqlite3.Connection) -> None:
+    pass  # filled on the branch `selections`
+
+
+def m013_facts(db: sqlite3.Connection) -> None:
+    pass  # filled on the branch `facts`
+
+
 MIGRATIONS = (
     m001_the_store,
     m002_index_settings,
@@ -259,4 +291,8 @@ MIGRATIONS = (
     m007_engines,
     m008_failures_of_operations,
     m009_tags,
+    m010_picture_hashes,
+    m011_decisions_and_acts,
+    m012_selections_and_pins,
+    m013_facts,
 )  # append only
