@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli import output
+from cli import curation, output
 from cli.context import RECLUSTER, open_store
 from cli.options import AsJson, CountOrAll, DeviceName, Quiet, RayAddress, Seed, StoreDir, with_groups
 from vecstore.errors import BadInput
@@ -223,6 +223,9 @@ def members(
     link_to: Annotated[
         Path | None, typer.Option("--link-to", help="Link to them from a folder in this one.", metavar="DIR")
     ] = None,
+    move_to: Annotated[
+        Path | None, typer.Option("--move-to", help="Move those of CLUSTER there; the store follows.", metavar="DIR")
+    ] = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -232,8 +235,8 @@ def members(
     Example: vecstore members 3 -k 20
     """
     target = copy_to or link_to
-    if copy_to is not None and link_to is not None:
-        raise BadInput("pictures are copied or linked to; give --copy-to or --link-to")
+    if sum(folder is not None for folder in (copy_to, link_to, move_to)) > 1:
+        raise BadInput("pictures are copied, linked to or moved; give one of --copy-to, --link-to and --move-to")
     with open_store(store, device, quiet) as opened:
         if target is not None:
             made = opened.make_folders(target, cluster, link=link_to is not None, k=k, farthest=farthest)
@@ -252,6 +255,9 @@ def members(
                 "name a cluster to list (see `vecstore clusters`), or --copy-to or --link-to for all of them"
             )
         found = opened.members(cluster, k, farthest=farthest)
+        into = curation.IntoFolder(move_to=move_to)
+        if curation.put_into_folder(opened, (member.id for member in found), into, as_json, quiet):
+            return
     output.rows(found, ("id", "distance", "path"), as_json, empty=f"cluster {cluster} has no images left")
 
 

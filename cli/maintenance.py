@@ -10,11 +10,13 @@ import typer
 from cli import output
 from cli.context import RECLUSTER, open_store
 from cli.options import AsJson, DeviceName, Quiet, StoreDir, WeightsFile, in_a_folder
-from vecstore.errors import BadInput, StoreDamaged
+from vecstore.errors import BadInput, StoreDamaged, VecstoreError
+from vecstore.results import UndoReport
 from vecstore.sources.paths import shown
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Look after")
+ACTS_ON_FILES = ("trash", "move", "hardlink", "symlink", "delete", "copy", "link")
 
 
 @command()
@@ -186,9 +188,10 @@ def undo(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Undo the last add, sync, import, relocate, remove, clustering or naming; once more, the one before that.
+    """Undo the last add, sync, import, relocate, remove, clustering, naming, decision, or acts on files.
 
-    Vectors stay, so adding the same again embeds nothing. Something new makes what was undone impossible to redo.
+    Once more, the one before that. Vectors stay, so adding the same again embeds nothing. Files are put back, but
+    deleted ones. Something new makes what was undone impossible to redo.
 
     Example: vecstore undo --list
     """
@@ -202,9 +205,22 @@ def undo(
         report = opened.undo(redo=redo)
     if as_json:
         output.as_object(report)
-        return
+    else:
+        _print_undo(report, redo, quiet)
+    for reason in report.refused:
+        output.notice(reason)
+    if report.refused:
+        raise VecstoreError(f"{len(report.refused)} files were left as they are, as said above; then do this again")
+
+
+def _print_undo(report: UndoReport, redo: bool, quiet: bool) -> None:
     print(f"{'redid' if redo else 'undid'} {report.kind} of {report.began}: {report.what}")
-    if report.kind not in ("cluster", "name"):
+    if report.kind in ACTS_ON_FILES:
+        output.say(f"{'acted on' if redo else 'put back'} {report.files} files")
+        if report.lost and not quiet:
+            output.notice(f"{report.lost} files cannot be put back")
+        return
+    if report.kind not in ("cluster", "name", "decide"):
         output.say(f"forgot {report.forgotten} paths, restored {report.restored}")
     if report.lost and not quiet:
         output.notice(f"{report.lost} paths could not be restored: their images were compacted; add them again")

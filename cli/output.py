@@ -29,8 +29,12 @@ HINT = re.compile(r"`(vecstore (?!plan|demo|embedders|migrate|--)[a-z]+)([^`]*)`
 STORE_OPTION = re.compile(r"\s(--store|-s|--help)\b")
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 PATH_FIELDS = frozenset(
-    ("what", "where", "path", "other_path", "representative", "store", "file", "folder", "name", "label", "stands_for")
+    (
+        *("what", "where", "path", "representative", "store", "file", "folder", "name", "label", "stands_for", "why"),
+        *("keeper", "target", "one_path", "other_path", "kept_path"),
+    )
 )
+ID_FIELDS = frozenset(("id", "query", "representative_id", "other_id", "one", "other", "kept"))
 
 
 class Wide:
@@ -74,9 +78,14 @@ def rows(results: Iterable[Any], columns: Sequence[str], as_json: bool, empty: s
         if as_json:
             as_object(result)
         else:
-            print("\t".join(_cell(result, column) for column in columns))
+            line(result, columns)
     if not printed and not as_json:
         notice(empty)
+
+
+def line(result: Any, columns: Sequence[str]) -> None:
+    """Print one dataclass as a tab-separated line."""
+    print("\t".join(_cell(result, column) for column in columns))
 
 
 def fields(result: Any, as_json: bool) -> None:
@@ -209,7 +218,7 @@ def _cell(result: Any, column: str) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if column in ("id", "query", "representative_id", "other_id"):
+    if column in ID_FIELDS and not isinstance(value, str):
         return f"@{value}"
     if isinstance(value, tuple) and column == "words":
         return ", ".join(value)

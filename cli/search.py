@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import output
+from cli import curation, output
 from cli.context import open_store
+from cli.curation import Acting, IntoFolder
 from cli.options import (
     AsJson,
     Conditions,
@@ -47,6 +48,8 @@ def similar(
         float | None, typer.Option("--min-score", help="Only scores of at least this.", min=-1, max=1)
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every vector, whatever the index.")] = False,
+    *,
+    into: IntoFolder,
     weights: WeightsFile = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
@@ -64,6 +67,8 @@ def similar(
         raise typer.BadParameter("name an IMAGE, or --all for every stored one", param_hint="IMAGE...")
     if every and (images or minus):
         raise typer.BadParameter("it asks for every stored image; leave IMAGE and --minus out", param_hint="--all")
+    if into.chosen is not None and every:
+        raise typer.BadParameter("it lists pairs of images; files are taken of one answer", param_hint="--all")
     chosen: dict[str, Any] = {
         "k": k,
         **vars(conditions),
@@ -76,6 +81,8 @@ def similar(
             output.rows(opened.neighbours(**chosen), ("query", *columns), as_json, empty, no_table=True)
             return
         found = opened.similar(*images or (), minus=minus or (), **chosen)
+        if curation.put_into_folder(opened, (hit.id for hit in found), into, as_json, quiet):
+            return
         output.rows(found, columns, as_json, empty)
         if not quiet:
             missing = opened.count_without_file(hit.id for hit in found)
@@ -92,6 +99,8 @@ def find(
     min_score: Annotated[
         float | None, typer.Option("--min-score", help="Only probabilities of at least this.", min=0, max=1)
     ] = None,
+    *,
+    into: IntoFolder,
     weights: WeightsFile = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
@@ -106,6 +115,8 @@ def find(
     """
     with open_store(store, device, quiet, weights=weights) as opened:
         found = opened.find(" ".join(text), k=k, min_score=min_score, **vars(conditions))
+        if curation.put_into_folder(opened, (hit.id for hit in found), into, as_json, quiet):
+            return
         output.rows(found, ("rank", "score", "id", "cluster", "words", "path"), as_json, "no image shows that")
         if not quiet:
             missing = opened.count_without_file(hit.id for hit in found)
@@ -147,8 +158,10 @@ def tag(
 
 
 @command()
+@with_groups
 def duplicates(
     store: StoreDir,
+    acting: Acting,
     between: Annotated[
         tuple[str, str],
         typer.Option(
@@ -175,17 +188,34 @@ def duplicates(
     such as resized, mirrored, turned 90, grey, cropped, letterboxed or edited. Nothing is gained by deleting what else
     is listed: link, same file, archived, missing, unreadable.
 
-    Example: vecstore duplicates --between train test
+    Example: vecstore duplicates --min-score 0.98
+
+    Pictures of one folder that are in another: vecstore duplicates --between train test
+
+    Decide for good, group by group: vecstore duplicates --review
+
+    Put copies into the trash, keeping those in one folder: vecstore duplicates --keep-by folder:~/Photos --apply trash
     """
+    acting.require_sense()
+    chosen: dict[str, Any] = {"min_score": min_score, "exact": exact}
     with open_store(store, device, quiet) as opened:
         if any(between):
             _print_between(opened, between, min_score, exact, as_json, quiet)
             return
+        if acting.review:
+            curation.review(opened, acting, chosen, as_json)
+            return
+        if acting.apply is not None:
+            curation.act_on_duplicates(opened, acting, chosen, as_json, quiet)
+            return
         with output.working("comparing", quiet):
-            found = opened.duplicates(min_score=min_score, exact=exact, series=series)
+            found = opened.duplicates(**chosen, series=series, keep_by=acting.keep_by or [])
+        is_chosen = acting.keep_by or any(decision.verdict == "keep" for decision in opened.decisions())
         freed = Counter[str]()
         columns = ("group", "kind", "relation", "confidence", "score", "id", "path", "keep", "pixels", "bytes")
-        output.rows(_counted(found, freed), columns, as_json, empty="no duplicates")
+        output.rows(
+            _counted(found, freed), (*columns, *(("why",) if is_chosen else ())), as_json, empty="no duplicates"
+        )
         if freed and not (as_json or quiet):
             copies, near = (output.size_of(freed[kind]) for kind in ("copy", "near"))
             output.notice(f"deleting the files called copy would free {copies}, those called near {near}")
@@ -210,8 +240,14 @@ def _print_between(
 
 
 @command()
+@with_groups
 def outliers(
-    store: StoreDir, k: Count = 10, device: DeviceName = "auto", as_json: AsJson = False, quiet: Quiet = False
+    store: StoreDir,
+    into: IntoFolder,
+    k: Count = 10,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Print the images that are far from every centroid of the current clustering, farthest first.
 
@@ -219,6 +255,8 @@ def outliers(
     """
     with open_store(store, device, quiet) as opened:
         found = opened.outliers(k)
+        if curation.put_into_folder(opened, (member.id for member in found), into, as_json, quiet):
+            return
     output.rows(found, ("id", "distance", "path"), as_json, empty="every clustered image was removed")
 
 

@@ -45,6 +45,9 @@ def serve(
         ),
     ] = None,
     max_upload: Annotated[int, typer.Option("--max-upload", help="MiB of a picture to search by.", min=1)] = 64,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Only show and search: nothing can be changed through it.")
+    ] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     embedder: EmbedderName = None,
     weights: WeightsFile = None,
@@ -71,6 +74,7 @@ def serve(
         weights=weights,
         device=device,
         max_upload_bytes=max_upload << 20,
+        read_only=read_only,
     )
     with settings.open(create=True):  # what is wrong with it is reported now
         pass

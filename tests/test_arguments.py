@@ -107,6 +107,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "image": {"ref": 0},
     "original": {"ref": 0},
     "which": {"refs": [0]},
+    "decide": {"verdict": "both", "refs": [0, 1]},
+    "act_on_duplicates": {"act": "delete"},
+    "collect": {"refs": [0], "target": "folders", "dry_run": True},
 }
 METHODS = {
     name: method
@@ -197,7 +200,7 @@ def is_out_of_hand(value: Any, argument: str) -> bool:
     hold more than the test's, to a function that raises errors of its own, or to following folders for ever."""
     if argument in ("paths", "listed"):
         return isinstance(value, str | bytes | Path) and str(value) in ("/", "../..", "~nobody", ".")
-    return (argument == "on_progress" and callable(value)) or (
+    return (argument in ("on_progress", "on_act") and callable(value)) or (
         argument == "stop" and (value is None or isinstance(value, threading.Event))
     )
 

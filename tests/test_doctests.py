@@ -11,6 +11,7 @@ MODULES = [
     "indexes.brute_force",
     "indexes.devices",
     "indexes.kmeans",
+    "indexes.close_hashes",
     "indexes.near_duplicates",
     "vecstore.search.filters",
     "vecstore.sources.paths",

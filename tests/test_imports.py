@@ -114,7 +114,8 @@ ORDER = (
     *("vecstore.version", "vecstore.errors", "vecstore.json_text", "indexes", "vecstore.results"),
     *("vecstore.sources", "vecstore.likeness", "vecstore.arguments", "vecstore.storage"),
     *("vecstore.embedders", "vecstore.engines", "vecstore.session", "vecstore.image_ref", "vecstore.words"),
-    *("vecstore.clustering", "vecstore.search", "vecstore.ingest", "vecstore.views", "vecstore.maintenance"),
+    *("vecstore.clustering", "vecstore.search", "vecstore.ingest", "vecstore.views", "vecstore.curation"),
+    "vecstore.maintenance",
     *("vecstore.store", "vecstore", "vecstore.web", "cli"),
 )
 

@@ -228,6 +228,7 @@ class Duplicate:
     score : cosine similarity of the image with the representative, in [-1, 1].
     keep : whether this is the path to keep.
     pixels, bytes : of the picture, 0 where it is not known; of the file, as recorded.
+    why : of a file that rules or a decision chose to keep, what spoke for it (`Store.duplicates`); None for others.
     """
 
     group: int
@@ -240,6 +241,7 @@ class Duplicate:
     keep: bool
     pixels: int
     bytes: int
+    why: str | None = None
 
 
 @dataclass(frozen=True)
@@ -580,7 +582,8 @@ class ExportReport:
 class Operation:
     """A change of the store that can be undone or redone.
 
-    operation: its number. kind: "add", "sync", "relocate", "remove", "import", "retry", "cluster" or "name".
+    operation: its number. kind: "add", "sync", "relocate", "remove", "import", "retry", "cluster", "name", "decide", or
+    an act on files: "trash", "move", "hardlink", "symlink", "delete", "copy" or "link".
     what: its subject, such as a folder. began: time, in UTC. undone: whether it is currently undone.
     """
 
@@ -596,7 +599,9 @@ class UndoReport:
     """An operation that was undone or, with undone False, redone.
 
     forgotten: paths that left the store. restored: paths that came back, or that lead to their earlier image again.
-    lost: paths that could not be restored because their images were compacted meanwhile.
+    lost: paths that could not be restored: their images were compacted meanwhile, or their files cannot come back.
+    files: how many files were put back, or acted on again. refused: why others were not, a line each; the operation
+    stays as it is then, and undoing again goes on with those.
     """
 
     operation: int
@@ -607,6 +612,99 @@ class UndoReport:
     forgotten: int
     restored: int
     lost: int
+    files: int = 0
+    refused: tuple[str, ...] = ()
+
+
+# Decisions and acts
+
+
+@dataclass(frozen=True)
+class DuplicateFile:
+    """A path of a group, as in `Duplicate`. width, height: of the image in pixels. bytes: of the file, None if gone."""
+
+    kind: str
+    relation: str
+    confidence: float
+    id: int
+    path: str
+    score: float
+    why: str | None
+    width: int
+    height: int
+    bytes: int | None
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """The paths of one group, the one to keep first. bytes: of the files called copies, which deleting them frees.
+
+    is_decided: a keeper was chosen by hand.
+    """
+
+    group: int
+    files: tuple[DuplicateFile, ...]
+    bytes: int
+    is_decided: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided of two images, or of the copies of one where both are the same.
+
+    verdict: "different" (not duplicates), "both" (all to be kept) or "keep". one, other: their ids, None for a content
+    that the store does not have now. one_path, other_path: the paths shown for them, None without. one_sha256,
+    other_sha256: of the contents, in hexadecimal. kept: the id of the image to keep, kept_path: of its copies the file
+    to keep. decided: when, in UTC.
+    """
+
+    verdict: str
+    one: int | None
+    other: int | None
+    one_path: str | None
+    other_path: str | None
+    one_sha256: str
+    other_sha256: str
+    kept: int | None
+    kept_path: str | None
+    decided: str
+
+
+@dataclass(frozen=True)
+class Act:
+    """What was done to a file, or would be.
+
+    act: "trash", "move", "hardlink", "symlink", "delete", "copy" or "link". id: of its image. path: the file. keeper:
+    the file that stays in its stead, None where nothing is given up. target: where it went, or what was made; None
+    where that is not known yet. bytes: of the file, 0 if it has other names that keep the room. state: "planned",
+    "done" or "refused". reason: why it was refused, else None.
+    """
+
+    act: str
+    id: int
+    path: str
+    keeper: str | None
+    target: str | None
+    bytes: int
+    state: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ActReport:
+    """What was done to files, or would be: `acts`, in order. operation: its number for undo, None if nothing was done.
+
+    done, refused: how many acts were done (or are planned), and were not. bytes: of the files of those done. freed:
+    whether that room is free now; what is in the trash, or was moved, is not.
+    """
+
+    act: str
+    operation: int | None
+    done: int
+    refused: int
+    bytes: int
+    freed: bool
+    acts: tuple[Act, ...]
 
 
 # Views

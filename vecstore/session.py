@@ -7,7 +7,7 @@ are in the rooms.
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +73,8 @@ class Session:
         self._wait = wait
         self._address = address
         self._engine: Engine | None = None
+        # What a writer does first, with the lock held: finishing what an interrupted one has left, in a room above.
+        self.before_writing: Callable[[Session], None] = lambda session: None
 
     @classmethod
     def open(
@@ -218,6 +220,7 @@ class Session:
             self.vector_file().truncate_uncommitted(self.catalog.images.row_count())
             with self.catalog.writing():
                 self.catalog.images.purge_removed(quarantined_only=True)
+            self.before_writing(self)
             with self.catalog.operations.announced(kind, what) if kind is not None else nullcontext():
                 yield
             self.flush_engine()

@@ -12,7 +12,7 @@ room with the session of this store; nothing is decided here.
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -44,6 +44,7 @@ from vecstore.arguments import (
 )
 from vecstore.clustering import clusters, evaluation, lifecycle
 from vecstore.clustering.sklearn_attributes import FittedClustering
+from vecstore.curation import acts, decisions, groups, journal
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
 from vecstore.embedders.plugin import require_embedder_or_name
 from vecstore.image_ref import ImageRef
@@ -52,14 +53,18 @@ from vecstore.ingest.sync import OnProgress, Selection
 from vecstore.maintenance import backup, check, compact, undo
 from vecstore.results import (
     NEAR_SCORE,
+    Act,
+    ActReport,
     AddReport,
     BackupReport,
     Change,
     Cluster,
     Clustering,
     CompactReport,
+    Decision,
     Drawing,
     Duplicate,
+    DuplicateGroup,
     Edge,
     Elbow,
     EmbedReport,
@@ -85,12 +90,12 @@ from vecstore.results import (
     StoreMap,
     UndoReport,
 )
-from vecstore.search import between, duplicates, index, info, neighbour_graph, query, stored_images, words
+from vecstore.search import between, index, info, neighbour_graph, query, stored_images, words
 from vecstore.search.filters import Filter
 from vecstore.session import Session
 from vecstore.sources.paths import AnyPath, absolute
 from vecstore.sources.scan import ALL_FILES, Patterns
-from vecstore.views import cluster_folders, contact_sheets, map_layout, originals, report, thumbnails
+from vecstore.views import contact_sheets, map_layout, originals, report, thumbnails
 from vecstore.words import tagging
 
 # Checks of arguments that several methods take.
@@ -109,6 +114,7 @@ CONDITIONS: dict[str, Check] = {
     "min_score": optional(require_score),
 }
 FOUND: dict[str, Check] = {**CONDITIONS, "exact": require_flag}
+DUPLICATES: dict[str, Check] = {"min_score": require_score, "exact": require_flag, "keep_by": each(require_text)}
 
 
 class Store:
@@ -120,6 +126,7 @@ class Store:
     def __init__(self, session: Session) -> None:
         """Use `Store.open`."""
         self.session = session
+        self.session.before_writing = journal.recover
         self._thumbnails = thumbnails.Thumbnails()
 
     @classmethod
@@ -450,9 +457,14 @@ class Store:
         conditions = Filter(cluster, not_cluster, path, added_after)
         return neighbour_graph.edges(self.session, conditions, k, min_score, exact)
 
-    @checked(min_score=require_score, exact=require_flag, series=require_flag)
+    @checked(series=require_flag, **DUPLICATES)
     def duplicates(
-        self, *, min_score: float = NEAR_SCORE, exact: bool = False, series: bool = False
+        self,
+        *,
+        min_score: float = NEAR_SCORE,
+        exact: bool = False,
+        series: bool = False,
+        keep_by: Sequence[str] = (),
     ) -> Iterator[Duplicate]:
         """Return the groups of equal images and altered copies, a path at a time, each group's representative first.
 
@@ -467,6 +479,9 @@ class Store:
         What was compared is remembered, so that the next call compares new images alone. Pictures that have no hash
         yet, as those of older stores and of imported vectors, are read once.
 
+        What was decided (`decide`) is not asked again: images that are no duplicates, or are to be kept both, are in
+        no group together, and what was decided to be kept comes first.
+
         Parameters
         ----------
         min_score: in [-1, 1]; BadInput for another. From this score on two images are taken for copies if one cannot be
@@ -474,8 +489,19 @@ class Store:
         exact: only the same content under several paths; no vector is read.
         series: after these groups also those of images whose vectors are nearly the same, and whose pixels are not:
             other shots of the same thing. Every pair is compared, each time.
+        keep_by: rules that choose the file to keep instead, of those that can be read, one after the other while
+            several are left: "pixels", "bytes", "oldest", "newest", "not-link", "sharpness", "format:png,jpeg",
+            "folder:/a,/b", "path:GLOB". `Duplicate.why` says which decided. Of every other image in the group the best
+            file is "near" then, and its others are "copy". BadInput for what is no rule.
         """
-        return duplicates.duplicates(self.session, min_score, exact, series)
+        return groups.duplicates(self.session, min_score, exact, keep_by, series)
+
+    @checked(**DUPLICATES)
+    def duplicate_groups(
+        self, *, min_score: float = NEAR_SCORE, exact: bool = False, keep_by: Sequence[str] = ()
+    ) -> Iterator[DuplicateGroup]:
+        """Return what `duplicates` does, a group at a time, with the sizes of images and files."""
+        return groups.described(self.session, min_score, exact, keep_by)
 
     @checked(one=require_path, other=require_path, min_score=require_score, exact=require_flag)
     def between(
@@ -732,7 +758,7 @@ class Store:
         """Copy the pictures of a cluster, or of all, into a folder per cluster below `target`.
 
         A picture of several paths comes once; two files of one name get different ones. Originals are not touched and
-        nothing is overwritten.
+        nothing is overwritten. Done with the journal of `collect`; `undo` takes it back.
 
         Parameters
         ----------
@@ -743,9 +769,10 @@ class Store:
         ------
         BadInput: a cluster's folder is there and not empty, or a link would lead into an archive; nothing is made.
         NotFound: there is no such cluster.
+        StoreBusy
         """
         folder = Path(os.fsdecode(absolute(target)))
-        return cluster_folders.make_folders(self.session, folder, cluster, link=link, k=k, farthest=farthest)
+        return acts.make_folders(self.session, folder, cluster, link=link, k=k, farthest=farthest)
 
     @checked(seed=require_seed, max_k=optional(require_integer), within=optional(require_integer))
     def elbow(self, *, seed: int = 0, max_k: int | None = None, within: int | None = None) -> Elbow:
@@ -773,6 +800,112 @@ class Store:
         Raises NotFound without clusters or without labelled images, BadInput on what is not such a table.
         """
         return evaluation.evaluate(self.session, labels, neighbours)
+
+    # Deciding and acting
+
+    @checked(refs=each(require_image), verdict=require_text, keep=optional(require_path))
+    def decide(self, *refs: ImageRef, verdict: str, keep: AnyPath | None = None) -> list[Decision]:
+        """Record what is decided of images, for good: by content, wherever their files go. `undo` takes it back.
+
+        Parameters
+        ----------
+        refs: two images or more, or one with several paths.
+        verdict: "different" (they are no duplicates), "both" (they are, and all are to be kept), or "keep".
+        keep: of "keep", the file to keep over the other images, and over the other copies of its own.
+
+        Returns
+        -------
+        The decisions, one for each two images, in the place of earlier ones of the same two.
+
+        Raises
+        ------
+        NotFound: an image is not stored.
+        BadInput: fewer than two images without copies, another verdict, or a file that is of none of them.
+        StoreBusy
+        """
+        return decisions.decide(self.session, verdict, refs, keep)
+
+    def decisions(self) -> list[Decision]:
+        """Return what was decided of images, the latest first."""
+        return decisions.decisions(self.session)
+
+    @checked(
+        act=require_text,
+        **DUPLICATES,
+        near=require_flag,
+        images=optional(each(require_integer)),
+        dry_run=require_flag,
+        on_act=optional(require_callable),
+    )
+    def act_on_duplicates(
+        self,
+        act: str,
+        *,
+        keep_by: Sequence[str] = (),
+        near: bool = False,
+        min_score: float = NEAR_SCORE,
+        exact: bool = False,
+        images: Iterable[int] | None = None,
+        dry_run: bool = True,
+        on_act: Callable[[Act], None] | None = None,
+    ) -> ActReport:
+        """Clear duplicates away as was decided (`decide`), or as rules say; only plan it, unless dry_run is False.
+
+        Just before each act, the file and the one that stays in its stead are read and compared with what the store
+        knows. Each is in a journal before it is begun: what a kill interrupts, the next writer completes or takes
+        back. No content is ever left without a file that can be read. The store's paths are kept in step, and `undo`
+        puts files back, but for "delete". What cannot be done is refused with a reason, and the others are done.
+
+        Parameters
+        ----------
+        act: "trash"; "move:DIR"; "hardlink" or "symlink", in the place of a copy; "delete".
+        keep_by: as for `duplicates`. Without rules, only what was decided is acted on.
+        near: act on near images too, by the rules: "trash" and "move:DIR" only.
+        min_score, exact: which groups, as for `duplicates`.
+        images: only groups with one of these ids.
+        on_act: called with each `Act`.
+
+        Raises
+        ------
+        BadInput: no such act or rule, or one that would lose a picture.
+        StoreBusy
+        """
+        order = acts.DuplicateOrder.of(act, keep_by, near, min_score, exact, images)
+        return acts.act_on_duplicates(self.session, order, dry_run, on_act)
+
+    @checked(
+        refs=each(require_image),
+        target=require_path,
+        act=require_text,
+        dry_run=require_flag,
+        on_act=optional(require_callable),
+    )
+    def collect(
+        self,
+        *refs: ImageRef,
+        target: AnyPath,
+        act: str = "copy",
+        dry_run: bool = False,
+        on_act: Callable[[Act], None] | None = None,
+    ) -> ActReport:
+        """Copy, link or move a file of each image into a folder; nothing is overwritten, and `undo` takes it back.
+
+        Done with the journal of `act_on_duplicates`. Two files of one name get different ones. The store follows files
+        that are moved; copies and links are not added to it. Pictures in archives are copied out also where "move" is
+        asked for, and cannot be linked to.
+
+        Parameters
+        ----------
+        refs: the images.
+        target: the folder, made if it is not there.
+        act: "copy", "link" (symbolic) or "move".
+        dry_run: only return the report.
+        on_act: called with each `Act`.
+
+        Raises NotFound for an image that is not stored, BadInput for a target that cannot be, StoreBusy.
+        """
+        folder = Path(os.fsdecode(absolute(target)))
+        return acts.collect(self.session, refs, folder, act, dry_run, on_act)
 
     # Looking after it
 
@@ -878,9 +1011,12 @@ class Store:
 
     @checked(redo=require_flag)
     def undo(self, *, redo: bool = False) -> UndoReport:
-        """Undo the last add, sync, import, remove, clustering or naming; again, the one before. redo: take that back.
+        """Undo the last operation: an add, sync, import, remove, clustering, naming, decision, or acts on files.
 
-        Vectors stay, so that adding the same again embeds nothing. Raises NotFound if there is nothing to undo.
+        Again, the one before. Vectors stay, so that adding the same again embeds nothing. Files are put back as they
+        were, after a look at what is there now; see `UndoReport.refused`. Raises NotFound if there is nothing to undo.
+
+        redo: take the last undo back.
         """
         return undo.undo(self.session, redo)
 

@@ -7,6 +7,7 @@ import typer
 
 NAMES = (
     "cluster",
+    "copies",
     "decoders",
     "directions",
     "drift",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scripts.fault_injection import damage, faults, files, fuzz, interposer, kills, writers
+from scripts.fault_injection import acts, damage, faults, files, fuzz, interposer, kills, writers
 from scripts.fault_injection.runs import Run, scratch_folder
 from scripts.fault_injection.scenario import Pool, load_everything
 
@@ -17,6 +17,7 @@ TORTURES = {
     "writers": writers.torture,
     "fuzz": fuzz.torture,
     "files": files.torture,
+    "acts": acts.torture,
 }
 
 

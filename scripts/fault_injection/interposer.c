@@ -309,3 +309,22 @@ static int made(int directory, const char *path, mode_t mode) {
 }
 int mkdir(const char *path, mode_t mode) { return made(AT_FDCWD, path, mode); }
 int mkdirat(int directory, const char *path, mode_t mode) { return made(directory, path, mode); }
+
+/* A link is counted as a folder is, as a new name. Power cuts do not know it: nothing of a store is a link. */
+static int linked(int from_directory, const char *from, int to_directory, const char *to, int flags) {
+    char buffer[PATH_MAX];
+    const char *ours = below(to_directory, to, buffer);
+    if (!ours) return syscall(SYS_linkat, from_directory, from, to_directory, to, flags);
+    MANAGED(MKDIR, "link", ours, 0, (int)syscall(SYS_linkat, from_directory, from, to_directory, to, flags), {});
+}
+int link(const char *from, const char *to) { return linked(AT_FDCWD, from, AT_FDCWD, to, 0); }
+int linkat(int a, const char *from, int b, const char *to, int flags) { return linked(a, from, b, to, flags); }
+
+static int pointed(const char *from, int directory, const char *path) {
+    char buffer[PATH_MAX];
+    const char *ours = below(directory, path, buffer);
+    if (!ours) return syscall(SYS_symlinkat, from, directory, path);
+    MANAGED(MKDIR, "symlink", ours, 0, (int)syscall(SYS_symlinkat, from, directory, path), {});
+}
+int symlink(const char *from, const char *path) { return pointed(from, AT_FDCWD, path); }
+int symlinkat(const char *from, int directory, const char *path) { return pointed(from, directory, path); }

@@ -89,6 +89,7 @@ def load_everything() -> None:
 
     import pyarrow.parquet
     import scipy.optimize
+    import send2trash
     import sklearn.metrics
 
     import cli.app
@@ -100,7 +101,7 @@ def load_everything() -> None:
     pipeline.COMMIT_FILES = 8
     index_lifecycle.TAIL_BYTES = 8 * Hsv.spec.dim * 2
     _ = cli.app, indexes.compressed, indexes.kmeans, vecstore.search.duplicates, vecstore.store
-    _ = pyarrow.parquet, scipy.optimize, sklearn.metrics
+    _ = pyarrow.parquet, scipy.optimize, send2trash, sklearn.metrics
     gc.freeze()
 
 

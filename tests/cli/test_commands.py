@@ -263,7 +263,7 @@ def test_drift_past_the_bound_is_told(clustered: Vecstore, tmp_path: Path) -> No
         (("members",), "name a cluster to list (see `vecstore clusters`), or --copy-to or --link-to for all of them"),
         (
             ("members", "0", "--copy-to", "a", "--link-to", "b"),
-            "pictures are copied or linked to; give --copy-to or --link-to",
+            "pictures are copied, linked to or moved; give one of --copy-to, --link-to and --move-to",
         ),
         (
             ("cluster", "--use", "1", "-k", "2"),

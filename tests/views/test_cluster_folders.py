@@ -1,6 +1,7 @@
 """Folders of copies and links: names as long as may be, and files that cannot be copied."""
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import paint
+from vecstore.curation import file_acts
 from vecstore.store import Store
-from vecstore.views import cluster_folders
-from vecstore.views.cluster_folders import _free_name
+from vecstore.views.cluster_folders import free_name
 
 OpenStore = Callable[..., Store]
 
@@ -55,7 +56,7 @@ def test_a_member_of_a_longer_name_than_a_file_may_have_is_copied(tmp_path: Path
 )
 def test_names_that_some_disks_take_for_one_are_numbered(names: list[str], expected: list[str]) -> None:
     taken: set[str] = set()
-    assert [_free_name(name.encode(), taken, 255).decode() for name in names] == expected
+    assert [free_name(name.encode(), taken, 255).decode() for name in names] == expected
 
 
 def test_a_time_that_the_disk_cannot_have_costs_no_copy(
@@ -64,7 +65,7 @@ def test_a_time_that_the_disk_cannot_have_costs_no_copy(
     def refuse(source: bytes, target: bytes) -> None:
         raise OverflowError("timestamp out of range")
 
-    monkeypatch.setattr(cluster_folders.shutil, "copystat", refuse)
+    monkeypatch.setattr(shutil, "copystat", refuse)
     paint(tmp_path / "in/a.png", 0)
     with open_store() as store:
         store.add(tmp_path / "in")
@@ -80,18 +81,18 @@ def test_a_picture_that_may_not_be_read_is_left_out_and_told(
     with open_store() as store:
         store.add(tmp_path / "in")
         store.cluster(1)
-        monkeypatch.setattr("builtins.open", refusing(bytes(tmp_path / "in/a.png")))
+        monkeypatch.setattr(os, "open", refusing(bytes(tmp_path / "in/a.png")))
         report = store.make_folders(tmp_path / "out")
     assert (report.files, report.missing) == (1, (str(tmp_path / "in/a.png"),))
 
 
-def refusing(path: bytes) -> Callable[..., object]:
-    real = open
+def refusing(path: bytes) -> Callable[..., int]:
+    real = os.open
 
-    def opened(file: object, *arguments: object, **options: object) -> object:
+    def opened(file: Any, *arguments: Any, **options: Any) -> int:
         if file == path:
             raise PermissionError(13, "Permission denied")
-        return real(file, *arguments, **options)  # type: ignore[call-overload]
+        return real(file, *arguments, **options)
 
     return opened
 
@@ -103,12 +104,12 @@ def test_no_transaction_is_open_while_pictures_are_copied(
     with open_store() as store:
         store.add(pictures)
         store.cluster(2, restarts=1)
-        place = cluster_folders._place
+        copy = file_acts.copy
 
-        def look(*arguments: Any) -> bool:
+        def look(*arguments: Any) -> None:
             seen.add(store.session.catalog.db.in_transaction)
-            return place(*arguments)
+            copy(*arguments)
 
-        monkeypatch.setattr(cluster_folders, "_place", look)
+        monkeypatch.setattr(file_acts, "copy", look)
         assert store.make_folders(tmp_path / "out").files == 10
     assert seen == {False}

@@ -57,6 +57,8 @@ def _import_export(
             _take_over(session.catalog, exported.clusters, exported.rows())
         if exported.has_tags:
             _take_tags(session, exported.tags())
+        with session.catalog.writing():
+            session.catalog.decisions.put_missing(exported.decisions)
         return report
 
 

@@ -25,9 +25,11 @@ from vecstore.sources import decoding
 from vecstore.sources.file_stamp import MOST, FileStamp
 from vecstore.sources.paths import absolute, is_address
 from vecstore.sources.text_files import read_list, unknown_encoding
+from vecstore.storage.catalog.decisions import KEEP as KEEP_VERDICT
+from vecstore.storage.catalog.decisions import VERDICTS, PairDecision
 from vecstore.storage.catalog.tags import ROW_BYTES
 from vecstore.storage.checksums import LENGTH_ERROR
-from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET, TAGS, TAGS_COLUMN
+from vecstore.storage.export_format import CLUSTERING, DECISIONS, EMBEDDER, PARQUET, TAGS, TAGS_COLUMN
 from vecstore.storage.vector_file import ROW_DTYPE, Float16, quantize_unit_rows
 
 # Of a Parquet file, read at a time: with the vectors, as many Python objects.
@@ -206,6 +208,7 @@ class Exported:
     spec: EmbedderSpec
     clusters: ExportedClusters | None
     has_tags: bool = False
+    decisions: tuple[PairDecision, ...] = ()
 
     def tags(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield (sha256, tags) of the images that have tags. Raises BadInput for a damaged file."""
@@ -257,7 +260,8 @@ def open_export(path: Path) -> Exported | None:
             return None
         spec = EmbedderSpec.from_json(metadata[EMBEDDER])
         clusters = _clusters(metadata[CLUSTERING], spec.dim) if CLUSTERING in metadata else None
-        return Exported(path, spec, clusters, TAGS in metadata)
+        decisions = _decisions(metadata[DECISIONS]) if DECISIONS in metadata else ()
+        return Exported(path, spec, clusters, TAGS in metadata, decisions)
     except (OSError, pyarrow.ArrowException):  # reported where it is read
         return None
     except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -274,6 +278,21 @@ def _clusters(text: bytes, dim: int) -> ExportedClusters:
         raise ValueError("its clusters do not fit their number")
     names = {int(cluster): str(name) for cluster, name in found["names"].items()}
     return ExportedClusters(run, int(found["horizon"]), ids, names, centroids)
+
+
+def _decisions(text: bytes) -> tuple[PairDecision, ...]:
+    return tuple(_decision(told) for told in json.loads(text))
+
+
+def _decision(told: dict[str, Any]) -> PairDecision:
+    one, other = bytes.fromhex(told["one"]), bytes.fromhex(told["other"])
+    kept, path = (None if told[name] is None else bytes.fromhex(told[name]) for name in ("kept", "path"))
+    verdict, decided = str(told["verdict"]), str(told["decided"])
+    if len(one) != 32 or len(other) != 32 or one > other or verdict not in VERDICTS:
+        raise ValueError("a decision is of no two contents")
+    if (kept in (one, other)) != (verdict == KEEP_VERDICT) or (path is not None and kept is None):
+        raise ValueError("a decision keeps another content")
+    return PairDecision(one, other, verdict, kept, path, decided)
 
 
 def _require_units(vectors: NDArray[Any], dim: int) -> None:

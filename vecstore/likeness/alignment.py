@@ -182,7 +182,7 @@ def _found_anywhere(one: Look, other: Look, orientation: int, is_swapped: bool) 
     field = _scaled(outer_levels, width, height)
     field = field - field.mean()
     shape = (2 * SEARCH_SIDE, 2 * SEARCH_SIDE)
-    spectrum = np.fft.rfft2(field, shape)
+    spectrum, summed, squares = np.fft.rfft2(field, shape), _summed(field), _summed(field * field)
     fitting = min(width / inner.width, height / inner.height)
     best, place = LEAST_FOUND, None
     for scale in SCALES:
@@ -191,7 +191,7 @@ def _found_anywhere(one: Look, other: Look, orientation: int, is_swapped: bool) 
             break
         template = normalised(_scaled(inner_levels, w, h))
         products = np.fft.irfft2(spectrum * np.conj(np.fft.rfft2(template, shape)), shape)
-        fits = products[: height - h + 1, : width - w + 1] / _lengths(field, w, h)
+        fits = products[: height - h + 1, : width - w + 1] / _lengths(summed, squares, w, h)
         top, left = (int(i) for i in np.unravel_index(int(np.argmax(fits)), fits.shape))
         if fits[top, left] > best:
             best, place = float(fits[top, left]), (left, top, w, h)
@@ -203,14 +203,17 @@ def _found_anywhere(one: Look, other: Look, orientation: int, is_swapped: bool) 
     return _Start(orientation, is_swapped, whole, _from_box_to_box(whole, found))
 
 
-def _lengths(field: Float32, w: int, h: int) -> NDArray[np.float64]:
-    """Return the lengths of all parts of w x h of a field, each less its mean."""
+def _summed(values: Float32) -> NDArray[np.float64]:
+    """Return the sums over all that lies above and to the left of each place (an integral image)."""
+    summed = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
+    np.cumsum(values.cumsum(0, np.float64), 1, out=summed[1:, 1:])
+    return summed
 
-    def sums(values: NDArray[np.floating]) -> NDArray[np.float64]:
-        summed = np.pad(values.cumsum(0, np.float64).cumsum(1), ((1, 0), (1, 0)))
-        return np.asarray(summed[h:, w:] - summed[:-h, w:] - summed[h:, :-w] + summed[:-h, :-w])
 
-    return np.asarray(np.sqrt((sums(field * field) - sums(field) ** 2 / (w * h)).clip(w * h * LEAST_DETAIL**2)))
+def _lengths(summed: NDArray[np.float64], squares: NDArray[np.float64], w: int, h: int) -> NDArray[np.float64]:
+    """Return the lengths of all parts of w x h of a field, each less its mean, from its sums and its squares'."""
+    total, square = (of[h:, w:] - of[:-h, w:] - of[h:, :-w] + of[:-h, :-w] for of in (summed, squares))
+    return np.asarray(np.sqrt((square - total**2 / (w * h)).clip(w * h * LEAST_DETAIL**2)))
 
 
 def _scaled(pixels: NDArray[np.uint8], width: int, height: int) -> Float32:

@@ -64,15 +64,16 @@ class Relation:
     def then(self, next_one: "Relation") -> "Relation | None":
         """Return what a third picture is to the first, given what it is to the second; None where that is not clear.
 
-        A part of a part is a part. Two pictures that have a part in common need not be copies.
+        A part of a part is a part, also with bars. Two pictures that have a part in common need not be copies.
         """
         confidence = round(self.confidence * next_one.confidence, 3)
         if next_one.is_of_the_whole:
             return Relation(next_one.name if self.name in SLIGHT else self.name, confidence)
         if self.is_of_the_whole:
             return Relation(next_one.name, confidence)
-        is_inside = self.name in (CROPPED, WITHOUT_BARS) and next_one.name in (CROPPED, WITHOUT_BARS)
-        return Relation(CROPPED, confidence) if is_inside else None
+        if self.name not in (CROPPED, WITHOUT_BARS) or next_one.name == UNCROPPED:
+            return None
+        return Relation(LETTERBOXED if next_one.name == LETTERBOXED else CROPPED, confidence)
 
 
 def compare(one: Look, other: Look, *, anywhere: bool = True) -> Relation | None:

@@ -39,6 +39,8 @@ def embed(
         if not listed:
             raise NotFound(f"the store {session.path} has no images; add some first")
         added = sync.add(new, Selection.of([], listed, ALL_FILES), on_progress=on_progress)
+        with new.writing(), new.catalog.writing():
+            new.catalog.decisions.put_missing(session.catalog.decisions.all())
         n_clusters, kept, lost = _cluster_alike(session.catalog, new)
         return EmbedReport(
             str(new.path),

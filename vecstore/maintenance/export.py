@@ -22,7 +22,7 @@ from vecstore.session import Session
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import ChecksumVerifier
 from vecstore.storage.durable_files import replacing, replacing_path, translate_os_errors
-from vecstore.storage.export_format import CLUSTERING, EMBEDDER, PARQUET, TAGS, TAGS_COLUMN
+from vecstore.storage.export_format import CLUSTERING, DECISIONS, EMBEDDER, PARQUET, TAGS, TAGS_COLUMN
 from vecstore.storage.vector_file import ROW_DTYPE, Float16
 
 # Of a row group of Parquet.
@@ -128,7 +128,12 @@ def _schema(catalog: Catalog, spec: EmbedderSpec) -> Any:
             pa.field("cluster_name", pa.string()),
             *([pa.field(TAGS_COLUMN, pa.binary())] if catalog.tags.are_kept() else []),
         ],
-        metadata={EMBEDDER: spec.to_json(), **_clustering(catalog), **({TAGS: "1"} if catalog.tags.are_kept() else {})},
+        metadata={
+            EMBEDDER: spec.to_json(),
+            **_clustering(catalog),
+            **_decisions(catalog),
+            **({TAGS: "1"} if catalog.tags.are_kept() else {}),
+        },
     )
 
 
@@ -169,3 +174,12 @@ def _clustering(catalog: Catalog) -> dict[bytes, str]:
         "centroids": base64.b64encode(centroids).decode(),
     }
     return {CLUSTERING: json.dumps(known)}
+
+
+def _decisions(catalog: Catalog) -> dict[bytes, str]:
+    """Return the metadata that tell of what was decided about duplicates, if anything was."""
+    found = [
+        {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(decision).items()}
+        for decision in catalog.decisions.all()
+    ]
+    return {DECISIONS: json.dumps(found)} if found else {}

@@ -18,7 +18,8 @@ import numpy as np
 from vecstore.likeness.comparison import SAME_BYTES, Relation
 from vecstore.likeness.perceptual_hash import HASHED, SEEN
 from vecstore.results import Duplicate
-from vecstore.search.copies import Apart, Collection, CopyFinder
+from vecstore.search.copies import Collection, CopyFinder
+from vecstore.search.decided import Decided
 from vecstore.search.looks import path_states
 from vecstore.session import Session
 from vecstore.sources.path_state import PathState, PathStates, Presence
@@ -32,22 +33,18 @@ SAME_FILE, LINK, ARCHIVED, MISSING, UNREADABLE = "same file", "link", "archived"
 FITNESS = {Presence.HERE: 0, Presence.ELSEWHERE: 1, Presence.UNREADABLE: 2, Presence.MISSING: 2}
 
 
-def duplicates(
-    session: Session, min_score: float, exact: bool, series: bool = False, apart: Apart | None = None
-) -> Iterator[Duplicate]:
-    """Return the groups of equal images and altered copies; see `Store.duplicates`.
-
-    apart: says of pairs of rows which of them never belong together, such as those of which a person has said so.
-    """
+def duplicates(session: Session, min_score: float, exact: bool, series: bool = False) -> Iterator[Duplicate]:
+    """Return the groups of equal images and altered copies, without what was decided; see `Store.duplicates`."""
     states = PathStates()
+    with session.catalog.reading():
+        decided = Decided.of(session.catalog)
+        copies = decided.without_settled(session.catalog.paths.rows_with_copies()) if exact else []
     if exact:
-        with session.catalog.reading():
-            copies = session.catalog.paths.rows_with_copies()
         return _shown(session.catalog, states, [_Group(row) for row in copies], None)
     collection = Collection(session, states)
-    finder = CopyFinder(collection, min_score, apart)
+    finder = CopyFinder(collection, min_score, decided.are_apart if decided else None)
     finder.compare()
-    groups = _Groups(finder)
+    groups = _Groups(finder, decided)
     found = groups.of_copies()
     finder.keep()
     others = groups.of_series(min_score) if series else []
@@ -65,8 +62,9 @@ class _Group:
 class _Groups:
     """Makes groups of what a finder knows. Every image of a group is a copy of its representative."""
 
-    def __init__(self, finder: CopyFinder) -> None:
+    def __init__(self, finder: CopyFinder, decided: Decided) -> None:
         self.finder = finder
+        self.decided = decided
         self.collection = finder.collection
         self.catalog = finder.collection.catalog
         self.unfitness: dict[int, int] = {}
@@ -78,14 +76,16 @@ class _Groups:
         self.near = {row for group in groups for row, _, _ in group.others}
         shown = {group.representative for group in groups}
         with self.catalog.reading():
-            groups += [_Group(row) for row in self.catalog.paths.rows_with_copies() if row not in self.near | shown]
+            copies = self.decided.without_settled(self.catalog.paths.rows_with_copies())
+        groups += [_Group(row) for row in copies if row not in self.near | shown]
         return sorted(groups, key=lambda group: group.representative)
 
     def _divided(self, rows: list[int]) -> Iterator[_Group]:
         """Yield the groups of rows that are held together by copies of copies: two ends of a chain may be no copies.
 
-        The most worth keeping come first: what can be read, has no bars, then what has most pixels. What is there by its size and time may have another content, which is found when it would become a representative; then its turn
-        comes last.
+        The most worth keeping come first: what can be read, has no bars, and then what has most pixels. What is there
+        by its size and time may have another content. That is found when it would become a representative; then its
+        turn comes last.
         """
         with self.catalog.reading():
             pixels = {row: math.prod(self.catalog.images.size_and_time(row)[:2]) for row in rows}

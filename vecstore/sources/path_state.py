@@ -85,7 +85,7 @@ class PathStates:
             sha256,
             self._presence(recorded, sha256, file, found),
             file,
-            _identities(found, file, inner),
+            identities(found, file, inner),
             is_link=os.path.islink(file),
             is_real=os.path.realpath(file) == file,
             is_read=not is_as_recorded,
@@ -122,7 +122,8 @@ class PathStates:
         return self._contents[archive]
 
 
-def _identities(found: os.stat_result, file: bytes, inner: bytes) -> frozenset[tuple[object, ...]]:
+def identities(found: os.stat_result, file: bytes, inner: bytes = b"") -> frozenset[tuple[object, ...]]:
+    """Return what two paths share if they lead to one file. inner: the member, of an archive."""
     if not found.st_ino:  # some file systems have no such numbers
         return frozenset({(os.path.realpath(file), inner)})
     # A disk that is mounted twice, over a network say, has two devices. Its files have their numbers and the time of

@@ -82,7 +82,7 @@ def sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def sync_directory(path: Path) -> None:
+def sync_directory(path: Path | bytes) -> None:
     """Return when the directory's entries (new and renamed files) are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -5,3 +5,5 @@ PARQUET = (".parquet", ".pq")
 EMBEDDER, CLUSTERING, TAGS = b"vecstore.embedder", b"vecstore.clustering", b"vecstore.tags"
 # The column of an image's tags, bytes as the catalog has them; only where tags are recorded.
 TAGS_COLUMN = "tags"
+# JSON: a list of what was decided of pairs of contents, as `PairDecision` with bytes in hexadecimal.
+DECISIONS = b"vecstore.decisions"

@@ -1,22 +1,19 @@
-"""Folders of a cluster's pictures: copied or linked, the originals untouched, nothing overwritten.
+"""Which folders a cluster's pictures go into, under which names. `curation/acts.py` puts them there.
 
 A cluster gets a folder of its own, which must be new or empty. What is no longer the picture that the store knows is
-left out and reported.
+left out and reported. Nothing is written here.
 """
 
 import os
-import shutil
 import unicodedata
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
 from vecstore.clustering import clusters
 from vecstore.errors import BadInput
-from vecstore.results import Cluster, FoldersReport, Member
+from vecstore.results import Cluster, Member
 from vecstore.session import Session
-from vecstore.sources import archives, decoding
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import archive_of, on_disk, shown
 from vecstore.storage.catalog.catalog import Catalog
@@ -30,19 +27,17 @@ DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt")
 Folder: TypeAlias = tuple[Path, list[tuple[Member, bytes | None]]]
 
 
-def make_folders(
+def planned_folders(
     session: Session, target: Path, cluster: int | None, *, link: bool, k: int | None, farthest: bool
-) -> FoldersReport:
-    """Copy or link the pictures of a cluster, or of all, into a folder each; see `Store.make_folders`."""
+) -> list[Folder]:
+    """Return what the folders of a cluster, or of all, are to hold; see `Store.make_folders`."""
     with session.catalog.reading():
         found = clusters.clusters(session)
         if cluster is not None:
             session.catalog.clusterings.require_cluster(clusters.current_clusters(session).clustering, cluster)
             found = [described for described in found if described.cluster == cluster]
         listed = [(described, clusters.members(session, described.cluster, k, farthest)) for described in found]
-        planned = _plan(session.catalog, listed, target, link=link)
-    # Without the transaction: while pictures are copied its log would grow, or on a network disk writers would wait.
-    return _make_folders(planned, target, link=link)
+        return _plan(session.catalog, listed, target, link=link)
 
 
 def _plan(catalog: Catalog, found: Iterable[tuple[Cluster, list[Member]]], target: Path, *, link: bool) -> list[Folder]:
@@ -60,26 +55,12 @@ def _plan(catalog: Catalog, found: Iterable[tuple[Cluster, list[Member]]], targe
         folder = target / name
         if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
             raise BadInput(f"{folder} already exists and is not empty; name another folder")
-        sources = [_source(catalog, member.id) for member in members]
+        sources = [unchanged_path(catalog, member.id) for member in members]
         for path in sources:
             if link and path is not None and archive_of(path) is not None:
                 raise BadInput(f"{shown(path)} is inside an archive and cannot be linked to; use --copy-to")
         planned.append((folder, list(zip(members, sources, strict=True))))
     return planned
-
-
-def _make_folders(planned: list[Folder], target: Path, *, link: bool) -> FoldersReport:
-    """Copy, or link, the pictures into their folders."""
-    files, missing = 0, []
-    for folder, pictures in planned:
-        folder.mkdir(parents=True, exist_ok=True)
-        names: set[str] = set()
-        for member, path in pictures:
-            if path is not None and _place(path, os.fsencode(folder), names, link):
-                files += 1
-            else:
-                missing.append(member.path)
-    return FoldersReport(str(target), len(planned), files, tuple(missing))
 
 
 def folder_name(cluster: Cluster) -> str:
@@ -92,7 +73,7 @@ def folder_name(cluster: Cluster) -> str:
     return name
 
 
-def _source(catalog: Catalog, row: int) -> bytes | None:
+def unchanged_path(catalog: Catalog, row: int) -> bytes | None:
     """Return a path at which the image is unchanged since it was added; None if there is none."""
     for path in catalog.paths.of(row):
         known = catalog.paths.known(path)
@@ -105,46 +86,24 @@ def _source(catalog: Catalog, row: int) -> bytes | None:
     return None
 
 
-def _place(path: bytes, folder: bytes, names: set[str], link: bool) -> bool:
-    """Copy or link one picture; return whether it could still be read. Two files of one name get different ones."""
-    target = os.path.join(folder, _free_name(os.path.basename(path), names, _most_bytes(folder)))
-    if link:
-        os.symlink(path, target)
-        return True
-    if archive_of(path) is None:
-        try:
-            source = open(path, "rb")  # noqa: SIM115 - a picture that may not be read is left out, a full disk is not
-        except OSError:
-            return False
-        with source, open(target, "xb") as copy:
-            shutil.copyfileobj(source, copy)
-        with suppress(OSError, OverflowError, ValueError):  # a time or right that this disk cannot have
-            shutil.copystat(path, target)
-        return True
-    try:
-        content = archives.read_path(path)
-    except (decoding.Unreadable, FileNotFoundError):
-        return False
-    with open(target, "xb") as copy:
-        copy.write(content.data)
-    return True
+def free_name(name: bytes, names: set[str], most: int) -> bytes:
+    """Return the name, numbered if it is taken, and shortened before its suffix to what a name may have.
 
-
-def _free_name(name: bytes, names: set[str], most: int) -> bytes:
-    """Return the name, numbered if it is taken, and shortened before its suffix to what a name may have."""
+    names: those that are taken, as `alike` puts them; the returned one is added.
+    """
     stem, suffix = os.path.splitext(name)
     if len(suffix) > most // 2:  # no suffix, but a name with a dot in it
         stem, suffix = name, b""
     number, free = 1, _shortened(stem, most - len(suffix)) + suffix
-    while _alike(free) in names:
+    while alike(free) in names:
         number += 1
         end = b" (%d)%s" % (number, suffix)
         free = _shortened(stem, most - len(end)) + end
-    names.add(_alike(free))
+    names.add(alike(free))
     return free
 
 
-def _alike(name: bytes) -> str:
+def alike(name: bytes) -> str:
     """Return what two names have in common that some file systems take for one: a.jpg and A.JPG, NFC and NFD."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", os.fsdecode(name)).casefold())
 
@@ -159,7 +118,7 @@ def _shortened(stem: bytes, most: int) -> bytes:
     return stem[:end]
 
 
-def _most_bytes(folder: bytes) -> int:
+def most_bytes(folder: bytes) -> int:
     """Return how long a name may be there: 255 bytes nearly everywhere, 143 where names are encrypted."""
     try:
         return os.pathconf(folder, "PC_NAME_MAX")

@@ -7,7 +7,7 @@ https://vt100.net/docs/vt3xx-gp/chapter14.html
 import base64
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +20,32 @@ PROTOCOLS = ("kitty", "iterm2", "sixel")
 MOST_WIDTH = 1_200
 CHUNK = 4_096  # of base64, as kitty wants it
 COLOURS = 255
+GAP = 8  # between pictures in a row
 
 
 def escapes(file: Path, protocol: str, environment: Mapping[str, str] = os.environ) -> bytes:
     """Return what, written to a terminal, shows a PNG in it. Takes and raises what `require_terminal` does."""
-    draw = {"kitty": _kitty, "iterm2": _iterm2, "sixel": _sixel}[require_terminal(file, protocol, environment)]
+    draw = DRAWN_BY[require_terminal(file, protocol, environment)]
     with Image.open(file, formats=["PNG"]) as opened:
         picture = opened.convert("RGB")
     picture.thumbnail((MOST_WIDTH, 100 * MOST_WIDTH), Image.Resampling.LANCZOS)
     return draw(picture)
+
+
+def thumbnail_escapes(thumbnails: Sequence[bytes], protocol: str, environment: Mapping[str, str] = os.environ) -> bytes:
+    """Return what shows JPEGs side by side, in one row. Takes and raises what `require_protocol` does."""
+    draw = DRAWN_BY[require_protocol(protocol, environment)]
+    pictures = []
+    for thumbnail in thumbnails:
+        with Image.open(io.BytesIO(thumbnail), formats=["JPEG"]) as opened:
+            pictures.append(opened.convert("RGB"))
+    row = Image.new("RGB", (sum(p.width for p in pictures) + GAP * len(pictures), max(p.height for p in pictures)))
+    left = 0
+    for picture in pictures:
+        row.paste(picture, (left, 0))
+        left += picture.width + GAP
+    row.thumbnail((MOST_WIDTH, MOST_WIDTH), Image.Resampling.LANCZOS)
+    return draw(row)
 
 
 def require_terminal(file: Path, protocol: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -37,12 +54,18 @@ def require_terminal(file: Path, protocol: str, environment: Mapping[str, str] =
     protocol: one of `PROTOCOLS`, or "auto", by what the environment says of the terminal. Raises BadInput if it says
     nothing that is known, for another protocol, and for a file that will be no PNG.
     """
+    protocol = require_protocol(protocol, environment)
+    if file.suffix.lower() != ".png":
+        raise BadInput(f"a terminal can only show PNGs, and {file} is not a PNG; name a file that ends in .png")
+    return protocol
+
+
+def require_protocol(protocol: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the protocol to show pictures by; "auto" is what the environment says. Raises BadInput."""
     if protocol == "auto":
         protocol = _protocol_of(environment)
     if protocol not in PROTOCOLS:
         raise BadInput(f"no protocol for pictures in terminals is called {protocol!r}; choose {', '.join(PROTOCOLS)}")
-    if file.suffix.lower() != ".png":
-        raise BadInput(f"a terminal can only show PNGs, and {file} is not a PNG; name a file that ends in .png")
     return protocol
 
 
@@ -105,3 +128,6 @@ def _runs(columns: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> bytes:
         b"!%d%c" % (length, columns[start]) if length > 3 else b"%c" % columns[start] * length
         for start, length in zip(starts, lengths, strict=True)
     )
+
+
+DRAWN_BY = {"kitty": _kitty, "iterm2": _iterm2, "sixel": _sixel}

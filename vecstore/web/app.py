@@ -16,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 from vecstore.errors import NotFound, VecstoreError
 from vecstore.store import Store
 from vecstore.version import __version__
+from vecstore.web.curation_routes import curation_api
 from vecstore.web.jobs import Jobs
 from vecstore.web.metrics import Counted, Metrics
 from vecstore.web.responses import on_http_error, on_invalid, on_store_error
@@ -60,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(VecstoreError, on_store_error)
     app.include_router(api)
+    app.include_router(curation_api)
     _add_pages(app)
     app.mount("/static/swagger", StaticFiles(directory=SWAGGER_UI), name="swagger")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

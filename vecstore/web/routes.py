@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -138,7 +138,7 @@ class State:
     """What changes when others write to the store. store: tells it from another one at the same address.
 
     images: how many there are. newest: the newest one's id, None in an empty store. clustering: the current one.
-    map: whether one was drawn. jobs: those that wait or run.
+    map: whether one was drawn. jobs: those that wait or run. read_only: nothing can be changed through this server.
     """
 
     store: str
@@ -147,6 +147,7 @@ class State:
     clustering: int | None
     map: bool
     jobs: int
+    read_only: bool = False
 
 
 @dataclass
@@ -212,9 +213,10 @@ async def state(server: Here) -> Response:
     """What changes when others write to the store: cheap, to be asked again and again."""
     waiting = sum(not job.is_over for job in server.jobs.all())
     try:
-        return answer(await server.asking.run(partial(_state, server.jobs.map is not None, waiting)))
+        found = await server.asking.run(partial(_state, server.jobs.map is not None, waiting))
     except NotFound:  # no store yet, but jobs can be there: one of them may be making it
-        return answer(State("", 0, None, None, False, waiting))
+        found = State("", 0, None, None, False, waiting)
+    return answer(replace(found, read_only=server.settings.read_only))
 
 
 def _state(has_map: bool, jobs: int, store: Store) -> State:
@@ -445,7 +447,7 @@ async def start_job(server: Here, work: Work) -> Response:
     """Add pictures, or run k-means, in the background, one job after the other; its own address says how far it is."""
     if isinstance(work, AddWork):
         for path in work.paths:
-            _require_allowed(server.settings, path)
+            require_allowed(server.settings, path)
     job = server.jobs.start(work.model_dump())
     return answer(job, 202, {"Location": f"/api/jobs/{job.id}"})
 
@@ -462,8 +464,8 @@ async def cancel_job(server: Here, number: Annotated[int, Path(ge=1)]) -> Respon
     return answer(server.jobs.cancel(number))
 
 
-def _require_allowed(settings: Settings, path: str) -> None:
-    """Raise HTTPException unless pictures may be added from this path; links are followed first."""
+def require_allowed(settings: Settings, path: str) -> None:
+    """Raise HTTPException unless files at this path may be read, and acted on; links are followed first."""
     if "\0" in path:
         raise BadInput("a path cannot hold a NUL character; name a file or a folder of the server's machine")
     if settings.roots is None:
@@ -473,7 +475,7 @@ def _require_allowed(settings: Settings, path: str) -> None:
         top = os.path.realpath(os.fsencode(root))
         if os.path.commonpath([real, top]) == top:
             return
-    raise HTTPException(403, "pictures may only be added from the folders that the server was started with (--root)")
+    raise HTTPException(403, "only files in the folders that the server was started with (--root) may be used")
 
 
 # Logging in

@@ -5,7 +5,8 @@ A page of another site can make a browser send requests here. So a request is re
 - that calls this server by a name that is not its own (DNS rebinding: another site's name that leads here);
 - that a browser says another site has caused, unless it is a person following a link;
 - that could change something and came as a form, the one kind of body that other sites can send without asking first;
-- that does not show the token, where there is one.
+- that does not show the token, where there is one;
+- that could change anything, where the server is for reading alone.
 
 And every answer tells the browser to run nothing but this server's own scripts, and to let no other site embed it.
 """
@@ -26,6 +27,8 @@ from vecstore.web.settings import Settings
 
 MAX_JSON_BYTES = 1 << 20
 READING = frozenset({"GET", "HEAD"})
+# Sent with a body, and changing nothing.
+READING_PATHS = frozenset({"/api/similar", "/api/similar/upload", "/api/which/upload", "/api/login", "/api/logout"})
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 # Reached without the token: the page itself, which holds nothing of the store, and what it logs in with.
 OPEN_PATHS = frozenset({"/", "/healthz", "/api/login", "/docs", "/openapi.json"})
@@ -139,6 +142,8 @@ class SecurityMiddleware:
             raise HTTPException(415, "forms are not taken; send application/json, or a picture's bytes")
         if not (path in OPEN_PATHS or path.startswith("/static/") or self._token.is_shown(headers)):
             raise HTTPException(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+        if self._settings.read_only and method not in READING and path not in READING_PATHS:
+            raise HTTPException(403, "nothing can be changed here; this server was started with --read-only")
 
     def _is_own_name(self, host: str) -> bool:
         try:

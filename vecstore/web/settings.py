@@ -24,7 +24,7 @@ class Settings:
     token: what every request has to show; None: nothing, which only this machine's own address allows.
     hosts: names, beside IP addresses and localhost, that requests may call the server by. roots: folders that pictures
     may be added from; None: any. embedder, weights: of a store that its first add makes. device: as `Store.open` takes.
-    max_upload_bytes: of a picture to search by.
+    max_upload_bytes: of a picture to search by. read_only: nothing may be changed through the server.
     """
 
     store: str | Path
@@ -36,6 +36,7 @@ class Settings:
     weights: Path | None = None
     device: str = "auto"
     max_upload_bytes: int = MAX_UPLOAD_BYTES
+    read_only: bool = False
 
     def __post_init__(self) -> None:
         if self.token is None and not is_local(self.host):

@@ -12,11 +12,13 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from vecstore.errors import StoreDamaged
+from vecstore.storage.catalog.acts import Acts
 from vecstore.storage.catalog.archives import Archives
 from vecstore.storage.catalog.checksums import Checksums
 from vecstore.storage.catalog.clusterings import Clusterings
 from vecstore.storage.catalog.connection import Database, Queries, now
 from vecstore.storage.catalog.copies import Pairs, PictureHashes
+from vecstore.storage.catalog.decisions import Decisions
 from vecstore.storage.catalog.engine_state import EngineState
 from vecstore.storage.catalog.failures import Failures
 from vecstore.storage.catalog.images import Images
@@ -47,6 +49,8 @@ class Catalog(Queries):
         self.paths = Paths(self._database, self.operations, self.failures)
         self.archives = Archives(self._database, self.paths)
         self.relocation = Relocation(self._database, self.operations)
+        self.decisions = Decisions(self._database, self.operations)
+        self.acts = Acts(self._database, self.operations)
         self.clusterings = Clusterings(self._database, self.operations)
         self.memberships = Memberships(self._database)
         self.integrity = Integrity(self._database)

@@ -74,6 +74,21 @@ INVARIANTS = (
     ),
     (
         """
+        select count(*) from decisions
+        where  length(one) <> 32 or length(other) <> 32 or one > other or typeof(decided) <> 'text'
+        or     verdict not in ('different', 'both', 'keep') or (verdict = 'keep') <> (kept in (one, other))""",
+        "{n} decisions have a field of a wrong type",
+    ),
+    (
+        """
+        select count(*) from acts
+        where  length(sha256) <> 32 or typeof(path) <> 'blob' or typeof(mode) <> 'integer'
+        or     state not in ('started', 'done', 'undoing', 'undone', 'redoing', 'lost')
+        or     act not in ('trash', 'move', 'hardlink', 'symlink', 'delete', 'copy', 'link')""",
+        "{n} acts have a field of a wrong type",
+    ),
+    (
+        """
         select count(*) from memberships
         where  typeof(cluster) <> 'integer' or typeof(distance) <> 'real' or typeof(row) <> 'integer'""",
         "{n} memberships have a field of a wrong type",

@@ -270,7 +270,50 @@ def m010_picture_hashes(db: sqlite3.Connection) -> None:
 
 
 def m011_decisions_and_acts(db: sqlite3.Connection) -> None:
-    pass  # filled on the branch `acts`
+    # What a person said of two contents (sha256, one <= other), or of the copies of one (one = other). By content, so
+    # that it holds wherever their files go. kept: which of the two; path: which of the copies.
+    db.execute("""
+        create table decisions (
+            one     blob not null,
+            other   blob not null,
+            verdict text not null,  -- different, both or keep
+            kept    blob,
+            path    blob,
+            decided text not null,
+            primary key (one, other)
+        ) without rowid""")
+    # The decisions that an operation replaced, as they were before; verdict is null where there was none.
+    db.execute("""
+        create table decision_changes (
+            operation integer not null references operations on delete cascade,
+            one       blob    not null,
+            other     blob    not null,
+            verdict   text,
+            kept      blob,
+            path      blob,
+            decided   text,
+            primary key (operation, one, other)
+        ) without rowid""")
+    # What was done to files, an act each, written down before and after it. keeper: the file that stays in its stead.
+    # size, mtime_ns, since: of the path's record before; mode, modified_ns: of the file itself.
+    db.execute("""
+        create table acts (
+            id          integer primary key autoincrement,
+            operation   integer not null references operations on delete cascade,
+            act         text    not null,  -- trash, move, hardlink, symlink, delete, copy or link
+            state       text    not null,  -- started, done, undoing, undone, redoing or lost
+            sha256      blob    not null,
+            path        blob    not null,
+            keeper      blob,
+            target      blob,
+            size        integer,
+            mtime_ns    integer,
+            since       integer,
+            mode        integer not null,
+            modified_ns integer not null
+        )""")
+    db.execute("create index acts_by_operation on acts (operation)")
+    db.execute("create index unfinished_acts on acts (id) where state in ('started', 'undoing', 'redoing')")
 
 
 def m012_selections_and_pins(db: sqlite3.Connection) -> None:

@@ -43,6 +43,11 @@ class Operations(Queries):
         self._database.operation = int(number or 0)
         return self._database.operation
 
+    def current(self) -> int | None:
+        """Return the number of the operation under way, None if nothing was recorded of it yet."""
+        under_way = self._database.operation
+        return under_way if isinstance(under_way, int) and under_way else None
+
     def all(self) -> list[Operation]:
         """Return the operations that can be undone or redone, the last first."""
         query = "select id, kind, what, began, undone from operations order by id desc"
@@ -108,6 +113,19 @@ PUT_BACK = (
     select path, size, mtime_ns, reason, failed from failure_changes where operation = :id and size is not null""",
     "delete from failure_changes where operation = :id",
     "insert into failure_changes select :id, * from turned",
+    "drop table turned",
+    # The same with decisions.
+    """
+    create temp table turned as
+    select one, other, decisions.verdict, decisions.kept, decisions.path, decisions.decided
+    from   decision_changes left join decisions using (one, other) where operation = :id""",
+    "delete from decisions where (one, other) in (select one, other from decision_changes where operation = :id)",
+    """
+    insert into decisions
+    select one, other, verdict, kept, path, decided
+    from   decision_changes where operation = :id and verdict is not null""",
+    "delete from decision_changes where operation = :id",
+    "insert into decision_changes select :id, * from turned",
     "drop table turned",
 )
 

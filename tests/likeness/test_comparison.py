@@ -1,0 +1,95 @@
+"""What two pictures are to each other, by their pixels."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from tests.altered import ALTERATIONS, as_jpeg, cropped, scene, with_bars
+from vecstore.likeness.comparison import Relation, compare
+from vecstore.likeness.look import look
+
+
+def relation(one: Image.Image, other: Image.Image) -> str | None:
+    found = compare(look(one, *one.size), look(other, *other.size))
+    return None if found is None else found.name
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", ALTERATIONS)
+def test_an_altered_copy_is_called_what_was_done_to_it(name: str, seed: int) -> None:
+    assert relation(scene(seed), ALTERATIONS[name](scene(seed))) == name
+
+
+@pytest.mark.parametrize("name", ALTERATIONS)
+def test_the_other_way_round_it_is_the_reverse(name: str) -> None:
+    one, other = scene(3), ALTERATIONS[name](scene(3))
+    forth, back = (compare(look(a, *a.size), look(b, *b.size)) for a, b in ((one, other), (other, one)))
+    assert forth is not None
+    assert back is not None
+    assert back.name == forth.reversed().name
+
+
+@pytest.mark.parametrize("margins", [(0.3, 0, 0, 0.15), (0, 0.25, 0.25, 0), (0.05, 0.12, 0.2, 0.02)])
+def test_a_crop_from_anywhere_is_found(margins: tuple[float, float, float, float]) -> None:
+    assert relation(scene(4), as_jpeg(cropped(scene(4), *margins))) == "cropped"
+    assert relation(cropped(scene(4), *margins), scene(4)) == "uncropped"
+
+
+def test_a_small_turn_is_told_in_degrees_clockwise() -> None:
+    assert relation(scene(5), scene(5).rotate(-4, Image.Resampling.BICUBIC)) == "turned 4"
+
+
+def test_other_pictures_are_no_copies() -> None:
+    looks = [look(scene(seed), 320, 240) for seed in range(8)]
+    assert not any(compare(one, other) for i, one in enumerate(looks) for other in looks[:i])
+
+
+def test_a_shot_from_a_step_aside_is_no_copy() -> None:
+    background, thing = scene(6, (360, 260)), scene(7, (90, 70))
+    shots = []
+    for aside in (0, 9):
+        shot = background.crop((20 + aside, 10, 340 + aside, 250))
+        shot.paste(thing, (110 - aside, 80))  # what is near moves the other way
+        shots.append(as_jpeg(shot))
+    assert relation(*shots) is None
+
+
+def page(seed: int) -> Image.Image:
+    random, image = np.random.default_rng(seed), Image.new("RGB", (400, 560), "white")
+    draw = ImageDraw.Draw(image)
+    for line in range(24):
+        words = " ".join("x" * int(random.integers(2, 9)) for _ in range(9))
+        draw.text((40, 40 + 20 * line), words, fill="black")
+    return image
+
+
+def test_pages_of_text_are_copies_only_of_themselves() -> None:
+    assert relation(page(0), page(1)) is None
+    assert relation(page(0), as_jpeg(page(0))) == "re-encoded"
+
+
+def test_pictures_with_nothing_on_them_are_copies_only_if_their_pixels_agree() -> None:
+    white, black = (Image.new("RGB", (80, 60), colour) for colour in ("white", "black"))
+    assert relation(white, black) is None
+    assert relation(white, white.resize((40, 30))) == "resized"
+
+
+def test_what_differs_in_colour_alone_is_no_copy_of_other_colours() -> None:
+    red, blue, other = scene(8).split()
+    assert relation(scene(8), Image.merge("RGB", (other, red, blue))) is None
+
+
+def test_bars_on_both_are_no_reason_to_be_copies() -> None:
+    assert relation(with_bars(scene(9), 0, 0.2), with_bars(scene(10), 0, 0.2)) is None
+
+
+@pytest.mark.parametrize("name", [*ALTERATIONS, "turned 3", "same pixels"])
+def test_reversing_twice_changes_nothing(name: str) -> None:
+    assert Relation(name, 0.5).reversed().reversed() == Relation(name, 0.5)
+
+
+def test_two_parts_of_one_picture_need_not_be_copies() -> None:
+    part = Relation("cropped", 0.9)
+    assert part.then(part) == Relation("cropped", 0.81)
+    assert part.reversed().then(part) is None
+    assert part.then(part.reversed()) is None

@@ -1,0 +1,257 @@
+"""Altered copies in a store: what is found, what is remembered, and what is in another place."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cli.app import app
+from tests.altered import ALTERATIONS, cropped, scene, with_bars
+from vecstore.errors import BadInput, WrongEmbedder
+from vecstore.likeness import comparison
+from vecstore.results import Duplicate
+from vecstore.search.duplicates import duplicates
+from vecstore.store import Store
+
+OpenStore = Callable[..., Store]
+# Of pictures that were drawn, the tiny embedder's vectors say little.
+KINDS = ("mirrored", "turned 90", "grey", "resized", "letterboxed", "cropped")
+
+
+def save(image: Image.Image, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six scenes, and of each the copy that is altered in one way; three more without a copy."""
+    for seed in range(9):
+        save(scene(seed), tmp_path / f"pictures/{seed}.png")
+    for seed, kind in enumerate(KINDS):
+        save(ALTERATIONS[kind](scene(seed)), tmp_path / f"pictures/{seed}_copy.png")
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[int]]:
+    """The pairs that were compared pixel by pixel, each as the means of its two pictures."""
+    pairs: list[frozenset[int]] = []
+    compare = comparison.compare
+
+    def counting(one: comparison.Look, other: comparison.Look, **options: bool) -> comparison.Relation | None:
+        pairs.append(frozenset(int(seen.grey.astype(int).sum()) for seen in (one, other)))
+        return compare(one, other, **options)
+
+    monkeypatch.setattr(comparison, "compare", counting)
+    return pairs
+
+
+def grouped(found: Iterator[Duplicate]) -> list[list[tuple[str, str, str]]]:
+    groups: dict[int, list[tuple[str, str, str]]] = {}
+    for one in found:
+        groups.setdefault(one.group, []).append((one.kind, one.relation, Path(one.path).name))
+    return sorted(groups.values(), key=lambda group: group[0][2])
+
+
+EXPECTED = [[("keep", "", f"{seed}.png"), ("near", kind, f"{seed}_copy.png")] for seed, kind in enumerate(KINDS)]
+
+
+def test_altered_copies_are_found_and_called_what_they_are(open_store: OpenStore, folder: Path) -> None:
+    with open_store() as store:
+        store.add(folder)
+        found = list(store.duplicates())
+    assert grouped(iter(found)) == EXPECTED
+    assert all(one.confidence > 0.8 for one in found)
+    assert {(one.pixels, one.bytes) for one in found if one.path.endswith("/3_copy.png")} == {
+        (106 * 80, (folder / "3_copy.png").stat().st_size)
+    }
+
+
+def test_what_was_compared_is_remembered_and_only_new_images_are_compared(
+    open_store: OpenStore, folder: Path, compared: list[frozenset[int]]
+) -> None:
+    with open_store() as store:
+        store.add(folder)
+        list(store.duplicates())
+        assert len(compared) >= len(KINDS)
+    with open_store(embedder=None) as store:
+        compared.clear()
+        assert grouped(store.duplicates()) == EXPECTED
+        assert compared == []
+        new = ALTERATIONS["flipped"](scene(7))
+        store.add(save(new, folder / "7_copy.png"))
+        assert [("keep", "", "7.png"), ("near", "flipped", "7_copy.png")] in grouped(store.duplicates())
+    of_new = int(_levels(new).sum())
+    assert compared
+    assert all(of_new in pair for pair in compared)
+
+
+def _levels(image: Image.Image) -> np.ndarray:
+    from vecstore.likeness.perceptual_hash import grey
+
+    return grey(image).astype(int)
+
+
+def test_pictures_without_a_hash_are_read_once(open_store: OpenStore, folder: Path) -> None:
+    with open_store() as store:
+        store.add(folder)
+        with store.session.catalog.writing():
+            store.session.catalog.pairs.clear()  # as in a store from before there were any
+        assert grouped(store.duplicates()) == EXPECTED
+        assert store.session.catalog.picture_hashes.of(0) is not None
+
+
+def test_damaged_hashes_are_found_by_check_and_made_again(open_store: OpenStore, folder: Path) -> None:
+    with open_store() as store:
+        store.add(folder)
+        with store.session.catalog.writing() as db:
+            db.execute("update picture_hashes set checksum = checksum + 1")
+        assert [finding.kind for finding in store.check()] == ["picture hashes"]
+        assert grouped(store.duplicates()) == EXPECTED
+        assert store.check() == []
+
+
+def test_compacting_forgets_what_is_known_of_removed_images(open_store: OpenStore, folder: Path) -> None:
+    with open_store() as store:
+        store.add(folder)
+        list(store.duplicates())
+        row = store.image(folder / "0.png").id
+        store.remove(row)
+        store.compact()
+        assert store.session.catalog.picture_hashes.of(row) is None
+        assert all(row not in pair[:2] for pair in store.session.catalog.pairs.all())
+        assert grouped(store.duplicates()) == EXPECTED[1:]
+
+
+def test_where_the_store_is_being_written_to_the_answer_is_the_same(open_store: OpenStore, folder: Path) -> None:
+    with open_store() as store:
+        store.add(folder)
+        with open_store(embedder=None).session.lock():
+            assert grouped(store.duplicates()) == EXPECTED
+        assert list(store.session.catalog.pairs.all()) == []
+
+
+def test_the_one_without_bars_is_kept_and_parts_of_parts_are_in_one_group(open_store: OpenStore, folder: Path) -> None:
+    shutil.rmtree(folder)
+    save(scene(0), folder / "0.png")
+    save(with_bars(scene(0), 0.1, 0.1), folder / "bars.png")
+    save(cropped(scene(0), 0.1, 0.1, 0.1, 0.1), folder / "part.png")
+    with open_store() as store:
+        store.add(folder)
+        (group,) = grouped(store.duplicates())
+    assert group[0] == ("keep", "", "0.png")
+    assert {*group[1:]} == {("near", "letterboxed", "bars.png"), ("near", "cropped", "part.png")}
+
+
+def test_pairs_that_are_set_apart_are_in_no_group(open_store: OpenStore, folder: Path) -> None:
+    with open_store() as store:
+        store.add(folder)
+        list(store.duplicates())
+        row, other = (store.image(folder / name).id for name in ("0.png", "0_copy.png"))
+
+        def apart(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+            return np.isin(ones, [row, other]) & np.isin(others, [row, other])
+
+        assert grouped(duplicates(store.session, 0.95, exact=False, apart=apart)) == EXPECTED[1:]
+
+
+def test_series_are_listed_when_asked_for_and_none_is_to_be_deleted(open_store: OpenStore, folder: Path) -> None:
+    shutil.rmtree(folder)
+    background, thing = scene(6, (360, 260)), scene(7, (90, 70))
+    for aside in (0, 9):
+        shot = background.crop((20 + aside, 10, 340 + aside, 250))
+        shot.paste(thing, (110 - aside, 80))
+        save(shot, folder / f"{aside}.png")
+    with open_store() as store:
+        store.add(folder)
+        assert list(store.duplicates()) == []
+        found = list(store.duplicates(series=True))
+    assert [(one.kind, one.relation, one.keep) for one in found] == [("series", "series", False)] * 2
+
+
+def test_what_cannot_be_read_is_near_by_its_vector_and_said_to_be_unverified(
+    open_store: OpenStore, folder: Path
+) -> None:
+    with open_store() as store:
+        store.add(folder / "3.png", folder / "3_copy.png")
+        (folder / "3_copy.png").unlink()
+        assert grouped(store.duplicates(min_score=0.9)) == [
+            [("keep", "", "3.png"), ("missing", "unverified", "3_copy.png")]
+        ]
+        shutil.copy(save(ALTERATIONS["resized"](scene(3)), folder / "3_copy.png"), folder / "again.png")
+        store.add(folder / "again.png")
+        assert ("near", "resized", "3_copy.png") in grouped(store.duplicates())[0]
+
+
+# Between two places
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders: of the first one picture is in the second, one is in it altered, and one is not."""
+    for seed in (0, 1, 2):
+        save(scene(seed), tmp_path / f"train/{seed}.png")
+    save(scene(0), tmp_path / "test/same.png")
+    save(ALTERATIONS["mirrored"](scene(1)), tmp_path / "test/altered.png")
+    save(scene(3), tmp_path / "test/other.png")
+    return tmp_path / "train", tmp_path / "test"
+
+
+FOUND = [("0.png", "same.png", "same bytes"), ("1.png", "altered.png", "mirrored")]
+
+
+def in_both(store: Store, *places: Path, **options: bool) -> list[tuple[str, str, str]]:
+    return [(Path(f.path).name, Path(f.other_path).name, f.relation) for f in store.between(*places, **options)]
+
+
+def test_pictures_of_one_folder_are_found_in_another(open_store: OpenStore, places: tuple[Path, Path]) -> None:
+    with open_store() as store:
+        store.add(*places)
+        assert in_both(store, *places) == FOUND
+        assert in_both(store, *places, exact=True) == FOUND[:1]
+        assert in_both(store, places[0] / "2.png", places[1]) == []
+
+
+def test_pictures_of_one_store_are_found_in_another(
+    open_store: OpenStore, places: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with open_store() as store, Store.open(tmp_path / "second", embedder="tiny", create=True) as second:
+        store.add(places[0])
+        second.add(places[1])
+        assert in_both(store, places[0], tmp_path / "second") == FOUND
+        assert in_both(second, tmp_path / "store", places[1]) == FOUND
+        assert in_both(store, tmp_path / "store", tmp_path / "second", exact=True) == FOUND[:1]
+
+
+def test_places_that_cannot_be_compared_are_refused(
+    open_store: OpenStore, places: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with open_store() as store, Store.open(tmp_path / "hsv", embedder="hsv", create=True) as other:
+        store.add(*places)
+        other.add(places[1])
+        with pytest.raises(WrongEmbedder, match="of two embedders"):
+            store.between(places[0], tmp_path / "hsv")
+        with pytest.raises(BadInput, match="one in the other"):
+            store.between(places[0], places[0] / "0.png")
+        with pytest.raises(BadInput, match="no image of the store"):
+            store.between(places[0], tmp_path / "nowhere")
+
+
+def test_scripts_are_told_by_the_exit_code(open_store: OpenStore, places: tuple[Path, Path]) -> None:
+    with open_store() as store:
+        store.add(*places)
+        at = str(store.session.path)
+
+    def run(one: Path, other: Path) -> tuple[int, int]:
+        done = CliRunner().invoke(app, ["duplicates", "--between", str(one), str(other), "--store", at])
+        return done.exit_code, len(done.stdout.splitlines())
+
+    assert run(*places) == (1, 2)
+    assert run(places[0] / "2.png", places[1]) == (0, 0)
+    assert run(places[0], places[0].parent / "nowhere") == (2, 0)
