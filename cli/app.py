@@ -3,10 +3,11 @@
 Each parses, opens the store, makes one call of the library, and prints.
 """
 
-from cli import clusters, curation, embedders, ingest, maintenance, scaling, search, serve, views
+from cli import by_hand, clusters, curation, embedders, ingest, maintenance, scaling, search, selections, serve, views
 from cli.context import app, main
 
-for group in (ingest, search, curation, clusters, views, serve, maintenance, scaling, embedders):
+GROUPS = (ingest, search, curation, clusters, by_hand, selections, views, serve, maintenance, scaling, embedders)
+for group in GROUPS:
     app.add_typer(group.commands)
 
 __all__ = ["app", "main"]

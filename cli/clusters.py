@@ -11,7 +11,18 @@ import typer
 
 from cli import curation, output
 from cli.context import RECLUSTER, open_store
-from cli.options import AsJson, CountOrAll, DeviceName, Quiet, RayAddress, Seed, StoreDir, with_groups
+from cli.options import (
+    AsJson,
+    CountOrAll,
+    DeviceName,
+    InSelection,
+    Into,
+    Quiet,
+    RayAddress,
+    Seed,
+    StoreDir,
+    with_groups,
+)
 from vecstore.errors import BadInput
 from vecstore.results import Clustering
 from vecstore.sources.paths import shown
@@ -60,7 +71,7 @@ class KMeansChoice:
         bool, typer.Option("--warm-start", help="One run from the current centroids; -k stays as it is.")
     ] = False
     within: Annotated[
-        int | None, typer.Option("--within", help="Split this cluster into -k, leave the others.", metavar="CLUSTER")
+        str | None, typer.Option("--within", help="Split this cluster into -k, leave the others.", metavar="CLUSTER")
     ] = None
     full_iterations: Annotated[
         int, typer.Option("--full-iterations", help="At the most so many over all images, after a sample's.", min=0)
@@ -111,10 +122,7 @@ def cluster(
             run = opened.cluster(**asked, on_progress=on_progress)
             if name_by_words:
                 opened.suggest_names()
-    if as_json:
-        output.as_object(run)
-    else:
-        _print_run(run)
+    print_run(run, as_json)
 
 
 def _print_use(run: Clustering, assigned: int, as_json: bool) -> None:
@@ -125,12 +133,16 @@ def _print_use(run: Clustering, assigned: int, as_json: bool) -> None:
         output.say(f"{assigned} images added since got their clusters")
 
 
-def _print_run(run: Clustering) -> None:
+def print_run(run: Clustering, as_json: bool) -> None:
+    if as_json:
+        output.as_object(run)
+        return
     if run.k_reason:
-        print(f"k is {run.k}: {run.k_reason}")
+        print(f"k is {run.k}: {run.k_reason}" if run.restarts else run.k_reason)
+    how = f"best of {run.restarts} runs on {run.device}" if run.restarts else "without k-means"
     output.say(
         f"clustering {run.clustering}: {run.rows} images in {_counted(run)}, objective {run.objective:.4f}, "
-        f"best of {run.restarts} runs on {run.device} in {run.seconds:.1f} s"
+        f"{how} in {run.seconds:.1f} s"
     )
     if run.previous is not None:
         print(
@@ -161,7 +173,7 @@ def clusterings(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = 
 @command()
 def name(
     store: StoreDir,
-    cluster: Annotated[int | None, typer.Argument(help="The cluster's id.", metavar="CLUSTER")] = None,
+    cluster: Annotated[str | None, typer.Argument(help="The cluster's id, or its name.", metavar="CLUSTER")] = None,
     name: Annotated[str | None, typer.Argument(help='What to call it; "" takes the name away.', metavar="NAME")] = None,
     suggest: Annotated[
         bool, typer.Option("--suggest", help="Suggest names by the images' words, and print them.")
@@ -210,13 +222,17 @@ def clusters(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = Fal
 
 
 @command()
+@with_groups
 def members(
     store: StoreDir,
+    chosen: InSelection,
     cluster: Annotated[
-        int | None, typer.Argument(help="The cluster's id; only folders may be made of all.", metavar="CLUSTER")
+        str | None,
+        typer.Argument(help="The cluster's id or name; only folders may be made of all.", metavar="CLUSTER"),
     ] = None,
     k: CountOrAll = None,
     farthest: Annotated[bool, typer.Option("--farthest", help="The odd ones first, not the typical ones.")] = False,
+    into: Into = None,
     copy_to: Annotated[
         Path | None, typer.Option("--copy-to", help="Copy them into a folder of this one.", metavar="DIR")
     ] = None,
@@ -237,6 +253,11 @@ def members(
     target = copy_to or link_to
     if sum(folder is not None for folder in (copy_to, link_to, move_to)) > 1:
         raise BadInput("pictures are copied, linked to or moved; give one of --copy-to, --link-to and --move-to")
+    if target is not None and (into is not None or chosen != InSelection()):
+        raise BadInput(
+            "folders are made of whole clusters; leave --into, --in and --not-in out, or put the images --into a "
+            "selection and make the folder with `vecstore select NAME --export DIR`"
+        )
     with open_store(store, device, quiet) as opened:
         if target is not None:
             made = opened.make_folders(target, cluster, link=link_to is not None, k=k, farthest=farthest)
@@ -254,11 +275,14 @@ def members(
             raise BadInput(
                 "name a cluster to list (see `vecstore clusters`), or --copy-to or --link-to for all of them"
             )
-        found = opened.members(cluster, k, farthest=farthest)
-        into = curation.IntoFolder(move_to=move_to)
-        if curation.put_into_folder(opened, (member.id for member in found), into, as_json, quiet):
+        found = opened.members(cluster, k, farthest=farthest, **vars(chosen))
+        if curation.put_into_folder(
+            opened, (member.id for member in found), curation.IntoFolder(move_to=move_to), as_json, quiet
+        ):
             return
-    output.rows(found, ("id", "distance", "path"), as_json, empty=f"cluster {cluster} has no images left")
+        output.put_into(opened, into, (member.id for member in found), quiet)
+    empty = f"cluster {cluster} has no images left" if chosen == InSelection() else "no image fits these conditions"
+    output.rows(found, ("id", "distance", "path"), as_json, empty)
 
 
 @command()

@@ -84,6 +84,7 @@ WeightsFile = Annotated[
 ]
 Count = Annotated[int, typer.Option("-k", "--count", help="How many to print.", min=1)]
 CountOrAll = Annotated[int | None, typer.Option("-k", "--count", help="How many to print.", min=1, show_default="all")]
+Into = Annotated[str | None, typer.Option("--into", help="Put what is found into this selection too.", metavar="NAME")]
 Seed = Annotated[int, typer.Option("--seed", help="Where all randomness comes from.", min=0)]
 RayAddress = Annotated[
     str | None,
@@ -108,11 +109,27 @@ class Intake:
 
 
 @dataclasses.dataclass(frozen=True)
-class Conditions:
+class InSelection:
+    """Of which selection images may be."""
+
+    in_selection: Annotated[
+        str | None, typer.Option("--in", help="Only images of this selection (see [bold]select[/]).", metavar="NAME")
+    ] = None
+    not_in_selection: Annotated[
+        str | None, typer.Option("--not-in", help="No images of this selection.", metavar="NAME")
+    ] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions(InSelection):
     """Which images a query may return."""
 
-    cluster: Annotated[int | None, typer.Option("--cluster", help="Only images of this cluster.")] = None
-    not_cluster: Annotated[int | None, typer.Option("--not-cluster", help="No images of this cluster.")] = None
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", help="Only images of this cluster, by id or name.", metavar="CLUSTER")
+    ] = None
+    not_cluster: Annotated[
+        str | None, typer.Option("--not-cluster", help="No images of this cluster.", metavar="CLUSTER")
+    ] = None
     path: Annotated[
         str | None,
         typer.Option("--path", help="Only images with a path that matches, as in a .gitignore.", metavar="GLOB"),

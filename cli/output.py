@@ -18,6 +18,8 @@ from vecstore.sources.paths import shown
 if TYPE_CHECKING:
     from vecstore.clustering.lifecycle import ClusterProgress
     from vecstore.ingest.pipeline import Progress
+    from vecstore.results import SidecarReport
+    from vecstore.store import Store
 
 # From this part of files that are gone on, it is said.
 MANY_MISSING = 0.1
@@ -133,6 +135,34 @@ def size_of(n_bytes: int) -> str:
     while size >= 1024 and len(units) > 1:
         size, units = size / 1024, units[1:]
     return f"{size:,.1f} {units[0]}"
+
+
+def put_into(store: "Store", name: str | None, ids: Iterable[int], quiet: bool) -> None:
+    """Put what a query found into a selection, if one is named, and tell a person of it."""
+    if name is None:
+        return
+    if not (found := tuple(dict.fromkeys(ids))):
+        notice(f"nothing was found to put into {name!r}")
+        return
+    report = store.select(name, *found)
+    if not quiet:
+        notice(f"put {report.added} images into the selection {report.name!r}, which has {report.images}")
+
+
+def sidecars(report: "SidecarReport", as_json: bool, quiet: bool) -> None:
+    """Print what became of sidecars; each that failed is told on stderr."""
+    if as_json:
+        as_object(report)
+    else:
+        print(f"wrote {report.written} sidecars, {report.unchanged} had the keywords already")
+    if quiet:
+        return
+    if report.archived:
+        notice(f"{report.archived} pictures are in archives, which get no sidecars")
+    if report.missing:
+        notice(f"{report.missing} pictures are gone or changed and got no sidecars; sync the store")
+    for sidecar, reason in report.failed:
+        notice(f"{shown(os.fsencode(sidecar))} was left as it is: {reason}")
 
 
 def tell_of_missing(missing: int, of: int, what: str) -> None:

@@ -17,6 +17,8 @@ from cli.options import (
     DeviceName,
     Images,
     ImagesOrAll,
+    InSelection,
+    Into,
     Quiet,
     StoreDir,
     WeightsFile,
@@ -49,7 +51,8 @@ def similar(
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every vector, whatever the index.")] = False,
     *,
-    into: IntoFolder,
+    files: IntoFolder,
+    into: Into = None,
     weights: WeightsFile = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
@@ -67,8 +70,10 @@ def similar(
         raise typer.BadParameter("name an IMAGE, or --all for every stored one", param_hint="IMAGE...")
     if every and (images or minus):
         raise typer.BadParameter("it asks for every stored image; leave IMAGE and --minus out", param_hint="--all")
-    if into.chosen is not None and every:
+    if files.chosen is not None and every:
         raise typer.BadParameter("it lists pairs of images; files are taken of one answer", param_hint="--all")
+    if every and into is not None:
+        raise typer.BadParameter("it prints every stored image; leave --into out", param_hint="--all")
     chosen: dict[str, Any] = {
         "k": k,
         **vars(conditions),
@@ -81,8 +86,9 @@ def similar(
             output.rows(opened.neighbours(**chosen), ("query", *columns), as_json, empty, no_table=True)
             return
         found = opened.similar(*images or (), minus=minus or (), **chosen)
-        if curation.put_into_folder(opened, (hit.id for hit in found), into, as_json, quiet):
+        if curation.put_into_folder(opened, (hit.id for hit in found), files, as_json, quiet):
             return
+        output.put_into(opened, into, (hit.id for hit in found), quiet)
         output.rows(found, columns, as_json, empty)
         if not quiet:
             missing = opened.count_without_file(hit.id for hit in found)
@@ -100,7 +106,8 @@ def find(
         float | None, typer.Option("--min-score", help="Only probabilities of at least this.", min=0, max=1)
     ] = None,
     *,
-    into: IntoFolder,
+    files: IntoFolder,
+    into: Into = None,
     weights: WeightsFile = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
@@ -115,8 +122,9 @@ def find(
     """
     with open_store(store, device, quiet, weights=weights) as opened:
         found = opened.find(" ".join(text), k=k, min_score=min_score, **vars(conditions))
-        if curation.put_into_folder(opened, (hit.id for hit in found), into, as_json, quiet):
+        if curation.put_into_folder(opened, (hit.id for hit in found), files, as_json, quiet):
             return
+        output.put_into(opened, into, (hit.id for hit in found), quiet)
         output.rows(found, ("rank", "score", "id", "cluster", "words", "path"), as_json, "no image shows that")
         if not quiet:
             missing = opened.count_without_file(hit.id for hit in found)
@@ -130,6 +138,12 @@ def tag(
     every: Annotated[
         bool, typer.Option("--all", help="Record the words of every image, and of each added from now on.")
     ] = False,
+    write_xmp: Annotated[
+        bool, typer.Option("--write-xmp", help="Write them as keywords into the XMP sidecars of the pictures.")
+    ] = False,
+    min_score: Annotated[
+        float, typer.Option("--min-score", help="With --write-xmp, only words of at least this.", min=0, max=1)
+    ] = 0.1,
     weights: WeightsFile = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
@@ -144,6 +158,8 @@ def tag(
     """
     if images and every:
         raise typer.BadParameter("it records the words of every image; leave IMAGE out", param_hint="--all")
+    if write_xmp and every:
+        raise typer.BadParameter("it records words; run it first, then --write-xmp alone", param_hint="--all")
     with open_store(store, device, quiet, weights=weights) as opened:
         if every:
             with output.working("tagging", quiet):
@@ -152,6 +168,9 @@ def tag(
                 output.object_of(recorded=recorded)
             else:
                 output.say(f"recorded the words of {recorded} images")
+            return
+        if write_xmp:
+            output.sidecars(opened.write_tags_xmp(*images or (), min_probability=min_score), as_json, quiet)
             return
         found = opened.tag(*images) if images else opened.tags()
         output.rows(found, ("id", "path", "tags"), as_json, empty="no image has words", no_table=True)
@@ -162,6 +181,7 @@ def tag(
 def duplicates(
     store: StoreDir,
     acting: Acting,
+    chosen: InSelection,
     between: Annotated[
         tuple[str, str],
         typer.Option(
@@ -178,6 +198,9 @@ def duplicates(
     ] = NEAR_SCORE,
     exact: Annotated[bool, typer.Option("--exact", help="Only the same content under several paths.")] = False,
     series: Annotated[bool, typer.Option("--series", help="Then also other shots of the same thing.")] = False,
+    into: Annotated[
+        str | None, typer.Option("--into", help="Put the near ones into this selection too.", metavar="NAME")
+    ] = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -197,19 +220,22 @@ def duplicates(
     Put copies into the trash, keeping those in one folder: vecstore duplicates --keep-by folder:~/Photos --apply trash
     """
     acting.require_sense()
-    chosen: dict[str, Any] = {"min_score": min_score, "exact": exact}
+    asked: dict[str, Any] = {"min_score": min_score, "exact": exact, **vars(chosen)}
     with open_store(store, device, quiet) as opened:
         if any(between):
             _print_between(opened, between, min_score, exact, as_json, quiet)
             return
         if acting.review:
-            curation.review(opened, acting, chosen, as_json)
+            curation.review(opened, acting, asked, as_json)
             return
         if acting.apply is not None:
-            curation.act_on_duplicates(opened, acting, chosen, as_json, quiet)
+            curation.act_on_duplicates(opened, acting, asked, as_json, quiet)
             return
         with output.working("comparing", quiet):
-            found = opened.duplicates(**chosen, series=series, keep_by=acting.keep_by or [])
+            found = opened.duplicates(**asked, series=series, keep_by=acting.keep_by or [])
+        if into is not None:
+            found = iter(listed := list(found))
+            output.put_into(opened, into, (one.id for one in listed if one.kind == "near"), quiet)
         is_chosen = acting.keep_by or any(decision.verdict == "keep" for decision in opened.decisions())
         freed = Counter[str]()
         columns = ("group", "kind", "relation", "confidence", "score", "id", "path", "keep", "pixels", "bytes")
@@ -243,8 +269,10 @@ def _print_between(
 @with_groups
 def outliers(
     store: StoreDir,
-    into: IntoFolder,
+    chosen: InSelection,
+    files: IntoFolder,
     k: Count = 10,
+    into: Into = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -254,9 +282,10 @@ def outliers(
     Example: vecstore outliers -k 20
     """
     with open_store(store, device, quiet) as opened:
-        found = opened.outliers(k)
-        if curation.put_into_folder(opened, (member.id for member in found), into, as_json, quiet):
+        found = opened.outliers(k, **vars(chosen))
+        if curation.put_into_folder(opened, (member.id for member in found), files, as_json, quiet):
             return
+        output.put_into(opened, into, (member.id for member in found), quiet)
     output.rows(found, ("id", "distance", "path"), as_json, empty="every clustered image was removed")
 
 

@@ -11,7 +11,7 @@ import typer
 
 from cli import output
 from cli.context import open_store
-from cli.options import AsJson, DeviceName, Quiet, Seed, StoreDir, WeightsFile, in_a_folder
+from cli.options import AsJson, DeviceName, InSelection, Quiet, Seed, StoreDir, WeightsFile, in_a_folder, with_groups
 from vecstore.errors import BadInput, NotFound, VecstoreError
 from vecstore.results import Drawing
 from vecstore.sources.paths import shown
@@ -27,10 +27,13 @@ Inline = Annotated[
 
 
 @command()
+@with_groups
 def sheet(
     store: StoreDir,
+    chosen: InSelection,
     cluster: Annotated[
-        int | None, typer.Argument(help="The cluster's id; without one, a row for every cluster.", metavar="CLUSTER")
+        str | None,
+        typer.Argument(help="The cluster's id or name; without one, a row for every cluster.", metavar="CLUSTER"),
     ] = None,
     similar: Annotated[
         str | None, typer.Option("--similar", help="The images nearest to this one, with scores.", metavar="IMAGE")
@@ -53,7 +56,7 @@ def sheet(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw a contact sheet: of a cluster, of all clusters, or of what is similar to an image. Long ones have pages.
+    """Draw a contact sheet: of a cluster, of all, of a selection (--in), or of what is similar to an image.
 
     Example: vecstore sheet 3 -o beaches.png
 
@@ -63,7 +66,9 @@ def sheet(
 
     _require_showable(inline, as_json, file)
     with open_store(store, device, quiet, weights=weights) as opened, output.working("drawing", quiet):
-        made = opened.sheet(cluster, similar=similar, representatives=representatives, k=k, farthest=farthest)
+        made = opened.sheet(
+            cluster, similar=similar, representatives=representatives, k=k, farthest=farthest, **vars(chosen)
+        )
         written = write_sheet(made, opened.thumbnail, file)
     _present(written, as_json, open_it, inline)
 
@@ -115,7 +120,7 @@ def elbow(
         typer.Option("--max-k", help="The greatest k to try.", min=2, show_default="100, or a tenth of the images"),
     ] = None,
     within: Annotated[
-        int | None, typer.Option("--within", help="Only the images of this cluster.", metavar="CLUSTER")
+        str | None, typer.Option("--within", help="Only the images of this cluster.", metavar="CLUSTER")
     ] = None,
     seed: Seed = 0,
     open_it: Open = False,

@@ -124,6 +124,18 @@ class Assignment:
         return float(np.sum(np.square(self.distances, dtype=np.float64)))
 
 
+@dataclass(frozen=True)
+class Pinned:
+    """Rows that belong to a centroid whatever their distance, and where their centroids begin.
+
+    held: (n,) int64, the position of the centroid of such a row, -1 for any other. seeds: (n,) int64, the same of the
+    rows whose mean a centroid begins as; each centroid in `held` has some.
+    """
+
+    held: NDArray[np.int64]
+    seeds: NDArray[np.int64]
+
+
 def train(
     rows: NDArray[np.float32],
     k: int,
@@ -133,6 +145,7 @@ def train(
     start: NDArray[np.float32] | None = None,
     resume: State | None = None,
     watch: Watch | None = None,
+    pinned: Pinned | None = None,
 ) -> Training:
     """Return the best of several k-means runs: the one with the lowest sum of squared distances over `rows`.
 
@@ -147,6 +160,8 @@ def train(
     start: (k, dim) float32, the initial centroids; there is only one run then.
     resume: the state of an interrupted training with the same rows, k, options and start.
     watch: called with the state about every second, and after each run.
+    pinned: rows that belong to their centroid whatever their distance (constrained k-means: Basu, Banerjee and Mooney,
+        "Semi-supervised Clustering by Seeding", ICML 2002).
 
     Returns
     -------
@@ -176,27 +191,33 @@ def train(
     if start is not None and start.shape != (k, rows.shape[1]):
         raise BadInput(f"the initial centroids have the shape {start.shape}; ({k}, {rows.shape[1]}) is needed")
     if start is not None or rows.shape[1] < 2 * DIRECTIONS or options.iterations <= POLISH:
-        state, best = _best_of_runs(_Space(rows), k, options, device, start, resume, watch)
+        state, best = _best_of_runs(_Space(rows), k, options, device, start, resume, watch, pinned)
         least = state.least
     else:
-        state, best = _best_by_directions(rows, k, options, device, resume, watch)
-        least = assign(rows, best, device).objective
+        state, best = _best_by_directions(rows, k, options, device, resume, watch, pinned)
+        least = hold(assign(rows, best, device), rows, best, pinned).objective
     log.info("k-means on %s: k %d, %d rows, %d runs, objective %.6g", device, k, len(rows), state.run - 1, least)
     return Training(best, least, state.run - 1)
 
 
 def _best_by_directions(
-    rows: NDArray[np.float32], k: int, options: KMeansOptions, device: Device, state: State | None, watch: Watch | None
+    rows: NDArray[np.float32],
+    k: int,
+    options: KMeansOptions,
+    device: Device,
+    state: State | None,
+    watch: Watch | None,
+    pinned: Pinned | None,
 ) -> tuple[State, NDArray[np.float32]]:
     """Run k-means in the rows' principal directions, and the last iterations of the best run in all dimensions."""
     in_space = replace(options, iterations=options.iterations - POLISH)
     if state is None or state.iteration < in_space.iterations:
         directions = _directions_of(rows, options.seed)
-        state, best = _best_of_runs(_reduced(rows, directions), k, in_space, device, None, state, watch)
+        state, best = _best_of_runs(_reduced(rows, directions), k, in_space, device, None, state, watch, pinned)
         # In all dimensions the centroids have the same rows: every squared distance of a row grows by the same amount.
         moved = np.ascontiguousarray(best @ directions.T)
         state = replace(state, iteration=in_space.iterations, centroids=moved, objective=np.inf)
-    return state, _train_once(_Space(rows), k, options.seed % 2**31, options, device, None, state, watch)
+    return state, _train_once(_Space(rows), k, options.seed % 2**31, options, device, None, state, watch, pinned)
 
 
 def _best_of_runs(
@@ -207,17 +228,20 @@ def _best_of_runs(
     start: NDArray[np.float32] | None,
     resume: State | None,
     watch: Watch | None,
+    pinned: Pinned | None,
 ) -> tuple[State, NDArray[np.float32]]:
     """Complete all runs, from `resume` if given; return the last state and the best run's centroids."""
     rows = space.rows
-    most = 1 if start is not None else options.restarts or _affordable_runs(rows, k, options)
+    # Where every centroid has its seeds, all runs are the same.
+    is_seeded = pinned is not None and len(np.unique(pinned.seeds[pinned.seeds >= 0])) == k
+    most = 1 if start is not None or is_seeded else options.restarts or _affordable_runs(rows, k, options)
     seeds = np.random.default_rng(options.seed)
     state = resume or State(1, 0, np.empty((0, rows.shape[1]), np.float32), np.inf, 1.0, None, np.inf)
     for _ in range(1, state.run):  # skip the seeds of completed runs
         seeds.integers(2**31)
     while state.run <= most or state.iteration:  # the latter: in the middle of a run
-        centroids = _train_once(space, k, int(seeds.integers(2**31)), options, device, start, state, watch)
-        objective = assign(rows, centroids, device).objective
+        centroids = _train_once(space, k, int(seeds.integers(2**31)), options, device, start, state, watch, pinned)
+        objective = hold(assign(rows, centroids, device), rows, centroids, pinned).objective
         best, least = state.best, state.least
         if best is None or objective < least:
             best, least = centroids, objective
@@ -340,8 +364,11 @@ def _train_once(
     start: NDArray[np.float32] | None,
     state: State,
     watch: Watch | None,
+    pinned: Pinned | None,
 ) -> NDArray[np.float32]:
     """Complete one run, from `state` on, and return its centroids."""
+    if pinned is not None:
+        return _train_pinned(space, k, seed, options, device, start, state, watch, pinned)
     rows = space.rows
     kmeans = _faiss_kmeans(rows, k, seed, options, device)
     step = int(max(1, STEP_WORK // (rows.size * (k + READING))))
@@ -363,6 +390,110 @@ def _train_once(
         if watch and state.iteration < options.iterations:
             watch(state)
     return state.centroids
+
+
+def _train_pinned(
+    space: _Space,
+    k: int,
+    seed: int,
+    options: KMeansOptions,
+    device: Device,
+    start: NDArray[np.float32] | None,
+    state: State,
+    watch: Watch | None,
+    pinned: Pinned,
+) -> NDArray[np.float32]:
+    """Complete one run as `_train_once` does, with Lloyd's iterations in which pinned rows keep their centroid."""
+    rows = space.rows
+    begin = start if start is not None else _seeded(rows, k, seed, options, pinned)
+    centroids = state.centroids if state.iteration else begin
+    while state.iteration < options.iterations:
+        assigned = hold(assign(rows, centroids, device), rows, centroids, pinned)
+        objective = assigned.objective + space.left_out
+        counts = np.bincount(assigned.labels, minlength=k)
+        centroids = _means(rows, assigned, centroids, counts, pinned, options.spherical)
+        ended = state.iteration > 0 and objective == state.objective
+        state = replace(
+            state,
+            iteration=options.iterations if ended else state.iteration + 1,
+            centroids=centroids,
+            objective=objective,
+            imbalance=k * float(np.square(counts / len(rows)).sum()),
+        )
+        if watch and state.iteration < options.iterations:
+            watch(state)
+    return state.centroids
+
+
+def hold(
+    assigned: Assignment,
+    rows: NDArray[np.float32],
+    centroids: NDArray[np.float32],
+    pinned: Pinned | None,
+) -> Assignment:
+    """Return the assignment with pinned rows at their centroid."""
+    if pinned is None:
+        return assigned
+    held = np.flatnonzero(pinned.held >= 0)
+    labels, distances = assigned.labels.copy(), assigned.distances.copy()
+    labels[held] = pinned.held[held]
+    distances[held] = np.linalg.norm(rows[held] - centroids[labels[held]], axis=1)
+    return Assignment(labels, distances)
+
+
+def _seeded(
+    rows: NDArray[np.float32], k: int, seed: int, options: KMeansOptions, pinned: Pinned
+) -> NDArray[np.float32]:
+    """Return the first centroids: the means of their seeds, and rows drawn from the others, as `init` says."""
+    random = np.random.default_rng(seed)
+    centroids = np.empty((k, rows.shape[1]), np.float32)
+    seeded = np.unique(pinned.seeds[pinned.seeds >= 0])
+    for position in seeded:
+        centroids[position] = rows[pinned.seeds == position].mean(axis=0)
+    others = np.setdiff1d(np.arange(k), seeded)
+    choices = (np.flatnonzero(pinned.seeds < 0), np.flatnonzero(pinned.held < 0), np.arange(len(rows)))
+    drawn_from = next(free for free in choices if len(free) >= len(others))
+    if options.init == "random" or not len(others):
+        centroids[others] = rows[random.choice(drawn_from, len(others), replace=False)]
+        return centroids
+    candidates = rows[drawn_from]
+    squares = np.einsum("ij,ij->i", candidates, candidates)
+
+    def squared_to(centroid: NDArray[np.float32]) -> NDArray[np.float64]:
+        squared: NDArray[np.float64] = (squares - 2 * (candidates @ centroid) + centroid @ centroid).clip(0)
+        return squared.astype(np.float64)
+
+    nearest = np.minimum.reduce([squared_to(centroids[position]) for position in seeded])
+    for position in others:
+        total = nearest.sum()
+        drawn = random.choice(len(candidates), p=nearest / total) if total else random.integers(len(candidates))
+        centroids[position] = candidates[drawn]
+        nearest = np.minimum(nearest, squared_to(centroids[position]))
+    return centroids
+
+
+def _means(
+    rows: NDArray[np.float32],
+    assigned: Assignment,
+    centroids: NDArray[np.float32],
+    counts: NDArray[np.int64],
+    pinned: Pinned,
+    spherical: bool,
+) -> NDArray[np.float32]:
+    """Return the means of the rows of each centroid; one without rows moves to a free row that is far from its own."""
+    from scipy.sparse import csr_array  # loaded for hand-made pins alone
+
+    n, k = len(rows), len(centroids)
+    one_hot = csr_array((np.ones(n), assigned.labels, np.arange(n + 1)), shape=(n, k))
+    means = (one_hot.T @ rows) / np.maximum(counts, 1)[:, None]
+    empty = np.flatnonzero(counts == 0)
+    if len(empty):
+        away = np.where(pinned.held < 0, assigned.distances, -1)
+        means[empty] = rows[np.argsort(-away, kind="stable")[: len(empty)]]
+    if spherical:
+        lengths = np.linalg.norm(means, axis=1, keepdims=True)
+        means /= np.where(lengths > 0, lengths, 1)
+    return np.asarray(means, np.float32)
 
 
 def _faiss_kmeans(rows: NDArray[np.float32], k: int, seed: int, options: KMeansOptions, device: Device) -> Any:

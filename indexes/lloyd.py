@@ -58,6 +58,27 @@ def reduce_sums(parts: Iterable[Sums]) -> Sums:
     return functools.reduce(lambda a, b: Sums(a.sums + b.sums, a.counts + b.counts, a.objective + b.objective), parts)
 
 
+def hold(
+    total: Sums,
+    rows: NDArray[np.float32],
+    positions: NDArray[np.int64],
+    centroids: NDArray[np.float32],
+    device: Device,
+) -> Sums:
+    """Return the total with some of its rows counted at centroids of their own instead of the nearest.
+
+    rows: (m, dim) float32. positions: (m,) int64, of their centroids.
+    """
+    nearest = kmeans.assign(rows, centroids, device)
+    sums, counts = total.sums.copy(), total.counts.copy()
+    np.subtract.at(sums, nearest.labels, rows.astype(np.float64))
+    np.add.at(sums, positions, rows.astype(np.float64))
+    np.subtract.at(counts, nearest.labels, 1)
+    np.add.at(counts, positions, 1)
+    held = kmeans.hold(nearest, rows, centroids, kmeans.Pinned(positions, positions))
+    return Sums(sums, counts, total.objective - nearest.objective + held.objective)
+
+
 def update_centroids(centroids: NDArray[np.float32], total: Sums, spherical: bool) -> NDArray[np.float32]:
     """Return the centroids after an iteration: the means of their rows. A centroid without rows does not move.
 

@@ -110,6 +110,16 @@ NEEDED: dict[str, dict[str, Any]] = {
     "decide": {"verdict": "both", "refs": [0, 1]},
     "act_on_duplicates": {"act": "delete"},
     "collect": {"refs": [0], "target": "folders", "dry_run": True},
+    "move": {"refs": [0], "to": 1},
+    "merge_clusters": {"clusters": [0, 1]},
+    "split_cluster": {"cluster": 0},
+    "pin": {"refs": [0]},
+    "unpin": {"refs": [0]},
+    "select": {"name": "a", "refs": [0]},
+    "selected": {"name": "a"},
+    "delete_selection": {"name": "a"},
+    "write_selection_xmp": {"name": "a"},
+    "export_selection": {"name": "a", "target": "a.csv"},
 }
 METHODS = {
     name: method
@@ -146,12 +156,13 @@ def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 def call(store: Store, name: str, given: dict[str, Any]) -> None:
     """Call a method by the names of its arguments, and read its answer to the end."""
-    positional = [
-        parameter.name
-        for parameter in inspect.signature(METHODS[name]).parameters.values()
-        if parameter.kind is inspect.Parameter.VAR_POSITIONAL
-    ]
-    refs = given.pop(positional[0], ()) if positional else ()
+    parameters = [*inspect.signature(METHODS[name]).parameters.values()][1:]
+    kinds = [parameter.kind for parameter in parameters]
+    refs: list[Any] = []
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        at = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+        refs = [given.pop(parameter.name) for parameter in parameters[:at]]
+        refs.extend(given.pop(parameters[at].name, ()))
     if name == "follow":
         given.setdefault("stop", stopped())
     answer = getattr(store, name)(*refs, **given)

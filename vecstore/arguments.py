@@ -86,6 +86,18 @@ def require_integer(name: str, value: Any) -> int:
     return whole
 
 
+def require_cluster(name: str, value: Any) -> int | str:
+    """Return what can name a cluster: its id, or its name as text."""
+    if isinstance(value, str):
+        if not value.strip():
+            raise BadInput(f"{name} is empty; give a cluster's id or its name")
+        return value
+    try:
+        return require_integer(name, value)
+    except BadInput as error:
+        raise _refused(name, value, "a cluster's id or its name") from error
+
+
 def require_count(name: str, value: Any) -> int:
     """Return a whole number of at least 1; more than there can be of anything is as good as that."""
     return min(_at_least(1, name, value), MOST)

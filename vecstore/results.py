@@ -369,6 +369,83 @@ class Member:
 
 
 @dataclass(frozen=True)
+class SelectionInfo:
+    """A named set of images. images: how many are in it, without those that were removed. created: time, in UTC."""
+
+    name: str
+    images: int
+    created: str
+
+
+@dataclass(frozen=True)
+class SelectReport:
+    """What a change made of a selection. added, removed: images put in and taken out. images: in it now."""
+
+    name: str
+    added: int
+    removed: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Selected:
+    """One image of a selection; path is the one shown."""
+
+    id: int
+    path: str
+
+
+@dataclass(frozen=True)
+class SelectionExport:
+    """A selection that was written. files: lines of a list or table, or pictures in a folder.
+
+    missing: paths of images whose file is gone or has changed, and which the folder is without.
+    """
+
+    name: str
+    file: str
+    files: int
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SidecarReport:
+    """What became of the sidecars of images. written: new and changed ones. unchanged: those that had the keywords.
+
+    archived: pictures in archives, which get none. missing: pictures whose file is gone or another by now. failed:
+    those whose sidecar cannot be read or written, each its path and the reason.
+    """
+
+    written: int
+    unchanged: int
+    archived: int
+    missing: int
+    failed: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Pin:
+    """An image that a person has put into its cluster, or is to stay there."""
+
+    id: int
+    cluster: int
+    path: str
+
+
+@dataclass(frozen=True)
+class MoveReport:
+    """Images that were moved by hand. clustering: the current one. moved: images that were in another cluster before.
+
+    pinned: images that were named; all of them stay in this cluster from now on.
+    """
+
+    clustering: int
+    cluster: int
+    moved: int
+    pinned: int
+
+
+@dataclass(frozen=True)
 class StoredImage:
     """One image of the store. paths: all of its paths; the first is the one shown.
 
@@ -582,8 +659,9 @@ class ExportReport:
 class Operation:
     """A change of the store that can be undone or redone.
 
-    operation: its number. kind: "add", "sync", "relocate", "remove", "import", "retry", "cluster", "name", "decide", or
-    an act on files: "trash", "move", "hardlink", "symlink", "delete", "copy" or "link".
+    operation: its number. kind: "add", "sync", "relocate", "remove", "import", "retry", "cluster", "name", "reassign",
+    "merge", "split", "pin", "unpin", "select", "decide", or an act on files: "trash", "move", "hardlink", "symlink",
+    "delete", "copy" or "link".
     what: its subject, such as a folder. began: time, in UTC. undone: whether it is currently undone.
     """
 

@@ -25,6 +25,7 @@ from vecstore.arguments import (
     each,
     optional,
     require_callable,
+    require_cluster,
     require_count,
     require_event,
     require_flag,
@@ -42,9 +43,9 @@ from vecstore.arguments import (
     require_seed,
     require_text,
 )
-from vecstore.clustering import clusters, evaluation, lifecycle
+from vecstore.clustering import by_hand, clusters, evaluation, lifecycle
 from vecstore.clustering.sklearn_attributes import FittedClustering
-from vecstore.curation import acts, decisions, groups, journal
+from vecstore.curation import acts, decisions, groups, journal, selections, sidecars
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
 from vecstore.embedders.plugin import require_embedder_or_name
 from vecstore.image_ref import ImageRef
@@ -81,11 +82,18 @@ from vecstore.results import (
     Member,
     Membership,
     MigrateReport,
+    MoveReport,
     Neighbour,
     Operation,
     Original,
+    Pin,
     RelocateReport,
     RemoveReport,
+    Selected,
+    SelectionExport,
+    SelectionInfo,
+    SelectReport,
+    SidecarReport,
     StoredImage,
     StoreMap,
     UndoReport,
@@ -105,12 +113,14 @@ GROWING: dict[str, Check] = {
     "patterns": require_patterns,
     "on_progress": optional(require_callable),
 }
+CHOSEN: dict[str, Check] = {"in_selection": optional(require_text), "not_in_selection": optional(require_text)}
 CONDITIONS: dict[str, Check] = {
     "k": require_count,
-    "cluster": optional(require_integer),
-    "not_cluster": optional(require_integer),
+    "cluster": optional(require_cluster),
+    "not_cluster": optional(require_cluster),
     "path": optional(require_pattern),
     "added_after": optional(require_moment),
+    **CHOSEN,
     "min_score": optional(require_score),
 }
 FOUND: dict[str, Check] = {**CONDITIONS, "exact": require_flag}
@@ -349,10 +359,12 @@ class Store:
         *refs: ImageRef,
         k: int = 10,
         minus: Sequence[ImageRef] = (),
-        cluster: int | None = None,
-        not_cluster: int | None = None,
+        cluster: int | str | None = None,
+        not_cluster: int | str | None = None,
         path: AnyPath | None = None,
         added_after: str | date | None = None,
+        in_selection: str | None = None,
+        not_in_selection: str | None = None,
         min_score: float | None = None,
         exact: bool = False,
     ) -> list[Neighbour]:
@@ -365,9 +377,10 @@ class Store:
         ----------
         refs, minus: images: files, bytes (`decoding.Encoded`), ids such as 12 or "@12".
         k: how many.
-        cluster, not_cluster: only images in, or not in, that cluster of the current clustering.
+        cluster, not_cluster: only images in, or not in, that cluster of the current clustering, by its id or name.
         path: only images of which a path fits this pattern (`filters.path_test`).
         added_after: only images that were added then or later, a date, a datetime or text (`filters.moment`).
+        in_selection, not_in_selection: only images in, or not in, that selection (`select`).
         min_score: only scores of at least this, in [-1, 1].
         exact: never use an approximate index.
 
@@ -376,7 +389,7 @@ class Store:
         NotFound: an image or cluster is not there.
         BadInput: a picture cannot be read, or a condition cannot be.
         """
-        conditions = Filter(cluster, not_cluster, path, added_after)
+        conditions = Filter(cluster, not_cluster, path, added_after, in_selection, not_in_selection)
         return query.similar(self.session, refs, minus, conditions, k, min_score, exact)
 
     @checked(text=require_text, **CONDITIONS)
@@ -385,10 +398,12 @@ class Store:
         text: str,
         *,
         k: int = 10,
-        cluster: int | None = None,
-        not_cluster: int | None = None,
+        cluster: int | str | None = None,
+        not_cluster: int | str | None = None,
         path: AnyPath | None = None,
         added_after: str | date | None = None,
+        in_selection: str | None = None,
+        not_in_selection: str | None = None,
         min_score: float | None = None,
     ) -> list[Found]:
         """Return the k images that most probably show what words say, the most probable first.
@@ -405,7 +420,7 @@ class Store:
         ----------
         text: one or more names, or any words for an embedder that reads text.
         k: how many.
-        cluster, not_cluster, path, added_after: conditions, as in `similar`.
+        cluster, not_cluster, path, added_after, in_selection, not_in_selection: conditions, as in `similar`.
         min_score: only scores of at least this, in [0, 1].
 
         Raises
@@ -413,7 +428,8 @@ class Store:
         BadInput: the embedder knows no words, or not this one; the message has near spellings.
         NotFound: a cluster is not there.
         """
-        return words.find(self.session, text, Filter(cluster, not_cluster, path, added_after), k, min_score)
+        conditions = Filter(cluster, not_cluster, path, added_after, in_selection, not_in_selection)
+        return words.find(self.session, text, conditions, k, min_score)
 
     @checked(refs=each(require_image))
     def tag(self, *refs: ImageRef) -> list[ImageTags]:
@@ -440,10 +456,12 @@ class Store:
         self,
         *,
         k: int = 10,
-        cluster: int | None = None,
-        not_cluster: int | None = None,
+        cluster: int | str | None = None,
+        not_cluster: int | str | None = None,
         path: AnyPath | None = None,
         added_after: str | date | None = None,
+        in_selection: str | None = None,
+        not_in_selection: str | None = None,
         min_score: float | None = None,
         exact: bool = False,
     ) -> Iterator[Edge]:
@@ -454,10 +472,10 @@ class Store:
         graph. It is that of the store as it is now; images removed while it is read are left out. Raises what
         `similar` does, before the first step.
         """
-        conditions = Filter(cluster, not_cluster, path, added_after)
+        conditions = Filter(cluster, not_cluster, path, added_after, in_selection, not_in_selection)
         return neighbour_graph.edges(self.session, conditions, k, min_score, exact)
 
-    @checked(series=require_flag, **DUPLICATES)
+    @checked(series=require_flag, **DUPLICATES, **CHOSEN)
     def duplicates(
         self,
         *,
@@ -465,6 +483,8 @@ class Store:
         exact: bool = False,
         series: bool = False,
         keep_by: Sequence[str] = (),
+        in_selection: str | None = None,
+        not_in_selection: str | None = None,
     ) -> Iterator[Duplicate]:
         """Return the groups of equal images and altered copies, a path at a time, each group's representative first.
 
@@ -493,8 +513,10 @@ class Store:
             several are left: "pixels", "bytes", "oldest", "newest", "not-link", "sharpness", "format:png,jpeg",
             "folder:/a,/b", "path:GLOB". `Duplicate.why` says which decided. Of every other image in the group the best
             file is "near" then, and its others are "copy". BadInput for what is no rule.
+        in_selection, not_in_selection: only among images in, or not in, that selection.
         """
-        return groups.duplicates(self.session, min_score, exact, keep_by, series)
+        conditions = Filter(in_selection=in_selection, not_in_selection=not_in_selection)
+        return groups.duplicates(self.session, min_score, exact, keep_by, series, conditions)
 
     @checked(**DUPLICATES)
     def duplicate_groups(
@@ -518,13 +540,15 @@ class Store:
         """
         return between.between(self.session, one, other, min_score, exact)
 
-    @checked(k=require_count)
-    def outliers(self, k: int = 10) -> list[Member]:
-        """Return the k images that are farthest from their centroid, which is the nearest of all, these first.
+    @checked(k=require_count, **CHOSEN)
+    def outliers(
+        self, k: int = 10, *, in_selection: str | None = None, not_in_selection: str | None = None
+    ) -> list[Member]:
+        """Return the k images that are farthest from their centroid, these first.
 
-        Raises NotFound before the first clustering.
+        in_selection, not_in_selection: as in `similar`. Raises NotFound before the first clustering.
         """
-        return clusters.outliers(self.session, k)
+        return clusters.outliers(self.session, k, clusters.Chosen(in_selection, not_in_selection))
 
     @checked(ref=require_image)
     def image(self, ref: ImageRef) -> StoredImage:
@@ -588,20 +612,23 @@ class Store:
         return map_layout.store_map(self.session, rebuild, seed)
 
     @checked(
-        cluster=optional(require_integer),
+        cluster=optional(require_cluster),
         similar=optional(require_image),
         representatives=require_flag,
         k=optional(require_count),
         farthest=require_flag,
+        **CHOSEN,
     )
     def sheet(
         self,
-        cluster: int | None = None,
+        cluster: int | str | None = None,
         *,
         similar: ImageRef | None = None,
         representatives: bool = False,
         k: int | None = None,
         farthest: bool = False,
+        in_selection: str | None = None,
+        not_in_selection: str | None = None,
     ) -> contact_sheets.Sheet:
         """Return what a contact sheet shows, for `contact_sheets.write_sheet` to draw.
 
@@ -610,11 +637,14 @@ class Store:
         cluster: k (60) of its images, most typical first, or farthest first.
         similar: an image, with the k (30) nearest to it.
         representatives: the most typical image of every cluster. Without any of these: k (6) images of every cluster.
+        in_selection, not_in_selection: of these, only images in, or not in, that selection; with `in_selection` alone,
+            k (60) images of the selection.
 
         Raises what `members` and `similar` do, NotFound where no image is left to show, and BadInput for more than one
         of them.
         """
-        return contact_sheets.sheet(self.session, cluster, similar, representatives, k, farthest)
+        chosen = clusters.Chosen(in_selection, not_in_selection)
+        return contact_sheets.sheet(self.session, cluster, similar, representatives, k, farthest, chosen)
 
     @checked(file=require_path, since=optional(require_text))
     def report(self, file: AnyPath, *, since: str | None = None) -> Drawing:
@@ -641,7 +671,7 @@ class Store:
         spherical=require_flag,
         init=require_text,
         warm_start=require_flag,
-        within=optional(require_integer),
+        within=optional(require_cluster),
         full_iterations=require_offset,
         ray=optional(require_text),
         segments=optional(require_text),
@@ -657,7 +687,7 @@ class Store:
         spherical: bool = False,
         init: str = "random",
         warm_start: bool = False,
-        within: int | None = None,
+        within: int | str | None = None,
         full_iterations: int = 0,
         ray: str | None = None,
         segments: str | None = None,
@@ -710,13 +740,69 @@ class Store:
         """
         return clusters.clusters(self.session)
 
-    @checked(cluster=require_integer, name=require_text)
-    def name_cluster(self, cluster: int, name: str) -> Cluster:
+    @checked(cluster=require_cluster, name=require_text)
+    def name_cluster(self, cluster: int | str, name: str) -> Cluster:
         """Name a cluster and return it; it keeps the name as long as it keeps its id. An empty name takes it away.
 
         Raises NotFound for no such cluster, BadInput for a name with control characters, or that another cluster has.
         """
         return clusters.name_cluster(self.session, cluster, name)
+
+    @checked(refs=each(require_image), to=require_cluster)
+    def move(self, *refs: ImageRef, to: int | str) -> MoveReport:
+        """Move images to another cluster, or to a new one, and pin them there (see `pin`).
+
+        Centroids stay where they are until the next clustering, which begins from the pinned images. A new cluster is
+        of a clustering of its own, and its centroid is the mean of its images.
+
+        Parameters
+        ----------
+        refs: stored images.
+        to: a cluster's id or name, or "new" (unless a cluster is called so).
+
+        Raises NotFound for an image or cluster that is not there, StoreBusy.
+        """
+        return by_hand.move(self.session, refs, to)
+
+    @checked(clusters=each(require_cluster))
+    def merge_clusters(self, *clusters: int | str) -> FittedClustering:
+        """Make one cluster of several, in a clustering of its own. The first keeps its id and its name.
+
+        Raises NotFound if there is no such cluster, BadInput for a cluster with itself, StoreBusy.
+        """
+        return by_hand.merge(self.session, clusters)
+
+    @checked(cluster=require_cluster, k=require_count, seed=require_seed)
+    def split_cluster(self, cluster: int | str, k: int = 2, *, seed: int = 0) -> FittedClustering:
+        """Split a cluster into k by k-means, as `cluster(k, within=cluster)` does; the others keep their images.
+
+        The part with its pinned images, else the largest, keeps the id. Raises NotFound if there is no such cluster,
+        BadInput if it has fewer than k images, StoreBusy.
+        """
+        from indexes.kmeans import KMeansOptions
+
+        return by_hand.split(self.session, cluster, k, KMeansOptions(seed))
+
+    @checked(refs=each(require_image))
+    def pin(self, *refs: ImageRef) -> list[Pin]:
+        """Let images stay in the cluster that they are in, also through new clusterings; return them.
+
+        A clustering is made around pinned images: each of their clusters begins as their mean, and they belong to it in
+        every step. Raises NotFound for an image that is not stored, or before the first clustering, StoreBusy.
+        """
+        return by_hand.pin(self.session, refs)
+
+    @checked(refs=each(require_image))
+    def unpin(self, *refs: ImageRef) -> list[Pin]:
+        """Let the next clustering decide about images again; return those of them that were pinned.
+
+        They stay where they are until then. Raises what `pin` does.
+        """
+        return by_hand.unpin(self.session, refs)
+
+    def pins(self) -> list[Pin]:
+        """Return the pinned images of the current clustering, by id. Raises NotFound before the first clustering."""
+        return by_hand.pins(self.session)
 
     def suggest_names(self) -> list[Cluster]:
         """Return the clusters, largest first, with the names that their images' words suggest, recorded from now on.
@@ -730,18 +816,33 @@ class Store:
         """Say whether the drift is past the bound from which a new clustering is advised (docs/design.md, Drift)."""
         return lifecycle.is_past_bound(clusters.drift(self.session))
 
-    @checked(cluster=require_integer, k=optional(require_count), farthest=require_flag, start=require_offset)
-    def members(self, cluster: int, k: int | None = None, *, farthest: bool = False, start: int = 0) -> list[Member]:
+    @checked(cluster=require_cluster, k=optional(require_count), farthest=require_flag, start=require_offset, **CHOSEN)
+    def members(
+        self,
+        cluster: int | str,
+        k: int | None = None,
+        *,
+        farthest: bool = False,
+        start: int = 0,
+        in_selection: str | None = None,
+        not_in_selection: str | None = None,
+    ) -> list[Member]:
         """Return a cluster's images, most typical first, or farthest from the centroid first; at most k.
 
-        start: how many to pass over, to read on where an earlier call ended. Raises NotFound if there is no such
-        cluster.
+        Parameters
+        ----------
+        cluster: its id or its name. An id wins; a name may differ in upper and lower case where that is clear.
+        start: how many to pass over, to read on where an earlier call ended.
+        in_selection, not_in_selection: as in `similar`.
+
+        Raises NotFound if there is no such cluster or selection, BadInput for a name that may be of several clusters.
         """
-        return clusters.members(self.session, cluster, k, farthest, start)
+        chosen = clusters.Chosen(in_selection, not_in_selection)
+        return clusters.members(self.session, cluster, k, farthest, start, chosen)
 
     @checked(
         target=require_path,
-        cluster=optional(require_integer),
+        cluster=optional(require_cluster),
         link=require_flag,
         k=optional(require_count),
         farthest=require_flag,
@@ -749,7 +850,7 @@ class Store:
     def make_folders(
         self,
         target: AnyPath,
-        cluster: int | None = None,
+        cluster: int | str | None = None,
         *,
         link: bool = False,
         k: int | None = None,
@@ -774,8 +875,8 @@ class Store:
         folder = Path(os.fsdecode(absolute(target)))
         return acts.make_folders(self.session, folder, cluster, link=link, k=k, farthest=farthest)
 
-    @checked(seed=require_seed, max_k=optional(require_integer), within=optional(require_integer))
-    def elbow(self, *, seed: int = 0, max_k: int | None = None, within: int | None = None) -> Elbow:
+    @checked(seed=require_seed, max_k=optional(require_integer), within=optional(require_cluster))
+    def elbow(self, *, seed: int = 0, max_k: int | None = None, within: int | str | None = None) -> Elbow:
         """Return loss and silhouette against k, on a sample, and the k that `cluster("auto")` takes, with its reason.
 
         Parameters
@@ -907,6 +1008,94 @@ class Store:
         folder = Path(os.fsdecode(absolute(target)))
         return acts.collect(self.session, refs, folder, act, dry_run, on_act)
 
+    # Selections
+
+    @checked(
+        name=require_text,
+        refs=each(require_image),
+        remove=require_flag,
+        union=each(require_text),
+        intersect=each(require_text),
+        minus=each(require_text),
+    )
+    def select(
+        self,
+        name: str,
+        *refs: ImageRef,
+        remove: bool = False,
+        union: Iterable[str] = (),
+        intersect: Iterable[str] = (),
+        minus: Iterable[str] = (),
+    ) -> SelectReport:
+        """Put images into a selection, a named set of images, which is made if there is none of that name.
+
+        All of it is one operation, which `undo` takes back.
+
+        Parameters
+        ----------
+        refs: stored images. Images that are in it already stay.
+        remove: take them out instead.
+        union, intersect, minus: other selections. First the images of `union` are put into it, then only those stay
+            that are in each of `intersect`, then those of `minus` are taken out.
+
+        Raises
+        ------
+        NotFound: an image is not stored, or there is no such selection.
+        BadInput: a name that cannot be, or nothing to do.
+        StoreBusy
+        """
+        others = {"union": tuple(union), "intersect": tuple(intersect), "minus": tuple(minus)}
+        return selections.select(self.session, name, refs, remove=remove, **others)
+
+    def selections(self) -> list[SelectionInfo]:
+        """Return the selections, by name, and how many images are in each."""
+        return self.session.catalog.selections.all()
+
+    @checked(name=require_text, k=optional(require_count), start=require_offset)
+    def selected(self, name: str, k: int | None = None, *, start: int = 0) -> list[Selected]:
+        """Return the images of a selection, by id; at most k. Images that were removed are not shown.
+
+        start: how many to pass over. Raises NotFound, with near spellings, if there is no such selection.
+        """
+        return selections.images(self.session, name, k, start)
+
+    @checked(name=require_text)
+    def delete_selection(self, name: str) -> SelectReport:
+        """Delete a selection; its images stay in the store, and `undo` brings it back. Raises NotFound, StoreBusy."""
+        return selections.delete(self.session, name)
+
+    @checked(name=require_text, target=require_path, link=require_flag)
+    def export_selection(self, name: str, target: AnyPath, *, link: bool = False) -> SelectionExport:
+        """Write a selection: as a list (.txt), a table (.csv, .parquet), or, for any other name, as a folder of copies.
+
+        link: make symbolic links instead of copies. Originals are not touched and nothing is overwritten. Raises
+        NotFound for no such selection, BadInput if something is there already.
+        """
+        return selections.export(self.session, name, Path(os.fsdecode(absolute(target))), link)
+
+    @checked(name=require_text)
+    def write_selection_xmp(self, name: str) -> SidecarReport:
+        """Write the name of a selection as a keyword into the XMP sidecars of its images, never into the pictures.
+
+        `photo.jpg.xmp` or `photo.xmp`, whichever is there, gets the keyword (dc:subject) and keeps everything else;
+        where there is none, `photo.jpg.xmp` is made. Each is replaced as a whole or not at all. `undo` knows none of
+        them. Raises NotFound if there is no such selection.
+        """
+        return sidecars.write_selection(self.session, name)
+
+    @checked(refs=each(require_image), min_probability=require_number)
+    def write_tags_xmp(self, *refs: ImageRef, min_probability: float = 0.1) -> SidecarReport:
+        """Write the best classes of images as keywords into their XMP sidecars, as `write_selection_xmp` does.
+
+        Parameters
+        ----------
+        refs: stored images; none for all whose classes are recorded (`tag_all`).
+        min_probability: only classes of at least this.
+
+        Raises what `tag` does, NotFound if none are recorded.
+        """
+        return sidecars.write_tags(self.session, refs, min_probability)
+
     # Looking after it
 
     def info(self) -> Info:
@@ -1011,7 +1200,7 @@ class Store:
 
     @checked(redo=require_flag)
     def undo(self, *, redo: bool = False) -> UndoReport:
-        """Undo the last operation: an add, sync, import, remove, clustering, naming, decision, or acts on files.
+        """Undo the last operation of those that `operations` lists; again, the one before. redo: take that back.
 
         Again, the one before. Vectors stay, so that adding the same again embeds nothing. Files are put back as they
         were, after a look at what is there now; see `UndoReport.refused`. Raises NotFound if there is nothing to undo.

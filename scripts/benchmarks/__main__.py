@@ -17,6 +17,7 @@ NAMES = (
     "import",
     "index",
     "ingest",
+    "pins",
     "precision",
     "preprocessing",
     "quality",

@@ -94,9 +94,7 @@ PLANTED = tuple(KINDS)[:10]
 
 def main(
     pictures: Annotated[Path, typer.Argument(help="A folder of photos.")],
-    photos: Annotated[
-        int, typer.Option(help="Photos of it that are altered, each kind in a store.")
-    ] = 21,
+    photos: Annotated[int, typer.Option(help="Photos of it that are altered, each kind in a store.")] = 21,
     planted: Annotated[int, typer.Option(help="Instead: so many copies, each of another picture, ten kinds.")] = 0,
     total: Annotated[int, typer.Option(help="With --planted: pictures in all; painted if there are less.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Draws the photos.")] = 0,

@@ -135,6 +135,28 @@ def test_every_answer_is_that_of_the_embedded_store(place: str, photos: Path, tr
         assert answers(store) == truth()
 
 
+def by_hand(store: Store) -> list[Any]:
+    """What a store of these photos answers with selections, and after changes of its clusters by hand."""
+    store.cluster(4, restarts=3)
+    store.select("some", *range(0, N_PICTURES, 7))
+    found: list[Any] = [store.similar("@7", in_selection="some", k=6), store.similar("@7", not_in_selection="some")]
+    store.move("@7", "@8", to=(store.which("@7")[0].cluster + 1) % 4)
+    store.move("@9", to="new")
+    store.merge_clusters(0, 1)
+    run = store.cluster(4, restarts=3)
+    found += [round(run.objective, 4), store.clusters(), store.pins(), store.outliers(in_selection="some")]
+    for _ in range(4):
+        store.undo()
+    return [*found, store.clusters(), store.pins(), store.check()]
+
+
+def test_what_is_decided_by_hand_is_the_same_on_every_engine(place: str, photos: Path, tmp_path: Path) -> None:
+    with opened(place) as store, opened(tmp_path / "own") as own:
+        store.add(photos)
+        own.add(photos)
+        assert by_hand(store) == by_hand(own)
+
+
 def test_conditions_that_go_to_the_engine_leave_the_same(
     elsewhere: str, photos: Path, truth: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -260,3 +260,55 @@ def test_an_empty_store_has_nothing_to_export(store: Store, tmp_path: Path) -> N
     store.remove(*store.session.catalog.images.alive_rows())
     with pytest.raises(NotFound, match="no images to export"):
         store.export(tmp_path / "all.parquet")
+
+
+# Selections and pinned images
+
+
+def by_hand(store: Store) -> tuple[object, ...]:
+    """What people decided, by path."""
+    selections = {found.name: [image.path for image in store.selected(found.name)] for found in store.selections()}
+    return selections, [(pin.path, pin.cluster) for pin in store.pins()]
+
+
+@pytest.fixture
+def decided(store: Store) -> Store:
+    """The same store with two selections, one of them empty, and a moved image."""
+    store.select("holiday", 0, 5)
+    store.select("empty", 1)
+    store.select("empty", 1, remove=True)
+    store.move(7, to=(store.which(7)[0].cluster + 1) % 3)
+    return store
+
+
+def test_a_backup_and_a_migrated_store_have_what_people_decided(decided: Store, tmp_path: Path) -> None:
+    decided.backup(tmp_path / "backup")
+    decided.migrate(tmp_path / "moved")
+    for folder in ("backup", "moved"):
+        with Store.open(tmp_path / folder) as copy:
+            assert (by_hand(copy), copy.check()) == (by_hand(decided), [])
+
+
+def test_an_import_brings_what_people_decided_and_is_undone_as_one(decided: Store, tmp_path: Path) -> None:
+    decided.export(tmp_path / "all.parquet")
+    with Store.open(tmp_path / "other", embedder="tiny", create=True) as other:
+        other.import_vectors(tmp_path / "all.parquet")
+        assert (by_hand(other), other.check()) == (by_hand(decided), [])
+        other.undo()
+        assert (other.selections(), other.info().images) == ([], 0)
+        other.undo(redo=True)
+        assert by_hand(other) == by_hand(decided)
+
+
+def test_an_import_adds_to_the_selections_that_are_there(decided: Store, tmp_path: Path) -> None:
+    decided.export(tmp_path / "all.parquet")
+    decided.select("holiday", 5, remove=True)
+    decided.select("holiday", 8)
+    decided.import_vectors(tmp_path / "all.parquet")
+    assert [image.id for image in decided.selected("holiday")] == [0, 5, 8]
+
+
+def test_a_store_without_selections_exports_what_it_always_did(store: Store, tmp_path: Path) -> None:
+    store.export(tmp_path / "all.parquet")
+    names = pyarrow.parquet.read_schema(tmp_path / "all.parquet").names
+    assert [name for name in names if name in ("selections", "pinned")] == []

@@ -113,3 +113,15 @@ def test_a_store_without_images_is_refused(source: Store, tmp_path: Path) -> Non
     with pytest.raises(NotFound, match="has no images; add some first"):
         source.embed_into(tmp_path / "new", embedder="tiny")
     assert not (tmp_path / "new").exists()
+
+
+def test_selections_and_pinned_images_come_along_by_content(source: Store, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    source.select("some", pictures / "red1.png", pictures / "blue2.png")
+    source.move(pictures / "red3.png", to="blue")
+    source.embed_into(tmp_path / "new", embedder="tiny")
+    with Store.open(tmp_path / "new") as new:
+        chosen = {os.path.basename(image.path) for image in new.selected("some")}
+        pins = [(os.path.basename(pin.path), pin.cluster) for pin in new.pins()]
+        blue = new.which(pictures / "blue0.png")[0].cluster
+        assert (chosen, pins, new.check()) == ({"red1.png", "blue2.png"}, [("red3.png", blue)], [])

@@ -17,6 +17,7 @@ from vecstore.image_ref import ImageRef, NewPicture, as_row, identify, path_of, 
 from vecstore.results import Cluster, Elbow, Member, Membership
 from vecstore.session import Session
 from vecstore.sources import decoding
+from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.layout import CATALOG, VECTORS
 from vecstore.storage.vector_file import Float16
 from vecstore.words.stored_head import stored_head
@@ -27,13 +28,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Which images of a cluster are asked for: those in one selection, and those not in another, by name."""
+
+    in_selection: str | None = None
+    not_in_selection: str | None = None
+
+    def required(self, catalog: Catalog) -> tuple[int | None, int | None]:
+        """Return the numbers of the two. Raises NotFound."""
+        inside, outside = (
+            None if name is None else catalog.selections.require(name)
+            for name in (self.in_selection, self.not_in_selection)
+        )
+        return inside, outside
+
+
+ANY = Chosen()
+
+
+@dataclass(frozen=True)
 class ClusterOrder:
     """What to cluster into what; the fields are the parameters of `Store.cluster`."""
 
     k: int | Literal["auto"] | None
     options: "KMeansOptions"
     warm_start: bool = False
-    within: int | None = None
+    within: int | str | None = None
     full_iterations: int = 0
     ray: str | None = None
     segments: str | None = None
@@ -55,15 +75,21 @@ class ClusterOrder:
         return how if self.within is None else f"{how} within cluster {self.within}"
 
 
-def cluster(session: Session, order: ClusterOrder, on_progress: lifecycle.OnClusterProgress | None) -> FittedClustering:
-    """Run k-means and make the result the current clustering; see `Store.cluster`."""
+def cluster(
+    session: Session, order: ClusterOrder, on_progress: lifecycle.OnClusterProgress | None, kind: str = "cluster"
+) -> FittedClustering:
+    """Run k-means and make the result the current clustering; see `Store.cluster`. kind: of the operation."""
     order.require_sound()
-    with session.writing("cluster", str(order)):
+    with session.writing(kind, str(order)):
         vectors, k, reason = session.vectors(), order.k, None
         if k == "auto":
             chosen = elbow(session, order.options.seed, None, order.within)
             k, reason = chosen.k, chosen.reason
-        request = lifecycle.Request(k, order.options, order.warm_start, order.within, order.full_iterations, reason)
+            n_pinned = lifecycle.pinned_clusters(session.catalog) if order.within is None else 0
+            if n_pinned > k:
+                k, reason = n_pinned, f"images are pinned to so many clusters, and else it were {k} ({reason})"
+        within = _cluster_within(session, order.within)
+        request = lifecycle.Request(k, order.options, order.warm_start, within, order.full_iterations, reason)
         with _blocks(session, vectors, order.ray, order.segments) as blocks:
             run = lifecycle.run(session.catalog, vectors, request, session.device, session.path, on_progress, blocks)
     return FittedClustering.of(run, session.path / CATALOG)
@@ -76,7 +102,7 @@ def use(session: Session, number: int) -> tuple[FittedClustering, int]:
     return FittedClustering.of(run, session.path / CATALOG), assigned
 
 
-def elbow(session: Session, seed: int, max_k: int | None, within: int | None) -> Elbow:
+def elbow(session: Session, seed: int, max_k: int | None, within: int | str | None) -> Elbow:
     """Return loss and silhouette against k; see `Store.elbow`."""
     from vecstore.clustering.elbow import sweep
 
@@ -99,10 +125,11 @@ def clusters(session: Session) -> list[Cluster]:
         return lifecycle.describe(session.catalog, current_clusters(session))
 
 
-def name_cluster(session: Session, cluster: int, name: str) -> Cluster:
+def name_cluster(session: Session, cluster: int | str, name: str) -> Cluster:
     """Name a cluster and return it; see `Store.name_cluster`."""
     with session.writing("name", f"cluster {cluster}"):
         current = current_clusters(session)
+        cluster = session.catalog.clusterings.require_cluster(current.clustering, cluster)
         lifecycle.give_name(session.catalog, current.clustering, cluster, name)
         with session.catalog.reading():
             return lifecycle.describe_one(session.catalog, current, cluster)
@@ -117,23 +144,32 @@ def suggest_names(session: Session) -> list[Cluster]:
     return clusters(session)
 
 
-def members(session: Session, cluster: int, k: int | None, farthest: bool, start: int = 0) -> list[Member]:
+def members(
+    session: Session,
+    cluster: int | str,
+    k: int | None,
+    farthest: bool,
+    start: int = 0,
+    chosen: Chosen = ANY,
+) -> list[Member]:
     """Return a cluster's images, most typical first; see `Store.members`."""
     catalog = session.catalog
     with catalog.reading():
         current = current_clusters(session).clustering
-        catalog.clusterings.require_cluster(current, cluster)
+        number = catalog.clusterings.require_cluster(current, cluster)
         n_rows = catalog.images.row_count()
         most = -1 if k is None else min(k, n_rows)
-        return _as_members(catalog.memberships.members(current, cluster, most, farthest, min(start, n_rows)))
+        sets = chosen.required(catalog)
+        return _as_members(catalog.memberships.members(current, number, most, farthest, min(start, n_rows), sets))
 
 
-def outliers(session: Session, k: int) -> list[Member]:
+def outliers(session: Session, k: int, chosen: Chosen = ANY) -> list[Member]:
     """Return the k images that are farthest from their centroid, these first."""
     catalog = session.catalog
     with catalog.reading():
         current = current_clusters(session).clustering
-        return _as_members(catalog.memberships.farthest(current, min(k, catalog.images.row_count())))
+        most = min(k, catalog.images.row_count())
+        return _as_members(catalog.memberships.farthest(current, most, chosen.required(catalog)))
 
 
 def which(session: Session, refs: Sequence[ImageRef]) -> list[Membership]:
@@ -144,6 +180,16 @@ def which(session: Session, refs: Sequence[ImageRef]) -> list[Membership]:
     with session.catalog.reading():
         current = current_clusters(session)
         return [_membership(session, current, ref, image) for ref, image in zip(refs, found, strict=True)]
+
+
+def _cluster_within(session: Session, within: int | str | None) -> int | None:
+    """Return the id of the cluster that is to be split, if one is."""
+    if within is None:
+        return None
+    clustering = session.catalog.clusterings.current()
+    if clustering is None:
+        raise NotFound("there are no clusters yet to split one of; make some with `vecstore cluster -k N`")
+    return session.catalog.clusterings.require_cluster(clustering, within)
 
 
 def drift(session: Session) -> float | None:

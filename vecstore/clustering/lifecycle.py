@@ -8,7 +8,7 @@ with this module: adding nothing new is to need none of it.
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import Device
+from vecstore.arguments import whole_number
 from vecstore.clustering.checkpoint import Checkpoint
 from vecstore.clustering.matching import Match, match
 from vecstore.clustering.row_blocks import Blocks, LocalBlocks
@@ -31,7 +32,7 @@ from vecstore.storage.checksums import require_rows
 from vecstore.storage.vector_file import Float16, Float32
 
 if TYPE_CHECKING:
-    from indexes.kmeans import KMeansOptions, State
+    from indexes.kmeans import KMeansOptions, Pinned, State
 
 Int64 = NDArray[np.int64]
 
@@ -90,7 +91,33 @@ OnClusterProgress = Callable[[ClusterProgress], None]
 
 
 @dataclass(frozen=True)
-class _Partition:
+class _Held:
+    """Pinned images: rows, ascending, the position of the centroid of each, and its (m, dim) float32 vectors.
+
+    seeds: more rows, ascending, and positions: the images that are in the clusters of pinned ones now.
+    """
+
+    rows: Int64
+    positions: Int64
+    vectors: Float32
+    seeds: tuple[Int64, Int64]
+
+    def among(self, rows: Int64) -> "Pinned | None":
+        """Return what is pinned of rows, ascending, with all pinned ones among them; None without any."""
+        from indexes.kmeans import Pinned
+
+        if not len(self.rows):
+            return None
+        held, seeds = np.full((2, len(rows)), -1, np.int64)
+        held[np.searchsorted(rows, self.rows)] = self.positions
+        _, here, there = np.intersect1d(rows, self.seeds[0], assume_unique=True, return_indices=True)
+        seeds[here] = self.seeds[1][there]
+        seeds[held >= 0] = held[held >= 0]
+        return Pinned(held, seeds)
+
+
+@dataclass(frozen=True)
+class Partition:
     """Rows, ascending, and for each the position of its centroid and the distance to it."""
 
     rows: Int64
@@ -102,7 +129,7 @@ class _Partition:
     def objective(self) -> float:
         return float(np.sum(np.square(self.distances, dtype=np.float64)))
 
-    def largest_first(self) -> "_Partition":
+    def largest_first(self) -> "Partition":
         order = np.argsort(-np.bincount(self.labels, minlength=len(self.centroids)), kind="stable")
         position = np.empty_like(order)
         position[order] = np.arange(len(order))
@@ -144,9 +171,10 @@ def run(
     before = current(catalog, vectors.shape[1], device)
     rows, k, start = _asked_for(catalog, before, request)
     options = request.options
-    sample = kmeans.sample_rows(rows, k, options.seed)
+    held = _held(catalog, vectors, before, rows, k, request)
+    sample = np.union1d(kmeans.sample_rows(rows, k, options.seed), held.rows)
     training_rows = _training_rows(catalog, vectors, rows, sample)
-    checkpoint = Checkpoint(folder, _stamp(catalog, rows, k, start, request, device))
+    checkpoint = Checkpoint(folder, _stamp(catalog, rows, k, start, request, device, held))
 
     def watch(state: "State") -> None:
         checkpoint.save(state)
@@ -155,13 +183,23 @@ def run(
                 ClusterProgress(state.run, state.iteration, options.iterations, state.objective, state.imbalance)
             )
 
-    training = kmeans.train(training_rows, k, options, device, start=start, resume=checkpoint.load(), watch=watch)
+    training = kmeans.train(
+        training_rows,
+        k,
+        options,
+        device,
+        start=start,
+        resume=checkpoint.load(),
+        watch=watch,
+        pinned=held.among(sample),
+    )
     blocks = blocks or LocalBlocks(vectors, device)
-    centroids = _over_all_rows(blocks, rows, training.centroids, request, on_progress)
-    made = _assigned(blocks, rows, centroids).largest_first()
+    centroids = _over_all_rows(blocks, rows, training.centroids, request, on_progress, held, device)
+    made = _assigned(blocks, rows, centroids, held).largest_first()
     if request.within is not None and before is not None:
         made = _spliced(catalog, before, request.within, made)
-    found = _matched(catalog, before, made)
+    pins = dict(catalog.memberships.pinned(before.clustering)) if before else {}
+    found = _matched(catalog, before, made, pins)
     report = Clustering(
         clustering=catalog.clusterings.next_id(),
         k=len(made.centroids),
@@ -178,7 +216,12 @@ def run(
         current=True,
         k_reason=request.k_reason,
     )
-    _record(catalog, report, request, made, found.ids)
+    asked = {
+        **asdict(request.options),
+        **{"warm_start": request.warm_start, "within": request.within, "full_iterations": request.full_iterations},
+        "k_reason": request.k_reason,
+    }
+    record(catalog, vectors, report, asked, catalog.images.row_count(), made, found.ids, pins)
     checkpoint.remove()
     return replace(report, seconds=time.monotonic() - started)
 
@@ -193,20 +236,75 @@ def _training_rows(catalog: Catalog, vectors: Float16, rows: Int64, sample: Int6
         return converting.result()
 
 
-def _record(catalog: Catalog, report: Clustering, request: Request, made: _Partition, ids: list[int]) -> None:
-    """Record a run with each image's cluster and make it current, in one transaction. ids: of the centroids."""
-    asked = {
-        **asdict(request.options),
-        **{"warm_start": request.warm_start, "within": request.within, "full_iterations": request.full_iterations},
-        "k_reason": request.k_reason,
-    }
+def record(
+    catalog: Catalog,
+    vectors: Float16,
+    report: Clustering,
+    asked: dict[str, Any],
+    horizon: int,
+    made: Partition,
+    ids: list[int],
+    pins: Mapping[int, int],
+) -> None:
+    """Record a clustering with each image's cluster and make it current, in one transaction.
+
+    asked: the options. horizon: the first row that counts as added since. ids: of the centroids. pins: (row, cluster)
+    of the images that are pinned, also of removed ones, which come back to their cluster if it is still there.
+    """
+    pinned = np.array([*pins], np.int64)
+    is_made = np.isin(pinned, made.rows)
+    returning = ~is_made & np.isin([*pins.values()], ids) & ~np.isin(pinned, catalog.checksums.quarantined_rows())
+    away = pinned[returning].tolist()
+    centroids = made.centroids[[ids.index(pins[row]) for row in away]]
+    apart = np.linalg.norm(np.asarray(vectors[away], np.float32) - centroids, axis=1).tolist()
     with catalog.writing():
         blob = made.centroids.astype("<f4").tobytes()
-        catalog.clusterings.insert(report, asked, catalog.images.row_count(), blob, ids)
+        catalog.clusterings.insert(report, asked, horizon, blob, ids)
         clusters = np.array(ids)[made.labels].tolist()
         memberships = zip(made.rows.tolist(), clusters, made.distances.tolist(), strict=True)
         catalog.memberships.insert(report.clustering, memberships)
+        removed = [(row, pins[row], distance) for row, distance in zip(away, apart, strict=True)]
+        catalog.memberships.insert(report.clustering, removed)
+        catalog.memberships.pin(report.clustering, [*pinned[is_made].tolist(), *away])
         catalog.clusterings.make_current(report.clustering)
+
+
+def _held(
+    catalog: Catalog, vectors: Float16, before: CurrentClusters | None, rows: Int64, k: int, request: Request
+) -> _Held:
+    """Return the pinned images among the rows, with the centroids they belong to: the first ones, or those there are.
+
+    Raises BadInput for fewer clusters than images are pinned to.
+    """
+    pins = catalog.memberships.pinned(before.clustering) if before is not None else []
+    found = np.array(pins, np.int64).reshape(-1, 2)
+    found = found[np.isin(found[:, 0], rows)]
+    clusters = np.unique(found[:, 1])
+    if len(clusters) > k:
+        raise BadInput(
+            f"k is {k}, but images are pinned to {len(clusters)} clusters; choose -k from {len(clusters)} on, or "
+            "`vecstore unpin` some"
+        )
+    if before is None or not len(found):
+        none = np.empty(0, np.int64)
+        return _Held(none, none, np.empty((0, vectors.shape[1]), np.float32), (none, none))
+    order = np.array(before.ids if request.warm_start else clusters, np.int64)
+    by_id = np.argsort(order)
+
+    def positions_of(ids: Int64) -> Int64:
+        return by_id[np.searchsorted(order, ids, sorter=by_id)]
+
+    members, ids, _ = memberships(catalog, before.clustering)
+    # A cluster that is split begins from its pinned images alone, as all others are in it too.
+    is_seed = np.isin(ids, clusters) & np.isin(members, rows) & (request.within is None)
+    seeds = members[is_seed], positions_of(ids[is_seed])
+    return _Held(found[:, 0], positions_of(found[:, 1]), np.asarray(vectors[found[:, 0]], np.float32), seeds)
+
+
+def pinned_clusters(catalog: Catalog) -> int:
+    """Return to how many clusters of the current clustering images are pinned."""
+    clustering = catalog.clusterings.current()
+    return 0 if clustering is None else len({cluster for _, cluster, _ in catalog.memberships.pins(clustering)})
 
 
 def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Request) -> tuple[Int64, int, Float32 | None]:
@@ -229,26 +327,26 @@ def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Reques
     return rows, k, start
 
 
-def searchable_rows(catalog: Catalog, within: int | None = None) -> Int64:
+def searchable_rows(catalog: Catalog, within: int | str | None = None) -> Int64:
     """Return the living images, or those of one cluster, ascending. Raises NotFound, and BadInput if there are none."""
     alive = catalog.images.searchable_rows()
     if within is not None:
         clustering = catalog.clusterings.current()
         if clustering is None:
             raise NotFound("there are no clusters yet to split one of; make some with `vecstore cluster -k N`")
-        catalog.clusterings.require_cluster(clustering, within)
+        within = catalog.clusterings.require_cluster(clustering, within)
         alive = sorted({*alive}.intersection(catalog.memberships.member_rows(clustering, within)))
     if not alive:
         raise BadInput(f"{_holder(within)} has no images to cluster; `vecstore add` some first")
     return np.array(alive, np.int64)
 
 
-def _holder(within: int | None) -> str:
+def _holder(within: int | str | None) -> str:
     return "the store" if within is None else f"cluster {within}"
 
 
 def _stamp(
-    catalog: Catalog, rows: Int64, k: int, start: Float32 | None, request: Request, device: Device
+    catalog: Catalog, rows: Int64, k: int, start: Float32 | None, request: Request, device: Device, held: _Held
 ) -> dict[str, Any]:
     """Return all that a training depends on. Rows stand for their vectors: these are appended and never rewritten."""
     return {
@@ -259,20 +357,29 @@ def _stamp(
         "start": hashlib.sha256(start.astype("<f4").tobytes()).hexdigest() if start is not None else None,
         "options": asdict(request.options),
         "device": str(device),
+        "pinned": hashlib.sha256(np.stack([held.rows, held.positions]).astype("<i8").tobytes()).hexdigest(),
     }
 
 
 def _over_all_rows(
-    blocks: Blocks, rows: Int64, centroids: Float32, request: Request, on_progress: OnClusterProgress | None
+    blocks: Blocks,
+    rows: Int64,
+    centroids: Float32,
+    request: Request,
+    on_progress: OnClusterProgress | None,
+    held: _Held,
+    device: Device,
 ) -> Float32:
     """Return the centroids after the iterations over all rows that were asked for, or as many as gain something."""
     if not request.full_iterations:
         return centroids
-    from indexes.lloyd import reduce_sums, update_centroids
+    from indexes.lloyd import hold, reduce_sums, update_centroids
 
     before = np.inf
     for iteration in range(1, request.full_iterations + 1):
         total = reduce_sums(blocks.sums(rows, centroids))
+        if len(held.rows):
+            total = hold(total, held.vectors, held.positions, centroids, device)
         if total.objective > before * (1 - LEAST_GAIN):
             break
         before = total.objective
@@ -283,10 +390,15 @@ def _over_all_rows(
     return centroids
 
 
-def _assigned(blocks: Blocks, rows: Int64, centroids: Float32) -> _Partition:
+def _assigned(blocks: Blocks, rows: Int64, centroids: Float32, held: _Held | None = None) -> Partition:
     assigned = list(blocks.assign(rows, centroids))
     labels = np.concatenate([assignment.labels for assignment in assigned])
-    return _Partition(rows, labels, np.concatenate([assignment.distances for assignment in assigned]), centroids)
+    distances = np.concatenate([assignment.distances for assignment in assigned])
+    if held is not None and len(held.rows):
+        at = np.searchsorted(rows, held.rows)
+        labels[at] = held.positions
+        distances[at] = np.linalg.norm(held.vectors - centroids[held.positions], axis=1)
+    return Partition(rows, labels, distances, centroids)
 
 
 def memberships(catalog: Catalog, clustering: int) -> tuple[Int64, Int64, NDArray[np.float32]]:
@@ -296,7 +408,7 @@ def memberships(catalog: Catalog, clustering: int) -> tuple[Int64, Int64, NDArra
     return found["row"].copy(), found["cluster"].copy(), found["distance"].copy()
 
 
-def _spliced(catalog: Catalog, before: CurrentClusters, within: int, parts: _Partition) -> _Partition:
+def _spliced(catalog: Catalog, before: CurrentClusters, within: int, parts: Partition) -> Partition:
     """Return the clustering of before with one cluster replaced by its parts; the others keep their images."""
     rows, ids, distances = memberships(catalog, before.clustering)
     others = ids != within
@@ -305,7 +417,7 @@ def _spliced(catalog: Catalog, before: CurrentClusters, within: int, parts: _Par
     labels = np.array([position_of[cluster] for cluster in ids[others].tolist()], np.int64)
     all_rows = np.concatenate([rows[others], parts.rows])
     order = np.argsort(all_rows)
-    return _Partition(
+    return Partition(
         rows=all_rows[order],
         labels=np.concatenate([labels, parts.labels + len(kept)])[order],
         distances=np.concatenate([distances[others], parts.distances])[order],
@@ -313,14 +425,17 @@ def _spliced(catalog: Catalog, before: CurrentClusters, within: int, parts: _Par
     ).largest_first()
 
 
-def _matched(catalog: Catalog, before: CurrentClusters | None, made: _Partition) -> Match:
+def _matched(catalog: Catalog, before: CurrentClusters | None, made: Partition, pins: Mapping[int, int]) -> Match:
+    """Return which clusters are which of before. pins: the clusters of rows, which carry their id."""
     k, next_id = len(made.centroids), catalog.clusterings.next_cluster_id()
     ids, labels = np.empty((2, 0), np.int64)
     if before is not None:
         rows, ids, _ = memberships(catalog, before.clustering)
         _, in_before, in_made = np.intersect1d(rows, made.rows, assume_unique=True, return_indices=True)
         ids, labels = ids[in_before], made.labels[in_made]
-    found = match(ids, labels, k, next_id)
+    held = np.flatnonzero(np.isin(made.rows, [*pins]))
+    fixed = {int(made.labels[at]): pins[int(made.rows[at])] for at in held}
+    found = match(ids, labels, k, next_id, fixed)
     # Clusters of images that the clustering before did not have are born too.
     return replace(found, born=len(np.unique(made.labels)) - found.kept)
 
@@ -352,11 +467,23 @@ def assign_missing(catalog: Catalog, vectors: Float16, clustering: int, device: 
     return len(missing)
 
 
+def distances_of(
+    clusters: CurrentClusters, vectors: Float16, rows: Iterable[int], cluster_of: Mapping[int, int]
+) -> list[tuple[int, float]]:
+    """Return (row, distance to the centroid of its cluster) of rows."""
+    chosen = sorted(rows)
+    centroids = clusters.centroids[[clusters.ids.index(cluster_of[row]) for row in chosen]]
+    apart = np.linalg.norm(np.asarray(vectors[chosen], np.float32) - centroids, axis=1)
+    return list(zip(chosen, apart.tolist(), strict=True))
+
+
 def give_name(catalog: Catalog, clustering: int, cluster: int, name: str) -> None:
     """Name a cluster of a clustering, "" for none. Raises what `Store.name_cluster` does."""
     name = name.strip()
     if not name.isprintable():
         raise BadInput(f"{name!r} is no name for a cluster: it has control characters or line breaks; leave them out")
+    if whole_number(name) is not None:
+        raise BadInput(f"{name!r} is a number, and would be taken for a cluster's id; add a word to it")
     with catalog.writing():
         catalog.clusterings.require_cluster(clustering, cluster)
         holder = catalog.clusterings.cluster_named(name, clustering)
@@ -380,12 +507,12 @@ def describe(catalog: Catalog, clusters: CurrentClusters) -> list[Cluster]:
     ]
 
 
-def describe_one(catalog: Catalog, clusters: CurrentClusters, cluster: int) -> Cluster:
+def describe_one(catalog: Catalog, clusters: CurrentClusters, cluster: int | str) -> Cluster:
     """Return one cluster of the current clustering, which may have no image left, without reading the others' images.
 
     Raises NotFound if there is no such cluster.
     """
-    catalog.clusterings.require_cluster(clusters.clustering, cluster)
+    cluster = catalog.clusterings.require_cluster(clusters.clustering, cluster)
     (found,) = catalog.clusterings.cluster_sizes(clusters.clustering, cluster)
     position = clusters.ids.index(cluster)
     with_images = np.flatnonzero(np.isin(clusters.ids, catalog.clusterings.with_images(clusters.clustering)))

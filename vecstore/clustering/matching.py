@@ -4,7 +4,9 @@ A new cluster carries an old one's id only where more than half of one lies in t
 module knows no store.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +27,12 @@ class Match:
     moved: int
 
 
-def match(before: Int64, after: Int64, k: int, next_id: int) -> Match:
+def match(before: Int64, after: Int64, k: int, next_id: int, fixed: Mapping[int, int] = MappingProxyType({})) -> Match:
     """Return the ids of k new clusters, and what became of the old ones.
 
     before: (n,) int64, the cluster id that each image had. after: (n,) int64, the new cluster that it is in, from 0 to
     k - 1. next_id: the first id that was never given; clusters that carry none get theirs from there, in order.
+    fixed: the ids, in `before`, that new clusters carry whatever images they share, as they have images pinned to them.
 
     Two clusters that share more than half of each other are the same; there is no choice. Among the others, as many
     old clusters as can be go on where more than half of their images are, and then as many images as can be keep
@@ -41,9 +44,11 @@ def match(before: Int64, after: Int64, k: int, next_id: int) -> Match:
     old, new = pairs // k, pairs % k
     most_of_old, most_of_new = 2 * shared > old_size[old], 2 * shared > new_size[new]
     carried = np.full(k, -1)
-    mutual = most_of_old & most_of_new
+    carried[[*fixed]] = np.searchsorted(old_ids, [*fixed.values()])
+    free = ~np.isin(old, carried) & ~np.isin(new, [*fixed])
+    mutual = most_of_old & most_of_new & free
     carried[new[mutual]] = old[mutual]
-    open_ = (most_of_old | most_of_new) & ~np.isin(old, old[mutual]) & ~np.isin(new, new[mutual])
+    open_ = (most_of_old | most_of_new) & free & ~np.isin(old, old[mutual]) & ~np.isin(new, new[mutual])
     weight = shared + most_of_old * (len(before) + 1)
     for o, n in _heaviest(old[open_], new[open_], weight[open_]):
         carried[n] = o

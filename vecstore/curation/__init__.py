@@ -1,1 +1,1 @@
-"""Decisions about pictures, and acts on their files: written down before and after, checked by content, undone."""
+"""What people decide about their pictures, and what is done to their files: recorded, checked by content, undone."""

@@ -42,8 +42,9 @@ def _import_export(
 ) -> AddReport:
     for _ in exported.rows():  # all of them are looked at before the first is taken
         pass
-    for _ in exported.tags() if exported.has_tags else ():
-        pass
+    for part in (exported.tags(), exported.selected(), exported.pinned()):
+        for _ in part:
+            pass
     if session.name not in (None, exported.spec.name):
         wanted = replace(exported.spec, name=str(session.name))
         raise WrongEmbedder(difference(exported.path, exported.spec, wanted))
@@ -54,7 +55,8 @@ def _import_export(
     with session.writing("import", shown(absolute(exported.path))), session.engine.growing() as committed:
         report = ingestion(session, committed, on_progress=on_progress).take(map(_exported, exported.rows()))
         if exported.clusters is not None and not session.catalog.clusterings.all():
-            _take_over(session.catalog, exported.clusters, exported.rows())
+            _take_over(session.catalog, exported.clusters, exported.rows(), exported.pinned())
+        _take_selections(session.catalog, exported)
         if exported.has_tags:
             _take_tags(session, exported.tags())
         with session.catalog.writing():
@@ -86,7 +88,10 @@ def _require_fit(session: Session, source: Path, dim: int) -> None:
 
 
 def _take_over(
-    catalog: Catalog, exported: vector_import.ExportedClusters, rows: Iterable[vector_import.ExportedRow]
+    catalog: Catalog,
+    exported: vector_import.ExportedClusters,
+    rows: Iterable[vector_import.ExportedRow],
+    pinned: Iterable[bytes],
 ) -> None:
     """Make the clustering of an export that of a store which has none, and has taken its images."""
     with catalog.writing():
@@ -100,9 +105,20 @@ def _take_over(
         run = replace(exported.run, clustering=catalog.clusterings.next_id(), previous=None, current=True)
         catalog.clusterings.insert(run, {"k_reason": run.k_reason}, horizon, exported.centroids, exported.ids)
         catalog.memberships.insert(run.clustering, memberships.values())
+        catalog.memberships.pin(run.clustering, catalog.images.rows_of({*pinned}).values())
         for cluster, name in exported.names.items():
             catalog.clusterings.name_cluster(cluster, name)
         catalog.clusterings.make_current(run.clustering)
+
+
+def _take_selections(catalog: Catalog, exported: vector_import.Exported) -> None:
+    """Put the images of an export into its selections, which are made where they are not there."""
+    with catalog.writing():
+        contents: dict[str, set[bytes]] = {name: set() for name in exported.selections}
+        for sha256, name in exported.selected():
+            contents[name].add(sha256)
+        for name, wanted in contents.items():
+            catalog.selections.add(catalog.selections.create(name), catalog.images.rows_of(wanted).values())
 
 
 def _take_tags(session: Session, tags: Iterable[tuple[bytes, bytes]]) -> None:

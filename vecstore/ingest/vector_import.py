@@ -29,7 +29,17 @@ from vecstore.storage.catalog.decisions import KEEP as KEEP_VERDICT
 from vecstore.storage.catalog.decisions import VERDICTS, PairDecision
 from vecstore.storage.catalog.tags import ROW_BYTES
 from vecstore.storage.checksums import LENGTH_ERROR
-from vecstore.storage.export_format import CLUSTERING, DECISIONS, EMBEDDER, PARQUET, TAGS, TAGS_COLUMN
+from vecstore.storage.export_format import (
+    CLUSTERING,
+    DECISIONS,
+    EMBEDDER,
+    PARQUET,
+    PINNED_COLUMN,
+    SELECTIONS,
+    SELECTIONS_COLUMN,
+    TAGS,
+    TAGS_COLUMN,
+)
 from vecstore.storage.vector_file import ROW_DTYPE, Float16, quantize_unit_rows
 
 # Of a Parquet file, read at a time: with the vectors, as many Python objects.
@@ -209,20 +219,37 @@ class Exported:
     clusters: ExportedClusters | None
     has_tags: bool = False
     decisions: tuple[PairDecision, ...] = ()
+    has_pins: bool = False
+    selections: tuple[str, ...] = ()
 
     def tags(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield (sha256, tags) of the images that have tags. Raises BadInput for a damaged file."""
+        for sha256, tags in self._of_contents(TAGS_COLUMN) if self.has_tags else ():
+            if tags is not None and len(tags) != ROW_BYTES:
+                raise BadInput(f"{self.path} is a damaged export (tags of {len(tags)} bytes); export again")
+            if tags is not None:
+                yield sha256, tags
+
+    def selected(self) -> Iterator[tuple[bytes, str]]:
+        """Yield (sha256, name of a selection) of the images that are in one. Raises BadInput for a damaged file."""
+        for sha256, names in self._of_contents(SELECTIONS_COLUMN) if self.selections else ():
+            for name in names or ():
+                if name not in self.selections:
+                    raise BadInput(f"{self.path} is a damaged export (an unknown selection {name!r}); export again")
+                yield sha256, name
+
+    def pinned(self) -> Iterator[bytes]:
+        """Yield the sha256 of the images that are pinned to their cluster. Raises BadInput for a damaged file."""
+        yield from (sha256 for sha256, pinned in self._of_contents(PINNED_COLUMN) if pinned) if self.has_pins else ()
+
+    def _of_contents(self, column: str) -> Iterator[tuple[bytes, Any]]:
         import pyarrow
         import pyarrow.parquet
 
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(BATCH_ROWS, columns=["sha256", TAGS_COLUMN]):
-                    for sha256, tags in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                        if tags is not None and len(tags) != ROW_BYTES:
-                            raise ValueError(f"tags of {len(tags)} bytes")
-                        if tags is not None:
-                            yield sha256, tags
+                for batch in file.iter_batches(BATCH_ROWS, columns=["sha256", column]):
+                    yield from zip(*(batch.column(name).to_pylist() for name in ("sha256", column)), strict=True)
         except (OSError, KeyError, ValueError, TypeError, AttributeError, pyarrow.ArrowException) as error:
             raise BadInput(f"{self.path} is a damaged export ({error}); export again") from error
 
@@ -255,17 +282,25 @@ def open_export(path: Path) -> Exported | None:
     except ImportError:  # reported where it is read
         return None
     try:
-        metadata = pyarrow.parquet.read_schema(path).metadata or {}
+        schema = pyarrow.parquet.read_schema(path)
+        metadata = schema.metadata or {}
         if EMBEDDER not in metadata:
             return None
         spec = EmbedderSpec.from_json(metadata[EMBEDDER])
         clusters = _clusters(metadata[CLUSTERING], spec.dim) if CLUSTERING in metadata else None
         decisions = _decisions(metadata[DECISIONS]) if DECISIONS in metadata else ()
-        return Exported(path, spec, clusters, TAGS in metadata, decisions)
+        names = _names(json.loads(metadata.get(SELECTIONS, "[]")))
+        return Exported(path, spec, clusters, TAGS in metadata, decisions, PINNED_COLUMN in schema.names, names)
     except (OSError, pyarrow.ArrowException):  # reported where it is read
         return None
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} is a damaged export ({error}); export again") from error
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    if not all(isinstance(name, str) and name and name.isprintable() for name in found):
+        raise ValueError("the name of a selection cannot be")
+    return tuple(found)
 
 
 def _clusters(text: bytes, dim: int) -> ExportedClusters:

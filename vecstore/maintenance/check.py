@@ -297,7 +297,12 @@ def _mend_clusterings(parts: Parts) -> None:
             catalog.memberships.forget(number, catalog.memberships.rows_of_unknown_clusters(number))
         if now is not None:
             damaged = list(damaged_rows(catalog, parts.vectors))
-            catalog.memberships.forget(now, _misplaced(parts, now, damaged).tolist())
+            current = lifecycle.clusters_of(catalog, now, parts.vectors.dim, parts.device)
+            wrong, held = {*_misplaced(parts, now, damaged).tolist()}, dict(catalog.memberships.pinned(now))
+            catalog.memberships.forget(now, wrong - held.keys())
+            catalog.memberships.measure(
+                now, lifecycle.distances_of(current, _vectors(parts), wrong & held.keys(), held)
+            )
             lifecycle.assign_missing(catalog, _vectors(parts), now, parts.device)
 
 

@@ -42,6 +42,7 @@ def embed(
         with new.writing(), new.catalog.writing():
             new.catalog.decisions.put_missing(session.catalog.decisions.all())
         n_clusters, kept, lost = _cluster_alike(session.catalog, new)
+        _select_alike(session.catalog, new)
         return EmbedReport(
             str(new.path),
             new.spec.name,
@@ -81,9 +82,48 @@ def _cluster_alike(source: Catalog, new: Session) -> tuple[int, int, int]:
     for found in wanted.keys() & unnamed:
         with new.writing("name", f"cluster {found}"):
             lifecycle.give_name(new.catalog, own, found, wanted[found])
+    _pin_alike(source, number, new, own, same)
     present = {name for _, name in new.catalog.clusterings.cluster_names(own) if name}
     kept = len(set(names.values()) & present)
     return len(new.catalog.clusterings.with_images(own)), kept, len(names) - kept
+
+
+def _pin_alike(source: Catalog, number: int, new: Session, own: int, same: dict[int, int]) -> None:
+    """Pin the images of the new store that are pinned in the source to a cluster that both have."""
+    held = {row for row, _ in new.catalog.memberships.pinned(own)}
+    wanted = {}
+    for row, its_cluster in source.memberships.pinned(number):
+        there = _row_in(new.catalog, source, row)
+        if (
+            there is not None
+            and there not in held
+            and its_cluster in same
+            and new.catalog.memberships.cluster_of(there)
+        ):
+            wanted[there] = same[its_cluster]
+    if not wanted:
+        return
+    with new.writing("pin", f"{len(wanted)} images"), new.catalog.writing():
+        current = lifecycle.clusters_of(new.catalog, own, new.spec.dim, new.device)
+        apart = lifecycle.distances_of(current, new.vectors(), wanted, wanted)
+        new.catalog.memberships.change(own, ((row, wanted[row], distance, True) for row, distance in apart))
+
+
+def _select_alike(source: Catalog, new: Session) -> None:
+    """Put the images of the new store into the selections that the source has them in."""
+    found = {name: source.selections.rows(source.selections.require(name)) for name in source.selections.names()}
+    if not found:
+        return
+    with new.writing("select", ", ".join(found)), new.catalog.writing():
+        for name, rows in found.items():
+            own = {there for row in rows if (there := _row_in(new.catalog, source, row)) is not None}
+            new.catalog.selections.add(new.catalog.selections.create(name), own)
+
+
+def _row_in(new: Catalog, source: Catalog, row: int) -> int | None:
+    """Return the row that an image of the source has in the new store, by its content."""
+    sha256 = source.images.sha256_of(row)
+    return None if sha256 is None else new.images.row_of(sha256)
 
 
 def _same_clusters(source: Catalog, number: int, new: Catalog, own: int) -> dict[int, int]:
@@ -93,8 +133,7 @@ def _same_clusters(source: Catalog, number: int, new: Catalog, own: int) -> dict
     of_new: dict[int, int] = defaultdict(int)
     clusters_of_new = {row: found for row, found, _ in new.memberships.all(own)}
     for row, before, _ in source.memberships.all(number):
-        sha256 = source.images.sha256_of(row)
-        there = None if sha256 is None else new.images.row_of(sha256)
+        there = _row_in(new, source, row)
         after = None if there is None else clusters_of_new.get(there)
         if after is not None:
             shared[before, after] += 1

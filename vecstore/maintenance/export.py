@@ -7,6 +7,7 @@ say what made them and, with the centroids, which clusters they are in; `ingest/
 import base64
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +23,17 @@ from vecstore.session import Session
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import ChecksumVerifier
 from vecstore.storage.durable_files import replacing, replacing_path, translate_os_errors
-from vecstore.storage.export_format import CLUSTERING, DECISIONS, EMBEDDER, PARQUET, TAGS, TAGS_COLUMN
+from vecstore.storage.export_format import (
+    CLUSTERING,
+    DECISIONS,
+    EMBEDDER,
+    PARQUET,
+    PINNED_COLUMN,
+    SELECTIONS,
+    SELECTIONS_COLUMN,
+    TAGS,
+    TAGS_COLUMN,
+)
 from vecstore.storage.vector_file import ROW_DTYPE, Float16
 
 # Of a row group of Parquet.
@@ -94,6 +105,7 @@ def _write_parquet(
     except ImportError as error:
         raise BadInput(f"writing {file} needs pyarrow; install vecstore[parquet], or name a .npy") from error
     schema = _schema(catalog, spec)
+    selections, pinned = _selections_of_rows(catalog), _pinned_rows(catalog)
     images, n_rows = 0, 0
     with translate_os_errors(file), replacing_path(file) as target, pq.ParquetWriter(target, schema) as writer:
         for block in _blocks(found):
@@ -101,6 +113,8 @@ def _write_parquet(
             rows = list(columns["id"])
             if TAGS_COLUMN in schema.names:
                 columns[TAGS_COLUMN] = [catalog.tags.of(row) for row in rows]
+            columns[SELECTIONS_COLUMN] = [selections.get(row, []) for row in rows]
+            columns[PINNED_COLUMN] = [row in pinned for row in rows]
             guard.require(rows)
             flat = pa.array(np.ascontiguousarray(vectors[rows]).reshape(-1))
             arrays = {"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])}
@@ -115,6 +129,7 @@ def _write_parquet(
 def _schema(catalog: Catalog, spec: EmbedderSpec) -> Any:
     import pyarrow as pa
 
+    names = catalog.selections.names()
     return pa.schema(
         [
             pa.field("id", pa.int64()),
@@ -127,14 +142,31 @@ def _schema(catalog: Catalog, spec: EmbedderSpec) -> Any:
             pa.field("distance", pa.float64()),
             pa.field("cluster_name", pa.string()),
             *([pa.field(TAGS_COLUMN, pa.binary())] if catalog.tags.are_kept() else []),
+            *([pa.field(SELECTIONS_COLUMN, pa.list_(pa.string()))] if names else []),
+            *([pa.field(PINNED_COLUMN, pa.bool_())] if _pinned_rows(catalog) else []),
         ],
         metadata={
             EMBEDDER: spec.to_json(),
             **_clustering(catalog),
             **_decisions(catalog),
             **({TAGS: "1"} if catalog.tags.are_kept() else {}),
+            **({SELECTIONS: json.dumps(names)} if names else {}),
         },
     )
+
+
+def _selections_of_rows(catalog: Catalog) -> dict[int, list[str]]:
+    """Return the names of the selections of each image that is in one."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for name in catalog.selections.names():
+        for row in catalog.selections.rows(catalog.selections.require(name)):
+            found[row].append(name)
+    return found
+
+
+def _pinned_rows(catalog: Catalog) -> set[int]:
+    current = catalog.clusterings.current()
+    return set() if current is None else {row for row, _ in catalog.memberships.pinned(current)}
 
 
 def _blocks(found: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:

@@ -31,16 +31,20 @@ class Filter:
 
     Attributes
     ----------
-    cluster: only members of this cluster of the current clustering.
+    cluster: only members of this cluster of the current clustering, by its id or name.
     not_cluster: no members of this cluster.
     path: only images with a path that fits this pattern; see `path_test`.
     added_after: only images added since then; see `moment`.
+    in_selection: only images of this selection.
+    not_in_selection: no images of this selection.
     """
 
-    cluster: int | None = None
-    not_cluster: int | None = None
+    cluster: int | str | None = None
+    not_cluster: int | str | None = None
     path: AnyPath | None = None
     added_after: str | date | None = None
+    in_selection: str | None = None
+    not_in_selection: str | None = None
 
 
 def allowed_rows(catalog: Catalog, n_rows: int, conditions: Filter, clustering: Callable[[], int]) -> Mask | None:
@@ -55,7 +59,7 @@ def allowed_rows(catalog: Catalog, n_rows: int, conditions: Filter, clustering: 
 
     Raises
     ------
-    NotFound: a cluster does not exist.
+    NotFound: a cluster or selection does not exist.
     BadInput: a path pattern, or a date or time, is not valid.
     """
     hidden = catalog.images.hidden_rows()
@@ -65,8 +69,11 @@ def allowed_rows(catalog: Catalog, n_rows: int, conditions: Filter, clustering: 
     allowed[hidden] = False
     for wanted, is_in in ((conditions.cluster, True), (conditions.not_cluster, False)):
         if wanted is not None:
-            catalog.clusterings.require_cluster(clustering(), wanted)
-            allowed &= _mask(n_rows, catalog.memberships.member_rows(clustering(), wanted)) == is_in
+            cluster = catalog.clusterings.require_cluster(clustering(), wanted)
+            allowed &= _mask(n_rows, catalog.memberships.member_rows(clustering(), cluster)) == is_in
+    for name, is_in in ((conditions.in_selection, True), (conditions.not_in_selection, False)):
+        if name is not None:
+            allowed &= _mask(n_rows, catalog.selections.rows(catalog.selections.require(name))) == is_in
     if conditions.path is not None:
         fits = path_test(conditions.path)
         allowed &= _mask(n_rows, [row for row, path in catalog.paths.all() if fits(path)])

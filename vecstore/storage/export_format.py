@@ -7,3 +7,7 @@ EMBEDDER, CLUSTERING, TAGS = b"vecstore.embedder", b"vecstore.clustering", b"vec
 TAGS_COLUMN = "tags"
 # JSON: a list of what was decided of pairs of contents, as `PairDecision` with bytes in hexadecimal.
 DECISIONS = b"vecstore.decisions"
+# The names of all selections, as JSON, and the column of those that an image is in; only where there are selections.
+SELECTIONS, SELECTIONS_COLUMN = b"vecstore.selections", "selections"
+# The column of whether an image is pinned to its cluster; only where there are pinned images.
+PINNED_COLUMN = "pinned"

@@ -28,16 +28,23 @@ Folder: TypeAlias = tuple[Path, list[tuple[Member, bytes | None]]]
 
 
 def planned_folders(
-    session: Session, target: Path, cluster: int | None, *, link: bool, k: int | None, farthest: bool
+    session: Session, target: Path, cluster: int | str | None, *, link: bool, k: int | None, farthest: bool
 ) -> list[Folder]:
     """Return what the folders of a cluster, or of all, are to hold; see `Store.make_folders`."""
     with session.catalog.reading():
         found = clusters.clusters(session)
         if cluster is not None:
-            session.catalog.clusterings.require_cluster(clusters.current_clusters(session).clustering, cluster)
-            found = [described for described in found if described.cluster == cluster]
+            current = clusters.current_clusters(session).clustering
+            number = session.catalog.clusterings.require_cluster(current, cluster)
+            found = [described for described in found if described.cluster == number]
         listed = [(described, clusters.members(session, described.cluster, k, farthest)) for described in found]
         return _plan(session.catalog, listed, target, link=link)
+
+
+def require_empty(folder: Path) -> None:
+    """Raise BadInput unless a folder is missing or empty."""
+    if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} already exists and is not empty; name another folder")
 
 
 def _plan(catalog: Catalog, found: Iterable[tuple[Cluster, list[Member]]], target: Path, *, link: bool) -> list[Folder]:
@@ -53,8 +60,7 @@ def _plan(catalog: Catalog, found: Iterable[tuple[Cluster, list[Member]]], targe
             name = f"{name} ({cluster.cluster})"
         taken.add(name.casefold())
         folder = target / name
-        if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
-            raise BadInput(f"{folder} already exists and is not empty; name another folder")
+        require_empty(folder)
         sources = [unchanged_path(catalog, member.id) for member in members]
         for path in sources:
             if link and path is not None and archive_of(path) is not None:

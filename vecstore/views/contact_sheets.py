@@ -13,6 +13,7 @@ from PIL import Image
 
 from vecstore.arguments import checked, require_callable, require_path
 from vecstore.clustering import clusters, lifecycle
+from vecstore.clustering.clusters import ANY, Chosen
 from vecstore.errors import BadInput, NotFound, VecstoreError
 from vecstore.image_ref import ImageRef, NewPicture, as_path, identify
 from vecstore.results import Cluster, Drawing, Member, Neighbour
@@ -67,20 +68,23 @@ class Sheet:
 
 def sheet(
     session: Session,
-    cluster: int | None,
+    cluster: int | str | None,
     similar: ImageRef | None,
     representatives: bool,
     k: int | None,
     farthest: bool,
+    chosen: Chosen = ANY,
 ) -> Sheet:
     """Return what a contact sheet shows; see `Store.sheet`."""
     if (cluster is not None) + (similar is not None) + representatives > 1:
         raise BadInput("a sheet shows one cluster, what is similar to one image, or the representatives; choose one")
     if similar is not None:
-        return _of_similar(session, similar, k or 30)
+        return _of_similar(session, similar, k or 30, chosen)
+    if cluster is None and chosen != ANY:
+        return _of_selection(session, representatives, k or 60, chosen)
     with session.catalog.reading():  # or a clustering in between could take the cluster away
         if cluster is not None:
-            members = clusters.members(session, cluster, k or 60, farthest)
+            members = clusters.members(session, cluster, k or 60, farthest, chosen=chosen)
             described = lifecycle.describe_one(session.catalog, clusters.current_clusters(session), cluster)
             return of_cluster(described, members, farthest)
         found = clusters.clusters(session)
@@ -89,10 +93,24 @@ def sheet(
         return of_clusters([(c, clusters.members(session, c.cluster, k or 6, farthest)) for c in found])
 
 
-def _of_similar(session: Session, ref: ImageRef, k: int) -> Sheet:
+def _of_selection(session: Session, representatives: bool, k: int, chosen: Chosen) -> Sheet:
+    """Return the sheet of a selection, by id. Raises NotFound without such a selection, and if it is empty."""
+    if representatives or chosen.in_selection is None or chosen.not_in_selection is not None:
+        raise BadInput("a sheet shows one selection with --in; name a CLUSTER or --similar beside other conditions")
+    with session.catalog.reading():
+        number = session.catalog.selections.require(chosen.in_selection)
+        found = list(session.catalog.selections.images(number))
+    if not found:
+        raise NotFound(f"the selection {chosen.in_selection!r} has no images to draw")
+    cells = tuple(Cell(row, name(os.fsdecode(path)), f"@{row}") for row, path in found[:k])
+    part = f"{len(cells):,} of {len(found):,} images" if len(cells) < len(found) else _count(len(found))
+    return Sheet(chosen.in_selection, f"{part}, by id", (Section("", "", cells),), len(found))
+
+
+def _of_similar(session: Session, ref: ImageRef, k: int, chosen: Chosen) -> Sheet:
     image = identify(session, ref)
     with session.catalog.reading():
-        hits = nearest(session, [image], [], Filter(), k)
+        hits = nearest(session, [image], [], Filter(**vars(chosen)), k)
         n_images = session.catalog.images.count()
         has_clusters = any(hit.cluster is not None for hit in hits)
         names = {found.cluster: called(found) for found in clusters.clusters(session)} if has_clusters else {}

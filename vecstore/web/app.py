@@ -22,6 +22,7 @@ from vecstore.web.metrics import Counted, Metrics
 from vecstore.web.responses import on_http_error, on_invalid, on_store_error
 from vecstore.web.routes import Server, api
 from vecstore.web.security import SecurityMiddleware, Token
+from vecstore.web.selection_routes import api as selection_api
 from vecstore.web.settings import Settings
 from vecstore.web.store_pool import StorePool
 
@@ -60,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(VecstoreError, on_store_error)
+    app.include_router(selection_api)
     app.include_router(api)
     app.include_router(curation_api)
     _add_pages(app)

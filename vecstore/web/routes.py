@@ -50,6 +50,12 @@ FOREVER, ASK_AGAIN = "private, max-age=31536000, immutable", "private, no-cache"
 Id = Annotated[int, Path(ge=0, lt=1 << 63, description="A stored image's id, 12 for `@12`.")]
 ClusterId = Annotated[int, Path(ge=0, lt=1 << 63, description="A cluster's id.")]
 Ids: TypeAlias = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 63)]], Field(max_length=100)]
+MOST_NAME = 200
+ClusterRef: TypeAlias = (
+    Annotated[int, Field(ge=0, lt=1 << 63)] | Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
+)
+In = Annotated[str | None, Query(max_length=MOST_NAME, description="Only images of this selection.")]
+NotIn = Annotated[str | None, Query(max_length=MOST_NAME, description="No images of this selection.")]
 K = Annotated[int, Query(ge=1, le=MOST_RESULTS, description="How many at the most.")]
 
 
@@ -63,8 +69,10 @@ class Filters(Strict):
     """Which images may be found, as the options of `vecstore find` say it."""
 
     k: int = Field(10, ge=1, le=MOST_RESULTS)
-    cluster: int | None = Field(None, ge=0, lt=1 << 63)
-    not_cluster: int | None = Field(None, ge=0, lt=1 << 63)
+    cluster: ClusterRef | None = None
+    not_cluster: ClusterRef | None = None
+    in_selection: str | None = Field(None, max_length=MOST_NAME)
+    not_in_selection: str | None = Field(None, max_length=MOST_NAME)
     path: str | None = Field(None, max_length=4096)
     added_after: str | None = Field(None, max_length=64)
     min_score: float | None = Field(None, ge=-1, le=1)
@@ -345,15 +353,19 @@ async def members(
     k: K = 100,
     start: Annotated[int, Query(ge=0, lt=1 << 63, description="How many to pass over.")] = 0,
     farthest: Annotated[bool, Query(description="The odd ones first.")] = False,
+    in_selection: In = None,
+    not_in_selection: NotIn = None,
 ) -> Response:
     """A cluster's images, most typical first."""
-    return answer(await server.asking.run(lambda store: store.members(id, k, farthest=farthest, start=start)))
+    chosen = {"in_selection": in_selection, "not_in_selection": not_in_selection}
+    return answer(await server.asking.run(lambda store: store.members(id, k, farthest=farthest, start=start, **chosen)))
 
 
 @api.get("/outliers", response_model=list[Member], tags=["clusters"])
-async def outliers(server: Here, k: K = 100) -> Response:
+async def outliers(server: Here, k: K = 100, in_selection: In = None, not_in_selection: NotIn = None) -> Response:
     """The images that are farthest from every centroid, these first."""
-    return answer(await server.asking.run(lambda store: store.outliers(k)))
+    chosen = {"in_selection": in_selection, "not_in_selection": not_in_selection}
+    return answer(await server.asking.run(lambda store: store.outliers(k, **chosen)))
 
 
 @api.get("/clusterings", response_model=list[Clustering], tags=["clusters"])

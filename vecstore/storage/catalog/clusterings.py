@@ -5,9 +5,11 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from vecstore.errors import NotFound, StoreDamaged
+from vecstore.arguments import whole_number
+from vecstore.errors import BadInput, NotFound, StoreDamaged
 from vecstore.results import Clustering
 from vecstore.storage.catalog.connection import Database, Queries
+from vecstore.storage.catalog.near_names import near_names
 from vecstore.storage.catalog.sql import CURRENT
 from vecstore.storage.catalog.undo import Operations
 
@@ -193,15 +195,30 @@ class Clusterings(Queries):
             )"""
         return [cluster for (cluster,) in self.db.execute(query, {"clustering": clustering})]
 
-    def require_cluster(self, clustering: int, cluster: int) -> None:
-        """Raise NotFound, with the ids that there are, unless the clustering has the cluster."""
-        values = {"clustering": clustering, "cluster": cluster}
-        query = "select exists (select 1 from clusters where clustering = :clustering and cluster = :cluster)"
+    def require_cluster(self, clustering: int, cluster: int | str) -> int:
+        """Return the id of a cluster of a clustering, given by its id or its name; an id wins.
+
+        Raises NotFound, with what there is, unless the clustering has it; BadInput if the text may be several names.
+        """
+        number = cluster if isinstance(cluster, int) else whole_number(cluster.strip())
         # An id from outside can be more than SQLite's integers hold.
-        if not (0 <= cluster < 1 << 63 and self._value(query, **values)):
-            ids = [size.cluster for size in self.cluster_sizes(clustering)]
-            shown = ", ".join(str(c) for c in sorted(ids)[:20]) + (", ..." if len(ids) > 20 else "")
-            raise NotFound(f"no cluster {cluster} in the current clustering; there are {shown}")
+        query = "select exists (select 1 from clusters where clustering = :clustering and cluster = :cluster)"
+        if number is not None and 0 <= number < 1 << 63 and self._value(query, clustering=clustering, cluster=number):
+            return number
+        named = {found: name for found, name in self.cluster_names(clustering) if name is not None}
+        if isinstance(cluster, str) and (found := _called(cluster.strip(), named)) is not None:
+            return found
+        if number is None and named:
+            raise NotFound(f"no cluster is called {cluster!r}; {near_names(str(cluster), sorted(named.values()))}")
+        ids = [size.cluster for size in self.cluster_sizes(clustering)]
+        shown = ", ".join(str(c) for c in sorted(ids)[:20]) + (", ..." if len(ids) > 20 else "")
+        called = cluster if number is not None else repr(cluster)
+        raise NotFound(f"no cluster {called} in the current clustering; there are {shown}")
+
+    def options(self, clustering: int) -> dict[str, Any]:
+        """Return the options that a clustering was made with."""
+        found: dict[str, Any] = json.loads(self._value("select options from clusterings where id = :id", id=clustering))
+        return found
 
     def horizon(self, clustering: int) -> int:
         """Return the first row that was added after a clustering was run."""
@@ -211,3 +228,13 @@ class Clusterings(Queries):
         """Return (cluster, name) of the clusters of a clustering."""
         query = "select cluster, name from clusters join identities using (cluster) where clustering = :id"
         return self.db.execute(query, {"id": clustering}).fetchall()
+
+
+def _called(text: str, named: dict[int, str]) -> int | None:
+    """Return the cluster of this name; where none is called so, the one whose name differs by upper and lower case."""
+    exact = [cluster for cluster, name in named.items() if name == text]
+    alike = exact or [cluster for cluster, name in named.items() if name.casefold() == text.casefold()]
+    if len(alike) > 1:
+        candidates = ", ".join(f"{cluster} ({named[cluster]!r})" for cluster in sorted(alike))
+        raise BadInput(f"{text!r} may be any of the clusters {candidates}; give its id")
+    return alike[0] if alike else None

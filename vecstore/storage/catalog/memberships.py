@@ -2,12 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 
-from vecstore.storage.catalog.connection import Queries
+from vecstore.storage.catalog.connection import Database, Queries
 from vecstore.storage.catalog.sql import CURRENT, FIRST_PATH
+from vecstore.storage.catalog.undo import Operations
 
 
 class Memberships(Queries):
     """Which image is in which cluster."""
+
+    def __init__(self, database: Database, operations: Operations) -> None:
+        super().__init__(database)
+        self._operations = operations
 
     def insert(self, clustering: int, memberships: Iterable[tuple[int, int, float]]) -> None:
         """Record (row, cluster, distance) of a clustering."""
@@ -15,7 +20,7 @@ class Memberships(Queries):
         # `insert or replace` would look for what to delete before each row: a quarter more time.
         self.db.executemany(
             """
-            insert into memberships
+            insert into memberships (clustering, row, cluster, distance)
             values      (?, ?, ?, ?)
             on conflict (clustering, row) do update
             set         cluster = excluded.cluster, distance = excluded.distance""",
@@ -34,38 +39,55 @@ class Memberships(Queries):
         return {row for (row,) in self._of_keys(query, rows)}
 
     def members(
-        self, clustering: int, cluster: int, limit: int = -1, farthest: bool = False, start: int = 0
+        self,
+        clustering: int,
+        cluster: int,
+        limit: int = -1,
+        farthest: bool = False,
+        start: int = 0,
+        selections: tuple[int | None, int | None] = (None, None),
     ) -> list[tuple[int, bytes, float]]:
         """Return (row, path, distance) of a cluster's living members, the nearest to the centroid first.
 
-        farthest: the other way round. start: how many of them to pass over.
+        farthest: the other way round. start: how many of them to pass over. selections: the one that they are in, and
+        the one that they are not in.
         """
         query = f"""
             select   row, {FIRST_PATH.format(row="memberships.row")} as path, distance
             from     memberships
             where    clustering = :clustering and cluster = :cluster and row not in (select row from removed)
+            and      {_within(selections)}
             order by distance {"desc" if farthest else "asc"}, row
             limit    :limit offset :start"""
+        inside, outside = selections
         values = {"clustering": clustering, "cluster": cluster, "limit": limit, "start": start}
-        return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, values)]
+        selected = {"inside": inside, "outside": outside}
+        return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, {**values, **selected})]
 
     def member_rows(self, clustering: int, cluster: int) -> list[int]:
         query = "select row from memberships where clustering = :clustering and cluster = :cluster"
         return [row for (row,) in self.db.execute(query, {"clustering": clustering, "cluster": cluster})]
 
-    def farthest(self, clustering: int, limit: int) -> list[tuple[int, bytes, float]]:
-        """Return (row, path, distance) of the living images that are farthest from their centroid, these first."""
+    def farthest(
+        self, clustering: int, limit: int, selections: tuple[int | None, int | None] = (None, None)
+    ) -> list[tuple[int, bytes, float]]:
+        """Return (row, path, distance) of the living images that are farthest from their centroid, these first.
+
+        selections: as in `members`.
+        """
         query = f"""
             select row, {FIRST_PATH.format(row="farthest.row")}, distance
             from   (
                 select   row, distance
                 from     memberships
                 where    clustering = :clustering and row not in (select row from removed)
+                and      {_within(selections)}
                 order by distance desc, row
                 limit    :limit
             ) as farthest
             order by distance desc, row"""
-        values = {"clustering": clustering, "limit": limit}
+        inside, outside = selections
+        values = {"clustering": clustering, "limit": limit, "inside": inside, "outside": outside}
         return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, values)]
 
     def all(self, clustering: int) -> Iterator[tuple[int, int, float]]:
@@ -96,6 +118,42 @@ class Memberships(Queries):
         then, since = self.db.execute(query, {"clustering": clustering}).fetchone()
         return then, since
 
+    def change(self, clustering: int, memberships: Iterable[tuple[int, int, float, bool]]) -> None:
+        """Change (row, cluster, distance, pinned) of images of a clustering by hand, to be undone."""
+        operation = self._operations.begin()
+        remember = """
+            insert or ignore into membership_changes
+            select ?, clustering, row, cluster, distance, pinned from memberships where clustering = ? and row = ?"""
+        change = "update memberships set cluster = ?, distance = ?, pinned = ? where clustering = ? and row = ?"
+        for row, cluster, distance, pinned in memberships:
+            self.db.execute(remember, (operation, clustering, row))
+            self.db.execute(change, (cluster, distance, pinned, clustering, row))
+
+    def pin(self, clustering: int, rows: Iterable[int]) -> None:
+        """Pin images of a clustering that has just been made where they are."""
+        values = ((clustering, row) for row in rows)
+        self.db.executemany("update memberships set pinned = 1 where clustering = ? and row = ?", values)
+
+    def measure(self, clustering: int, distances: Iterable[tuple[int, float]]) -> None:
+        """Record (row, distance) of images that stay in their cluster."""
+        values = ((distance, clustering, row) for row, distance in distances)
+        self.db.executemany("update memberships set distance = ? where clustering = ? and row = ?", values)
+
+    def pinned(self, clustering: int) -> list[tuple[int, int]]:
+        """Return (row, cluster) of the pinned images, also removed ones, ascending."""
+        query = "select row, cluster from memberships where clustering = :clustering and pinned order by row"
+        return self.db.execute(query, {"clustering": clustering}).fetchall()
+
+    def pins(self, clustering: int) -> list[tuple[int, int, bytes]]:
+        """Return (row, cluster, path) of the living images that are pinned, ascending."""
+        query = f"""
+            select   row, cluster, {FIRST_PATH.format(row="memberships.row")}
+            from     memberships
+            where    clustering = :clustering and pinned and row not in (select row from removed)
+            order by row"""
+        found = self.db.execute(query, {"clustering": clustering})
+        return [(int(row), int(cluster), bytes(path)) for row, cluster, path in found]
+
     def forget(self, clustering: int, rows: Iterable[int]) -> None:
         values = ((clustering, row) for row in rows)
         self.db.executemany("delete from memberships where clustering = ? and row = ?", values)
@@ -111,10 +169,21 @@ class Memberships(Queries):
     def forget_labels(self, kept: int) -> None:
         """Forget which images are in which cluster of all but the last `kept` clusterings and the current one.
 
-        Their centroids stay, so going back to one works it out again.
+        Their centroids stay, so going back to one works it out again. Pinned images are not worked out, and stay.
         """
         query = f"""
             delete from memberships
             where  clustering not in (select id from clusterings order by id desc limit :kept)
-            and    clustering is not {CURRENT}"""
+            and    clustering is not {CURRENT} and not pinned"""
         self.db.execute(query, {"kept": kept})
+
+
+def _within(selections: tuple[int | None, int | None]) -> str:
+    """Return the condition that a row is in one selection, `:inside`, and not in another, `:outside`, where given."""
+    inside, outside = selections
+    rows = "(select selected.row from selected where selection = {})"
+    conditions = [
+        *([f"row in {rows.format(':inside')}"] if inside is not None else []),
+        *([f"row not in {rows.format(':outside')}"] if outside is not None else []),
+    ]
+    return " and ".join(conditions) or "true"

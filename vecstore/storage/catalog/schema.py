@@ -317,7 +317,50 @@ def m011_decisions_and_acts(db: sqlite3.Connection) -> None:
 
 
 def m012_selections_and_pins(db: sqlite3.Connection) -> None:
-    pass  # filled on the branch `selections`
+    # Named sets of images. A name keeps its number for good, so that an undo finds it; created: null while there is no
+    # set of that name.
+    db.execute("""
+        create table selections (
+            id      integer primary key,
+            name    text    not null unique,
+            created text
+        )""")
+    db.execute("""
+        create table selected (
+            selection integer not null references selections,
+            row       integer not null references images,
+            primary key (selection, row)
+        ) without rowid""")
+    # What an operation changed, as it was before: whether a set was there, and whether an image was in it.
+    db.execute("""
+        create table selection_changes (
+            operation integer not null references operations on delete cascade,
+            selection integer not null references selections,
+            created   text,
+            primary key (operation, selection)
+        ) without rowid""")
+    db.execute("""
+        create table selected_changes (
+            operation integer not null references operations on delete cascade,
+            selection integer not null references selections,
+            row       integer not null references images,
+            was_in    integer not null,
+            primary key (operation, selection, row)
+        ) without rowid""")
+    # An image that a person has put into its cluster, or is to stay there.
+    db.execute("alter table memberships add column pinned integer not null default 0")
+    db.execute("create index pinned_memberships on memberships (clustering, row) where pinned")
+    # The memberships that an operation changed by hand, as they were before.
+    db.execute("""
+        create table membership_changes (
+            operation  integer not null references operations on delete cascade,
+            clustering integer not null references clusterings,
+            row        integer not null references images,
+            cluster    integer not null,
+            distance   real    not null,
+            pinned     integer not null,
+            primary key (operation, clustering, row)
+        ) without rowid""")
 
 
 def m013_facts(db: sqlite3.Connection) -> None:

@@ -63,7 +63,7 @@ class Operations(Queries):
         for step in UNDO:
             self.db.execute(step, values)
         gone, back, lost = self.db.execute(COUNT_TURNED, values).fetchone()
-        for step in (*PUT_BACK, *UNDO_CLUSTERS.get(operation.kind, ())):
+        for step in (*PUT_BACK, *PUT_BACK_BY_HAND, *UNDO_CLUSTERS.get(operation.kind, ())):
             self.db.execute(step, values)
         self.db.execute("update operations set undone = not undone where id = :id", values)
         turned = {**vars(operation), "undone": not operation.undone}
@@ -130,6 +130,47 @@ PUT_BACK = (
 )
 
 
+# The same with selections, and with memberships that were changed by hand. An image that was compacted is in none.
+PUT_BACK_BY_HAND = (
+    """
+    create temp table turned as
+    select selection, selections.created
+    from   selection_changes join selections on id = selection where operation = :id""",
+    """
+    update selections set created = (
+        select created from selection_changes where operation = :id and selection = selections.id
+    )
+    where id in (select selection from selection_changes where operation = :id)""",
+    "delete from selection_changes where operation = :id",
+    "insert into selection_changes select :id, * from turned",
+    "drop table turned",
+    """
+    create temp table turned as
+    select selection, row, was_in, exists (
+        select 1 from selected where selected.selection = changed.selection and selected.row = changed.row
+    )
+    as is_in from selected_changes as changed where operation = :id""",
+    "delete from selected where (selection, row) in (select selection, row from turned where not was_in)",
+    "insert or ignore into selected select selection, row from turned where was_in",
+    "delete from selected_changes where operation = :id",
+    "insert into selected_changes select :id, selection, row, is_in from turned",
+    "drop table turned",
+    """
+    create temp table turned as
+    select clustering, row, memberships.cluster, memberships.distance, memberships.pinned
+    from   membership_changes join memberships using (clustering, row) where operation = :id""",
+    """
+    update memberships set (cluster, distance, pinned) = (
+        select cluster, distance, pinned from membership_changes
+        where  operation = :id and clustering = memberships.clustering and row = memberships.row
+    )
+    where  (clustering, row) in (select clustering, row from turned)""",
+    "delete from membership_changes where operation = :id",
+    "insert into membership_changes select :id, * from turned",
+    "drop table turned",
+)
+
+
 UNDO_CURRENT = (
     "create temp table turned as select clustering from store",
     "update store set clustering = (select clustering from operations where id = :id)",
@@ -142,6 +183,9 @@ UNDO_CURRENT = (
 UNDO_CLUSTERS = {
     "cluster": UNDO_CURRENT,
     "import": UNDO_CURRENT,
+    "reassign": UNDO_CURRENT,
+    "merge": UNDO_CURRENT,
+    "split": UNDO_CURRENT,
     "name": (
         """
         create temp table turned as
