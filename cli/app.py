@@ -3,10 +3,23 @@
 Each parses, opens the store, makes one call of the library, and prints.
 """
 
-from cli import by_hand, clusters, curation, embedders, ingest, maintenance, scaling, search, selections, serve, views
+from cli import (
+    by_hand,
+    clusters,
+    curation,
+    embedders,
+    facts,
+    ingest,
+    maintenance,
+    scaling,
+    search,
+    selections,
+    serve,
+    views,
+)
 from cli.context import app, main
 
-GROUPS = (ingest, search, curation, clusters, by_hand, selections, views, serve, maintenance, scaling, embedders)
+GROUPS = (ingest, search, facts, curation, clusters, by_hand, selections, views, serve, maintenance, scaling, embedders)
 for group in GROUPS:
     app.add_typer(group.commands)
 

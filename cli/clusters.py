@@ -13,14 +13,16 @@ from cli import curation, output
 from cli.context import RECLUSTER, open_store
 from cli.options import (
     AsJson,
+    Conditions,
     CountOrAll,
     DeviceName,
-    InSelection,
     Into,
     Quiet,
     RayAddress,
     Seed,
+    Sort,
     StoreDir,
+    as_filter,
     with_groups,
 )
 from vecstore.errors import BadInput
@@ -83,6 +85,10 @@ class KMeansChoice:
             "--segments", help="A path or s3:// URI where the machines of --ray find the vectors.", metavar="URI"
         ),
     ] = None
+    where: Annotated[
+        str | None,
+        typer.Option("--where", help="Look for clusters in the images alone of which this holds.", metavar="CONDITION"),
+    ] = None
     use: Annotated[
         int | None, typer.Option("--use", help="Go back to an earlier clustering instead.", metavar="CLUSTERING")
     ] = None
@@ -110,9 +116,9 @@ def cluster(
     use = asked.pop("use")
     with open_store(store, device, quiet) as opened:
         if use is not None:
-            if choice.k is not None or choice.within is not None or choice.warm_start:
+            if choice.k is not None or choice.within is not None or choice.warm_start or choice.where is not None:
                 raise BadInput(
-                    "--use goes back to a clustering and makes none; leave -k, --within and --warm-start out"
+                    "--use goes back to a clustering and makes none; leave -k, --within, --where and --warm-start out"
                 )
             _print_use(*opened.use_clustering(use), as_json)
             return
@@ -225,13 +231,14 @@ def clusters(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = Fal
 @with_groups
 def members(
     store: StoreDir,
-    chosen: InSelection,
+    conditions: Conditions,
     cluster: Annotated[
         str | None,
         typer.Argument(help="The cluster's id or name; only folders may be made of all.", metavar="CLUSTER"),
     ] = None,
     k: CountOrAll = None,
     farthest: Annotated[bool, typer.Option("--farthest", help="The odd ones first, not the typical ones.")] = False,
+    sort: Sort = None,
     into: Into = None,
     copy_to: Annotated[
         Path | None, typer.Option("--copy-to", help="Copy them into a folder of this one.", metavar="DIR")
@@ -253,9 +260,10 @@ def members(
     target = copy_to or link_to
     if sum(folder is not None for folder in (copy_to, link_to, move_to)) > 1:
         raise BadInput("pictures are copied, linked to or moved; give one of --copy-to, --link-to and --move-to")
-    if target is not None and (into is not None or chosen != InSelection()):
+    asked = as_filter(conditions)
+    if target is not None and (into is not None or sort is not None or asked != type(asked)()):
         raise BadInput(
-            "folders are made of whole clusters; leave --into, --in and --not-in out, or put the images --into a "
+            "folders are made of whole clusters; leave conditions, --sort and --into out, or put the images --into a "
             "selection and make the folder with `vecstore select NAME --export DIR`"
         )
     with open_store(store, device, quiet) as opened:
@@ -275,13 +283,13 @@ def members(
             raise BadInput(
                 "name a cluster to list (see `vecstore clusters`), or --copy-to or --link-to for all of them"
             )
-        found = opened.members(cluster, k, farthest=farthest, **vars(chosen))
+        found = opened.members(cluster, k, farthest=farthest, conditions=asked, sort=sort)
         if curation.put_into_folder(
             opened, (member.id for member in found), curation.IntoFolder(move_to=move_to), as_json, quiet
         ):
             return
         output.put_into(opened, into, (member.id for member in found), quiet)
-    empty = f"cluster {cluster} has no images left" if chosen == InSelection() else "no image fits these conditions"
+    empty = f"cluster {cluster} has no images left" if asked == type(asked)() else "no image fits these conditions"
     output.rows(found, ("id", "distance", "path"), as_json, empty)
 
 

@@ -6,13 +6,16 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import platformdirs
 import typer
 
 from vecstore.errors import BadInput
 from vecstore.sources.paths import shown
+
+if TYPE_CHECKING:
+    from vecstore.search.filters import Filter
 
 
 def default_store() -> str:
@@ -85,6 +88,14 @@ WeightsFile = Annotated[
 Count = Annotated[int, typer.Option("-k", "--count", help="How many to print.", min=1)]
 CountOrAll = Annotated[int | None, typer.Option("-k", "--count", help="How many to print.", min=1, show_default="all")]
 Into = Annotated[str | None, typer.Option("--into", help="Put what is found into this selection too.", metavar="NAME")]
+Sort = Annotated[
+    str | None,
+    typer.Option("--sort", help="Print what is found by taken, size or path.", metavar="ORDER", show_default="score"),
+]
+Where = Annotated[
+    str | None,
+    typer.Option("--where", help="Only images of which this holds, such as 'rating >= 4'.", metavar="CONDITION"),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Where all randomness comes from.", min=0)]
 RayAddress = Annotated[
     str | None,
@@ -131,8 +142,10 @@ class Conditions(InSelection):
         str | None, typer.Option("--not-cluster", help="No images of this cluster.", metavar="CLUSTER")
     ] = None
     path: Annotated[
-        str | None,
-        typer.Option("--path", help="Only images with a path that matches, as in a .gitignore.", metavar="GLOB"),
+        list[str] | None,
+        typer.Option(
+            "--path", help="Only images with a path that matches, as in a .gitignore; any of several.", metavar="GLOB"
+        ),
     ] = None
     added_after: Annotated[
         str | None,
@@ -142,24 +155,51 @@ class Conditions(InSelection):
             metavar="WHEN",
         ),
     ] = None
+    taken_after: Annotated[
+        str | None,
+        typer.Option("--taken-after", help="Only images taken since 2024, 2024-05, 2024-05-31 or 7d.", metavar="WHEN"),
+    ] = None
+    taken_before: Annotated[
+        str | None, typer.Option("--taken-before", help="Only images taken before then.", metavar="WHEN")
+    ] = None
+    camera: Annotated[
+        str | None, typer.Option("--camera", help="Only images whose camera or maker contains this.", metavar="TEXT")
+    ] = None
+    near: Annotated[
+        str | None,
+        typer.Option("--near", help="Only images taken so near to a place: 48.14,11.58,5.", metavar="LAT,LON,KM"),
+    ] = None
+    where: Where = None
+
+
+def as_filter(conditions: Conditions) -> "Filter":
+    """Return the conditions as the library takes them."""
+    from vecstore.search.filters import Filter
+
+    return Filter.of(**vars(conditions))
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take the fields of each parameter that is a dataclass as options, where that parameter stands."""
+    """Let a command take the fields of each parameter that is a dataclass as options, where that parameter stands.
+
+    A field of the name of a parameter of the command itself keeps its default, and is no option.
+    """
     parameters: list[inspect.Parameter] = []
     groups: dict[str, Any] = {}
-    for parameter in inspect.signature(command).parameters.values():
+    own = inspect.signature(command).parameters
+    for parameter in own.values():
         annotation = parameter.annotation
         if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
             groups[parameter.name] = annotation
-            parameters.extend(inspect.signature(annotation).parameters.values())
+            parameters.extend(p for p in inspect.signature(annotation).parameters.values() if p.name not in own)
         else:
             parameters.append(parameter)
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
         for name, group in groups.items():
-            values[name] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
+            names = [field.name for field in dataclasses.fields(group) if field.name not in own]
+            values[name] = group(**{field: values.pop(field) for field in names})
         command(**values)
 
     # Typer reads both. By name, as the options of a group may come before what has no default.

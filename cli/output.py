@@ -33,7 +33,7 @@ UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 PATH_FIELDS = frozenset(
     (
         *("what", "where", "path", "representative", "store", "file", "folder", "name", "label", "stands_for", "why"),
-        *("keeper", "target", "one_path", "other_path", "kept_path"),
+        *("group", "keeper", "target", "one_path", "other_path", "kept_path"),
     )
 )
 ID_FIELDS = frozenset(("id", "query", "representative_id", "other_id", "one", "other", "kept"))
@@ -242,6 +242,11 @@ def _local(text: str) -> str:
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def path_cell(path: str) -> str:
+    """Return a path as people read it."""
+    return shown(os.fsencode(path))
+
+
 def _cell(result: Any, column: str) -> str:
     value = getattr(result, column)
     if value is None:
@@ -254,6 +259,6 @@ def _cell(result: Any, column: str) -> str:
         return ", ".join(value)
     if column == "tags":
         return ", ".join(f"{tag.word} {tag.probability:.2f}" for tag in value)
-    if column in PATH_FIELDS:
-        return shown(os.fsencode(value))
+    if column in PATH_FIELDS and isinstance(value, str):
+        return path_cell(value)
     return f"{value:.4f}" if isinstance(value, float) else str(value)

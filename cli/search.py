@@ -17,11 +17,12 @@ from cli.options import (
     DeviceName,
     Images,
     ImagesOrAll,
-    InSelection,
     Into,
     Quiet,
+    Sort,
     StoreDir,
     WeightsFile,
+    as_filter,
     with_groups,
 )
 from vecstore.results import NEAR_SCORE, Duplicate
@@ -50,6 +51,7 @@ def similar(
         float | None, typer.Option("--min-score", help="Only scores of at least this.", min=-1, max=1)
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every vector, whatever the index.")] = False,
+    sort: Sort = None,
     *,
     files: IntoFolder,
     into: Into = None,
@@ -74,6 +76,8 @@ def similar(
         raise typer.BadParameter("it lists pairs of images; files are taken of one answer", param_hint="--all")
     if every and into is not None:
         raise typer.BadParameter("it prints every stored image; leave --into out", param_hint="--all")
+    if every and sort:
+        raise typer.BadParameter("the graph comes by id, the nearest first; leave --sort out", param_hint="--all")
     chosen: dict[str, Any] = {
         "k": k,
         **vars(conditions),
@@ -85,7 +89,7 @@ def similar(
         if every:
             output.rows(opened.neighbours(**chosen), ("query", *columns), as_json, empty, no_table=True)
             return
-        found = opened.similar(*images or (), minus=minus or (), **chosen)
+        found = opened.similar(*images or (), minus=minus or (), sort=sort, **chosen)
         if curation.put_into_folder(opened, (hit.id for hit in found), files, as_json, quiet):
             return
         output.put_into(opened, into, (hit.id for hit in found), quiet)
@@ -105,6 +109,7 @@ def find(
     min_score: Annotated[
         float | None, typer.Option("--min-score", help="Only probabilities of at least this.", min=0, max=1)
     ] = None,
+    sort: Sort = None,
     *,
     files: IntoFolder,
     into: Into = None,
@@ -121,7 +126,7 @@ def find(
     Example: vecstore find dog -k 20
     """
     with open_store(store, device, quiet, weights=weights) as opened:
-        found = opened.find(" ".join(text), k=k, min_score=min_score, **vars(conditions))
+        found = opened.find(" ".join(text), k=k, min_score=min_score, sort=sort, **vars(conditions))
         if curation.put_into_folder(opened, (hit.id for hit in found), files, as_json, quiet):
             return
         output.put_into(opened, into, (hit.id for hit in found), quiet)
@@ -181,7 +186,7 @@ def tag(
 def duplicates(
     store: StoreDir,
     acting: Acting,
-    chosen: InSelection,
+    conditions: Conditions,
     between: Annotated[
         tuple[str, str],
         typer.Option(
@@ -220,7 +225,7 @@ def duplicates(
     Put copies into the trash, keeping those in one folder: vecstore duplicates --keep-by folder:~/Photos --apply trash
     """
     acting.require_sense()
-    asked: dict[str, Any] = {"min_score": min_score, "exact": exact, **vars(chosen)}
+    asked: dict[str, Any] = {"min_score": min_score, "exact": exact, "conditions": as_filter(conditions)}
     with open_store(store, device, quiet) as opened:
         if any(between):
             _print_between(opened, between, min_score, exact, as_json, quiet)
@@ -269,7 +274,7 @@ def _print_between(
 @with_groups
 def outliers(
     store: StoreDir,
-    chosen: InSelection,
+    conditions: Conditions,
     files: IntoFolder,
     k: Count = 10,
     into: Into = None,
@@ -282,7 +287,7 @@ def outliers(
     Example: vecstore outliers -k 20
     """
     with open_store(store, device, quiet) as opened:
-        found = opened.outliers(k, **vars(chosen))
+        found = opened.outliers(k, conditions=as_filter(conditions))
         if curation.put_into_folder(opened, (member.id for member in found), files, as_json, quiet):
             return
         output.put_into(opened, into, (member.id for member in found), quiet)

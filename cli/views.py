@@ -11,7 +11,19 @@ import typer
 
 from cli import output
 from cli.context import open_store
-from cli.options import AsJson, DeviceName, InSelection, Quiet, Seed, StoreDir, WeightsFile, in_a_folder, with_groups
+from cli.options import (
+    AsJson,
+    Conditions,
+    DeviceName,
+    InSelection,
+    Quiet,
+    Seed,
+    StoreDir,
+    WeightsFile,
+    as_filter,
+    in_a_folder,
+    with_groups,
+)
 from vecstore.errors import BadInput, NotFound, VecstoreError
 from vecstore.results import Drawing
 from vecstore.sources.paths import shown
@@ -149,8 +161,10 @@ def elbow(
 
 
 @command()
+@with_groups
 def report(
     store: StoreDir,
+    conditions: Conditions,
     file: Annotated[Path, typer.Argument(help="The page to write.", metavar="[FILE]", callback=in_a_folder)] = Path(
         "report.html"
     ),
@@ -167,12 +181,14 @@ def report(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a report as one page: numbers, clusters, map, choice of k, duplicates, failures. It needs no network.
+    """Write a report as one page: numbers, clusters, map, choice of k, duplicates, odd pictures, failures.
+
+    It needs no network. With conditions it is about the images alone that these hold of.
 
     Example: vecstore report photos.html --since 7d
     """
     with open_store(store, device, quiet) as opened, output.working("reporting", quiet):
-        written = opened.report(file, since=since)
+        written = opened.report(file, since=since, conditions=as_filter(conditions))
     _present([written], as_json, open_it, None)
 
 

@@ -105,6 +105,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "members": {"cluster": 0},
     "make_folders": {"target": "folders"},
     "image": {"ref": 0},
+    "facts": {"refs": [0]},
+    "count_by": {"by": "month"},
     "original": {"ref": 0},
     "which": {"refs": [0]},
     "decide": {"verdict": "both", "refs": [0, 1]},
@@ -302,10 +304,12 @@ COMMANDS: dict[str, list[str]] = {
     "name": ["0", "a"],
     "similar": ["@0"],
     "embed": ["other", "-e", "hsv"],
+    "show": ["@0"],
 }
 # Those that wait for requests, go through ten seconds of measuring, or have another store for an argument.
 LEFT_OUT = {"serve", "demo", "plan", "embedders", "migrate"}
-OF_TEXT = ("added_after", "path", "kind", "since", "images", "name", "init")
+OF_FACTS = ("taken_after", "taken_before", "camera", "near", "where", "sort", "group_by")
+OF_TEXT = (*OF_FACTS, "added_after", "path", "kind", "since", "images", "name", "init")
 OPTIONS = [
     (name, option)
     for name, command in sorted(typer.main.get_command(app).commands.items())  # type: ignore[attr-defined]

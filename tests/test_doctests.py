@@ -13,6 +13,7 @@ MODULES = [
     "indexes.kmeans",
     "indexes.close_hashes",
     "indexes.near_duplicates",
+    "vecstore.search.conditions",
     "vecstore.search.filters",
     "vecstore.sources.paths",
 ]

@@ -186,6 +186,26 @@ def require_pattern(name: str, value: Any) -> AnyPath:
     return value
 
 
+def require_some_patterns(name: str, value: Any) -> tuple[AnyPath, ...]:
+    """Return patterns for paths, given as one, as several, or as None for none."""
+    if value is None:
+        return ()
+    if isinstance(value, str | bytes | os.PathLike):
+        return (require_pattern(name, value),)
+    found: tuple[AnyPath, ...] = each(require_pattern)(name, value)
+    return found
+
+
+def require_place(name: str, value: Any) -> str:
+    """Return a place and kilometres as `LATITUDE,LONGITUDE,KM`, given so or as three numbers."""
+    if isinstance(value, str):
+        return value
+    numbers_given = each(require_number)(name, value)
+    if len(numbers_given) != 3:
+        raise _refused(name, value, "LATITUDE,LONGITUDE,KM")
+    return ",".join(f"{number!r}" for number in numbers_given)
+
+
 def require_image(name: str, value: Any) -> Any:
     """Return what can name an image: an id, a path, `@` and an id, or a picture's bytes as `Encoded`."""
     if isinstance(value, Encoded):

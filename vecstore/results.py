@@ -446,11 +446,55 @@ class MoveReport:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What a picture's file says of it, and what its pixels say; None where it says nothing that can be.
+
+    Attributes
+    ----------
+    taken : when, as `2024-05-31T18:30:05+02:00`; without an offset it is the local time of the camera's clock, whose
+        time zone is not known; without a time, the file says the day alone.
+    maker, camera, lens : of the camera, its model, and its lens, as the camera writes them.
+    orientation : how the stored pixels are to be turned, 1 to 8 as in Exif; `width` and `height` are as shown.
+    latitude, longitude : in degrees, north and east positive.
+    width, height : in pixels, of the whole picture, upright; 0 where unknown.
+    bytes : size of the file.
+    format : the kind of file by its content, such as JPEG, HEIF or NEF.
+    rating : stars from 1 to 5, or -1 for rejected.
+    keywords, caption : as a person or program wrote them into the file.
+    brightness, contrast : mean and standard deviation of the grey levels, in [0, 1].
+    shadows, highlights : the level below which 5 and 99 in a hundred pixels are, in [0, 1].
+    sharpness : variance of the Laplacian of the grey levels (0 to 255), at 256 pixels on the longer side.
+    entropy : of the grey levels, in bits, 0 to 8.
+    """
+
+    taken: str | None = None
+    maker: str | None = None
+    camera: str | None = None
+    lens: str | None = None
+    orientation: int | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    width: int = 0
+    height: int = 0
+    bytes: int | None = None
+    format: str | None = None
+    rating: int | None = None
+    keywords: tuple[str, ...] = ()
+    caption: str | None = None
+    brightness: float | None = None
+    contrast: float | None = None
+    shadows: float | None = None
+    highlights: float | None = None
+    sharpness: float | None = None
+    entropy: float | None = None
+
+
+@dataclass(frozen=True)
 class StoredImage:
     """One image of the store. paths: all of its paths; the first is the one shown.
 
     width, height: in pixels, after applying the orientation; 0 for imported vectors. added: time, in UTC.
-    cluster, distance: as in `Membership`; None without clusters.
+    cluster, distance: as in `Membership`; None without clusters. facts: None where none were recorded yet.
     """
 
     id: int
@@ -460,6 +504,65 @@ class StoredImage:
     added: str
     cluster: int | None
     distance: float | None
+    facts: Facts | None = None
+
+
+@dataclass(frozen=True)
+class StoredPath:
+    """A stored image and its path that is shown."""
+
+    id: int
+    path: str
+
+
+@dataclass(frozen=True)
+class ImageFacts(Facts, StoredPath):
+    """What is known of a stored image; the other fields are those of `Facts`.
+
+    paths: all of its paths. added: time, in UTC. cluster: None without clusters. place: the nearest town and its
+    country, where the file says where it was taken and the extra `places` is installed.
+    """
+
+    paths: tuple[str, ...] = ()
+    added: str = ""
+    cluster: int | None = None
+    place: str | None = None
+
+
+@dataclass(frozen=True)
+class FactsReport:
+    """What became of the images that had no facts.
+
+    filled: images that have facts now. missing: images none of whose files could be read, or still have the content.
+    """
+
+    filled: int
+    missing: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """How many images have the same folder, month, camera or place; group: None of those that say none."""
+
+    group: str | None
+    images: int
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """An image with a measure beyond its bound.
+
+    kind: "dark", "bright", "blurred", "blank", "tiny" or "odd shape". measure: the name of what was measured, as in a
+    condition. value: of this image. bound: values beyond it are odd.
+    """
+
+    kind: str
+    id: int
+    path: str
+    measure: str
+    value: float
+    bound: float
 
 
 @dataclass(frozen=True)
@@ -610,10 +713,10 @@ class Finding:
     """A fault found in a store.
 
     kind: "catalog", "vector", "quarantined" (an image with a damaged vector, hidden from searches until the vector is
-    recomputed), "clustering", "membership", "index", "engine" (Milvus has different vectors), "checkpoint", or "file"
-    (its picture has changed since it was added). where: the file, image, clustering or engine. what: a description,
-    with the next step if that is not `check --repair`. repairable: whether `check --repair` can repair it. repaired:
-    whether it was repaired just now.
+    recomputed), "clustering", "membership", "facts", "index", "engine" (Milvus has different vectors), "checkpoint", or
+    "file" (its picture has changed since it was added). where: the file, image, clustering or engine. what: a
+    description, with the next step if that is not `check --repair`. repairable: whether `check --repair` can repair it.
+    repaired: whether it was repaired just now.
     """
 
     kind: str

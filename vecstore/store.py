@@ -14,10 +14,9 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, Unpack
 
 from vecstore.arguments import (
     Check,
@@ -32,11 +31,9 @@ from vecstore.arguments import (
     require_image,
     require_integer,
     require_k,
-    require_moment,
     require_number,
     require_offset,
     require_path,
-    require_pattern,
     require_patterns,
     require_score,
     require_seconds,
@@ -49,7 +46,7 @@ from vecstore.curation import acts, decisions, groups, journal, selections, side
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
 from vecstore.embedders.plugin import require_embedder_or_name
 from vecstore.image_ref import ImageRef
-from vecstore.ingest import bulk_import, relocate, sync
+from vecstore.ingest import bulk_import, fill_facts, relocate, sync
 from vecstore.ingest.sync import OnProgress, Selection
 from vecstore.maintenance import backup, check, compact, undo
 from vecstore.results import (
@@ -71,11 +68,14 @@ from vecstore.results import (
     EmbedReport,
     Evaluation,
     ExportReport,
+    FactsReport,
     Failure,
     Finding,
     FoldersReport,
     Found,
     FoundIn,
+    Group,
+    ImageFacts,
     ImageTags,
     IndexReport,
     Info,
@@ -84,6 +84,7 @@ from vecstore.results import (
     MigrateReport,
     MoveReport,
     Neighbour,
+    Oddity,
     Operation,
     Original,
     Pin,
@@ -98,8 +99,20 @@ from vecstore.results import (
     StoreMap,
     UndoReport,
 )
-from vecstore.search import between, index, info, neighbour_graph, query, stored_images, words
-from vecstore.search.filters import Filter
+from vecstore.search import (
+    between,
+    facts,
+    index,
+    info,
+    members,
+    neighbour_graph,
+    oddities,
+    query,
+    stored_images,
+    words,
+)
+from vecstore.search.conditions import parse
+from vecstore.search.filters import Conditions, Filter, require_filter
 from vecstore.session import Session
 from vecstore.sources.paths import AnyPath, absolute
 from vecstore.sources.scan import ALL_FILES, Patterns
@@ -113,18 +126,18 @@ GROWING: dict[str, Check] = {
     "patterns": require_patterns,
     "on_progress": optional(require_callable),
 }
-CHOSEN: dict[str, Check] = {"in_selection": optional(require_text), "not_in_selection": optional(require_text)}
 CONDITIONS: dict[str, Check] = {
     "k": require_count,
-    "cluster": optional(require_cluster),
-    "not_cluster": optional(require_cluster),
-    "path": optional(require_pattern),
-    "added_after": optional(require_moment),
-    **CHOSEN,
     "min_score": optional(require_score),
+    "sort": optional(require_text),
 }
 FOUND: dict[str, Check] = {**CONDITIONS, "exact": require_flag}
-DUPLICATES: dict[str, Check] = {"min_score": require_score, "exact": require_flag, "keep_by": each(require_text)}
+DUPLICATES: dict[str, Check] = {
+    "min_score": require_score,
+    "exact": require_flag,
+    "keep_by": each(require_text),
+    "conditions": require_filter,
+}
 
 
 class Store:
@@ -359,14 +372,10 @@ class Store:
         *refs: ImageRef,
         k: int = 10,
         minus: Sequence[ImageRef] = (),
-        cluster: int | str | None = None,
-        not_cluster: int | str | None = None,
-        path: AnyPath | None = None,
-        added_after: str | date | None = None,
-        in_selection: str | None = None,
-        not_in_selection: str | None = None,
         min_score: float | None = None,
         exact: bool = False,
+        sort: str | None = None,
+        **conditions: Unpack[Conditions],
     ) -> list[Neighbour]:
         """Return the k stored images nearest to the mean of `refs` less the mean of `minus`, nearest first.
 
@@ -377,20 +386,24 @@ class Store:
         ----------
         refs, minus: images: files, bytes (`decoding.Encoded`), ids such as 12 or "@12".
         k: how many.
-        cluster, not_cluster: only images in, or not in, that cluster of the current clustering, by its id or name.
-        path: only images of which a path fits this pattern (`filters.path_test`).
-        added_after: only images that were added then or later, a date, a datetime or text (`filters.moment`).
-        in_selection, not_in_selection: only images in, or not in, that selection (`select`).
+        conditions: which images may be found, the fields of `filters.Filter`. cluster, not_cluster: images in, or not
+            in, that cluster of the current clustering, by its id or name. in_selection, not_in_selection: the same of a
+            selection (`select`). path: images of which a path fits this pattern, or any of several
+            (`filters.path_test`). added_after: images that were added then or later, a date, a datetime or text
+            (`filters.moment`). taken_after, taken_before: taken then or later, or before, on the camera's clock.
+            camera: of which the camera or its maker contains this, in any case. near: taken within so many kilometres:
+            "LATITUDE,LONGITUDE,KM", or three numbers. where: a condition on their facts holds (docs/facts.md).
         min_score: only scores of at least this, in [-1, 1].
         exact: never use an approximate index.
+        sort: of those that are found, "taken", "size" or "path" instead of "score"; `rank` stays that of the score.
 
         Raises
         ------
         NotFound: an image or cluster is not there.
         BadInput: a picture cannot be read, or a condition cannot be.
         """
-        conditions = Filter(cluster, not_cluster, path, added_after, in_selection, not_in_selection)
-        return query.similar(self.session, refs, minus, conditions, k, min_score, exact)
+        found = query.similar(self.session, refs, minus, Filter.of(**conditions), k, min_score, exact)
+        return facts.ordered(self.session, found, sort)
 
     @checked(text=require_text, **CONDITIONS)
     def find(
@@ -398,13 +411,9 @@ class Store:
         text: str,
         *,
         k: int = 10,
-        cluster: int | str | None = None,
-        not_cluster: int | str | None = None,
-        path: AnyPath | None = None,
-        added_after: str | date | None = None,
-        in_selection: str | None = None,
-        not_in_selection: str | None = None,
         min_score: float | None = None,
+        sort: str | None = None,
+        **conditions: Unpack[Conditions],
     ) -> list[Found]:
         """Return the k images that most probably show what words say, the most probable first.
 
@@ -420,16 +429,17 @@ class Store:
         ----------
         text: one or more names, or any words for an embedder that reads text.
         k: how many.
-        cluster, not_cluster, path, added_after, in_selection, not_in_selection: conditions, as in `similar`.
+        conditions: as in `similar`.
         min_score: only scores of at least this, in [0, 1].
+        sort: as in `similar`.
 
         Raises
         ------
         BadInput: the embedder knows no words, or not this one; the message has near spellings.
         NotFound: a cluster is not there.
         """
-        conditions = Filter(cluster, not_cluster, path, added_after, in_selection, not_in_selection)
-        return words.find(self.session, text, conditions, k, min_score)
+        found = words.find(self.session, text, Filter.of(**conditions), k, min_score)
+        return facts.ordered(self.session, found, sort)
 
     @checked(refs=each(require_image))
     def tag(self, *refs: ImageRef) -> list[ImageTags]:
@@ -456,14 +466,9 @@ class Store:
         self,
         *,
         k: int = 10,
-        cluster: int | str | None = None,
-        not_cluster: int | str | None = None,
-        path: AnyPath | None = None,
-        added_after: str | date | None = None,
-        in_selection: str | None = None,
-        not_in_selection: str | None = None,
         min_score: float | None = None,
         exact: bool = False,
+        **conditions: Unpack[Conditions],
     ) -> Iterator[Edge]:
         """Yield the k nearest of every image, by id and then nearest first: the k-NN graph of the store.
 
@@ -472,10 +477,9 @@ class Store:
         graph. It is that of the store as it is now; images removed while it is read are left out. Raises what
         `similar` does, before the first step.
         """
-        conditions = Filter(cluster, not_cluster, path, added_after, in_selection, not_in_selection)
-        return neighbour_graph.edges(self.session, conditions, k, min_score, exact)
+        return neighbour_graph.edges(self.session, Filter.of(**conditions), k, min_score, exact)
 
-    @checked(series=require_flag, **DUPLICATES, **CHOSEN)
+    @checked(series=require_flag, **DUPLICATES)
     def duplicates(
         self,
         *,
@@ -483,8 +487,7 @@ class Store:
         exact: bool = False,
         series: bool = False,
         keep_by: Sequence[str] = (),
-        in_selection: str | None = None,
-        not_in_selection: str | None = None,
+        conditions: Filter | None = None,
     ) -> Iterator[Duplicate]:
         """Return the groups of equal images and altered copies, a path at a time, each group's representative first.
 
@@ -513,17 +516,21 @@ class Store:
             several are left: "pixels", "bytes", "oldest", "newest", "not-link", "sharpness", "format:png,jpeg",
             "folder:/a,/b", "path:GLOB". `Duplicate.why` says which decided. Of every other image in the group the best
             file is "near" then, and its others are "copy". BadInput for what is no rule.
-        in_selection, not_in_selection: only among images in, or not in, that selection.
+        conditions: only among images that these hold of.
         """
-        conditions = Filter(in_selection=in_selection, not_in_selection=not_in_selection)
-        return groups.duplicates(self.session, min_score, exact, keep_by, series, conditions)
+        return groups.duplicates(self.session, min_score, exact, keep_by, series, conditions or Filter())
 
     @checked(**DUPLICATES)
     def duplicate_groups(
-        self, *, min_score: float = NEAR_SCORE, exact: bool = False, keep_by: Sequence[str] = ()
+        self,
+        *,
+        min_score: float = NEAR_SCORE,
+        exact: bool = False,
+        keep_by: Sequence[str] = (),
+        conditions: Filter | None = None,
     ) -> Iterator[DuplicateGroup]:
         """Return what `duplicates` does, a group at a time, with the sizes of images and files."""
-        return groups.described(self.session, min_score, exact, keep_by)
+        return groups.described(self.session, min_score, exact, keep_by, conditions or Filter())
 
     @checked(one=require_path, other=require_path, min_score=require_score, exact=require_flag)
     def between(
@@ -540,20 +547,67 @@ class Store:
         """
         return between.between(self.session, one, other, min_score, exact)
 
-    @checked(k=require_count, **CHOSEN)
-    def outliers(
-        self, k: int = 10, *, in_selection: str | None = None, not_in_selection: str | None = None
-    ) -> list[Member]:
-        """Return the k images that are farthest from their centroid, these first.
+    @checked(k=require_count, conditions=require_filter)
+    def outliers(self, k: int = 10, *, conditions: Filter | None = None) -> list[Member]:
+        """Return the k images that are farthest from their centroid, these first; only those that conditions hold of.
 
-        in_selection, not_in_selection: as in `similar`. Raises NotFound before the first clustering.
+        Raises NotFound before the first clustering.
         """
-        return clusters.outliers(self.session, k, clusters.Chosen(in_selection, not_in_selection))
+        return members.outliers(self.session, k, conditions or Filter())
 
     @checked(ref=require_image)
     def image(self, ref: ImageRef) -> StoredImage:
         """Return what the store knows of an image. Raises NotFound for one that is not stored."""
         return stored_images.image(self.session, ref)
+
+    @checked(refs=each(require_image))
+    def facts(self, *refs: ImageRef) -> list[ImageFacts]:
+        """Return what is known of each image: what its file says of it, what its pixels say, where it is.
+
+        Raises NotFound for one that is not stored.
+        """
+        return facts.facts(self.session, refs)
+
+    @checked(conditions=require_filter, sort=optional(require_text), k=optional(require_count))
+    def all_facts(
+        self, conditions: Filter | None = None, *, sort: str | None = None, k: int | None = None
+    ) -> list[ImageFacts]:
+        """Return what is known of all images that conditions hold of, by id or as `sort` says, at most k.
+
+        sort: "taken", "size" or "path".
+        """
+        return facts.facts_of_all(self.session, conditions or Filter(), sort, k)
+
+    @checked(on_progress=optional(require_callable))
+    def fill_facts(self, on_progress: OnProgress | None = None) -> FactsReport:
+        """Record the facts of the images without: of stores from before facts were kept, and of imported ones.
+
+        Their files are read, as far as they still have the same content; nothing is embedded. What was recorded stays,
+        so the same call resumes after an interruption. Raises StoreBusy.
+        """
+        return fill_facts.fill_facts(self.session, on_progress)
+
+    @checked(by=require_text, conditions=require_filter)
+    def count_by(self, by: str, conditions: Filter | None = None) -> list[Group]:
+        """Return how many images there are of each folder, month, camera or place.
+
+        Months come in their order, the others by how many images they have; what says none is last. Raises BadInput
+        for another `by`, and for places without the extra that has their names.
+        """
+        return facts.counted(self.session, by, conditions or Filter())
+
+    @checked(kinds=each(require_text), conditions=require_filter)
+    def oddities(self, *kinds: str, conditions: Filter | None = None) -> Iterator[Oddity]:
+        """Return the images that are dark, bright, blurred, blank, tiny or of an odd shape, the oddest of a kind first.
+
+        An image that is odd in several ways comes once for each. Images without facts are none (`fill_facts`).
+
+        Parameters
+        ----------
+        kinds: only of these kinds.
+        conditions: only images that these hold of.
+        """
+        return oddities.oddities(self.session, kinds, conditions or Filter())
 
     @checked(k=require_count, before=optional(require_integer))
     def images(self, k: int = 100, *, before: int | None = None) -> list[StoredImage]:
@@ -617,7 +671,8 @@ class Store:
         representatives=require_flag,
         k=optional(require_count),
         farthest=require_flag,
-        **CHOSEN,
+        in_selection=optional(require_text),
+        not_in_selection=optional(require_text),
     )
     def sheet(
         self,
@@ -643,12 +698,13 @@ class Store:
         Raises what `members` and `similar` do, NotFound where no image is left to show, and BadInput for more than one
         of them.
         """
-        chosen = clusters.Chosen(in_selection, not_in_selection)
+        chosen = Filter(in_selection=in_selection, not_in_selection=not_in_selection)
         return contact_sheets.sheet(self.session, cluster, similar, representatives, k, farthest, chosen)
 
-    @checked(file=require_path, since=optional(require_text))
-    def report(self, file: AnyPath, *, since: str | None = None) -> Drawing:
-        """Write a report on the store as one page: numbers, map, clusters, choice of k, duplicates, failures.
+    @checked(file=require_path, since=optional(require_text), conditions=require_filter)
+    def report(self, file: AnyPath, *, since: str | None = None, conditions: Filter | None = None) -> Drawing:
+        """Write a report on the store as one page: numbers, map, clusters, choice of k, duplicates, odd
+        pictures, failures.
 
         The page is whole in itself: thumbnails are in it, bounded in bytes together; it loads nothing.
 
@@ -656,10 +712,11 @@ class Store:
         ----------
         file: of a name that ends in .html; BadInput for another.
         since: also what is new, moved, born and gone since a moment (`filters.moment`) or a clustering, by its number.
+        conditions: about the images alone that these hold of.
 
         Raises BadInput for what is not a moment, NotFound for no such clustering, OSError.
         """
-        return report.write_report(self.session, Path(os.fsdecode(file)), since)
+        return report.write_report(self.session, Path(os.fsdecode(file)), since, conditions)
 
     # Clusters
 
@@ -675,6 +732,7 @@ class Store:
         full_iterations=require_offset,
         ray=optional(require_text),
         segments=optional(require_text),
+        where=optional(require_text),
         on_progress=optional(require_callable),
     )
     def cluster(
@@ -691,6 +749,7 @@ class Store:
         full_iterations: int = 0,
         ray: str | None = None,
         segments: str | None = None,
+        where: str | None = None,
         on_progress: lifecycle.OnClusterProgress | None = None,
     ) -> FittedClustering:
         """Run k-means over all images and make it the current clustering.
@@ -711,13 +770,16 @@ class Store:
         ray: the address of a Ray cluster that goes through all images.
         segments: a path or URI that its machines read the vectors from, kept up to date; None: they see the store's
             folder.
+        where: look for the clusters in the images alone of which this condition holds (docs/facts.md); every other
+            image gets the nearest of them.
 
         Raises BadInput if k is more than the images, NotFound if there is no such cluster, StoreBusy.
         """
         from indexes.kmeans import KMeansOptions
 
         options = KMeansOptions(seed, iterations, restarts, spherical, init)
-        order = clusters.ClusterOrder(k, options, warm_start, within, full_iterations, ray, segments)
+        among = clusters.Among(where, parse(where)) if where is not None else None
+        order = clusters.ClusterOrder(k, options, warm_start, within, full_iterations, ray, segments, among)
         return clusters.cluster(self.session, order, on_progress)
 
     @checked(number=require_integer)
@@ -816,7 +878,14 @@ class Store:
         """Say whether the drift is past the bound from which a new clustering is advised (docs/design.md, Drift)."""
         return lifecycle.is_past_bound(clusters.drift(self.session))
 
-    @checked(cluster=require_cluster, k=optional(require_count), farthest=require_flag, start=require_offset, **CHOSEN)
+    @checked(
+        cluster=require_cluster,
+        k=optional(require_count),
+        farthest=require_flag,
+        start=require_offset,
+        conditions=require_filter,
+        sort=optional(require_text),
+    )
     def members(
         self,
         cluster: int | str,
@@ -824,8 +893,8 @@ class Store:
         *,
         farthest: bool = False,
         start: int = 0,
-        in_selection: str | None = None,
-        not_in_selection: str | None = None,
+        conditions: Filter | None = None,
+        sort: str | None = None,
     ) -> list[Member]:
         """Return a cluster's images, most typical first, or farthest from the centroid first; at most k.
 
@@ -833,12 +902,12 @@ class Store:
         ----------
         cluster: its id or its name. An id wins; a name may differ in upper and lower case where that is clear.
         start: how many to pass over, to read on where an earlier call ended.
-        in_selection, not_in_selection: as in `similar`.
+        conditions: only images that these hold of.
+        sort: of those that are returned, as in `similar`.
 
         Raises NotFound if there is no such cluster or selection, BadInput for a name that may be of several clusters.
         """
-        chosen = clusters.Chosen(in_selection, not_in_selection)
-        return clusters.members(self.session, cluster, k, farthest, start, chosen)
+        return members.members(self.session, cluster, k, farthest, start, conditions or Filter(), sort)
 
     @checked(
         target=require_path,
@@ -946,6 +1015,7 @@ class Store:
         near: bool = False,
         min_score: float = NEAR_SCORE,
         exact: bool = False,
+        conditions: Filter | None = None,
         images: Iterable[int] | None = None,
         dry_run: bool = True,
         on_act: Callable[[Act], None] | None = None,
@@ -962,7 +1032,7 @@ class Store:
         act: "trash"; "move:DIR"; "hardlink" or "symlink", in the place of a copy; "delete".
         keep_by: as for `duplicates`. Without rules, only what was decided is acted on.
         near: act on near images too, by the rules: "trash" and "move:DIR" only.
-        min_score, exact: which groups, as for `duplicates`.
+        min_score, exact, conditions: which groups, as for `duplicates`.
         images: only groups with one of these ids.
         on_act: called with each `Act`.
 
@@ -971,7 +1041,7 @@ class Store:
         BadInput: no such act or rule, or one that would lose a picture.
         StoreBusy
         """
-        order = acts.DuplicateOrder.of(act, keep_by, near, min_score, exact, images)
+        order = acts.DuplicateOrder.of(act, keep_by, near, min_score, exact, conditions or Filter(), images)
         return acts.act_on_duplicates(self.session, order, dry_run, on_act)
 
     @checked(

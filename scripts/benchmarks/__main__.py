@@ -13,6 +13,7 @@ NAMES = (
     "drift",
     "duplicates",
     "engines",
+    "facts",
     "growth",
     "import",
     "index",

@@ -267,7 +267,7 @@ def test_drift_past_the_bound_is_told(clustered: Vecstore, tmp_path: Path) -> No
         ),
         (
             ("cluster", "--use", "1", "-k", "2"),
-            "--use goes back to a clustering and makes none; leave -k, --within and --warm-start out",
+            "--use goes back to a clustering and makes none; leave -k, --within, --where and --warm-start out",
         ),
     ],
 )

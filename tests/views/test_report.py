@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import paint
 from vecstore.errors import BadInput, NotFound
+from vecstore.search.filters import Filter
 from vecstore.store import Store
 from vecstore.views import map_layout, report
 from vecstore.views.html_page import policy
@@ -187,3 +188,20 @@ def test_thumbnails_are_bounded_in_bytes_and_what_is_left_out_is_said(
     assert 0 < sum(map(len, shown)) < 3_000 + 2_000
     assert re.search(r"To keep this page small, \d+ thumbnails of it are left out", page.text)
     assert "no picture here" in page.text
+
+
+def test_a_report_can_be_about_some_images(store: Store, tmp_path: Path) -> None:
+    whole = reported(store, tmp_path)
+    store.report(tmp_path / "some.html", since="1", conditions=Filter(path=("deep/",)))
+    some = Page((tmp_path / "some.html").read_text())
+    assert "This report is about 5 images of 10" in " ".join(some.text.split())
+    assert "This report is about" not in whole.text
+    names = {name for name in (f"{number}.png" for number in range(1, 10)) if name in some.text}
+    assert names == {"5.png", "6.png", "7.png", "8.png", "9.png"}
+
+
+def test_odd_pictures_have_a_gallery(store: Store, tmp_path: Path) -> None:
+    page = " ".join(reported(store, tmp_path).text.split())
+    assert "Dark, blurred and the like" in page
+    assert "Tiny 10 images with shorter < 64" in page
+    assert "Blurred" not in page

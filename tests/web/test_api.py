@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from tests.programs import run_program, start_program
 from tests.serving import PER_KIND, copy_of, ended, make_store, serving
 from vecstore.errors import StoreBusy
+from vecstore.search.filters import Filter
 from vecstore.sources.painted import paint
 from vecstore.store import Store
 from vecstore.web.jobs import Job, Jobs
@@ -61,6 +62,11 @@ def test_answers_are_the_librarys(client: TestClient, library: Store) -> None:
         "/api/images/3/similar?k=4": library.similar(3, k=4),
         "/api/images/3/similar?k=4&cluster=2&exact=true": library.similar(3, k=4, cluster=2, exact=True),
         "/api/images/3/similar?path=reef/&min_score=0.1": library.similar(3, path="reef/", min_score=0.1),
+        "/api/images/3/similar?path=reef/&path=3": library.similar(3, path=["reef/", "3"]),
+        "/api/images/3/similar?where=width%3E9&sort=path": library.similar(3, where="width > 9", sort="path"),
+        "/api/facts?where=format%3DJPEG&k=2": library.all_facts(Filter(where="format = JPEG"), k=2),
+        "/api/facts/by/folder?path=reef/": library.count_by("folder", Filter(path=("reef/",))),
+        "/api/oddities?kind=tiny&kind=blank": list(library.oddities("tiny", "blank")),
         "/api/images/3/cluster": library.which(3)[0],
         "/api/clusters": library.clusters(),
         "/api/clusters/1/members": library.members(1),

@@ -17,7 +17,7 @@ from vecstore.image_ref import ImageRef, NewPicture, as_row, identify, path_of, 
 from vecstore.results import Cluster, Elbow, Member, Membership
 from vecstore.session import Session
 from vecstore.sources import decoding
-from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.catalog.conditions import Condition
 from vecstore.storage.layout import CATALOG, VECTORS
 from vecstore.storage.vector_file import Float16
 from vecstore.words.stored_head import stored_head
@@ -28,27 +28,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Which images of a cluster are asked for: those in one selection, and those not in another, by name."""
+class Among:
+    """Which images clusters are looked for in. text: the condition as it was asked."""
 
-    in_selection: str | None = None
-    not_in_selection: str | None = None
-
-    def required(self, catalog: Catalog) -> tuple[int | None, int | None]:
-        """Return the numbers of the two. Raises NotFound."""
-        inside, outside = (
-            None if name is None else catalog.selections.require(name)
-            for name in (self.in_selection, self.not_in_selection)
-        )
-        return inside, outside
-
-
-ANY = Chosen()
+    text: str
+    condition: Condition
 
 
 @dataclass(frozen=True)
 class ClusterOrder:
-    """What to cluster into what; the fields are the parameters of `Store.cluster`."""
+    """What to cluster into what; the fields are the parameters of `Store.cluster`, and `among` is its `where`."""
 
     k: int | Literal["auto"] | None
     options: "KMeansOptions"
@@ -57,6 +46,7 @@ class ClusterOrder:
     full_iterations: int = 0
     ray: str | None = None
     segments: str | None = None
+    among: Among | None = None
 
     def require_sound(self) -> None:
         """Raise BadInput for what contradicts itself."""
@@ -70,8 +60,13 @@ class ClusterOrder:
         if self.warm_start and self.within is not None:
             raise BadInput("a cluster is split from new centroids; leave the warm start or `within` out")
 
+        if self.among is not None and self.within is not None:
+            raise BadInput("the images of one cluster are split as a whole; leave the condition or `within` out")
+
     def __str__(self) -> str:
         how = "a warm start" if self.k is None else f"-k {self.k}"
+        if self.among is not None:
+            how = f"{how} where {self.among.text}"
         return how if self.within is None else f"{how} within cluster {self.within}"
 
 
@@ -82,14 +77,15 @@ def cluster(
     order.require_sound()
     with session.writing(kind, str(order)):
         vectors, k, reason = session.vectors(), order.k, None
+        among = order.among.condition if order.among is not None else None
         if k == "auto":
-            chosen = elbow(session, order.options.seed, None, order.within)
+            chosen = elbow(session, order.options.seed, None, order.within, among)
             k, reason = chosen.k, chosen.reason
             n_pinned = lifecycle.pinned_clusters(session.catalog) if order.within is None else 0
             if n_pinned > k:
                 k, reason = n_pinned, f"images are pinned to so many clusters, and else it were {k} ({reason})"
         within = _cluster_within(session, order.within)
-        request = lifecycle.Request(k, order.options, order.warm_start, within, order.full_iterations, reason)
+        request = lifecycle.Request(k, order.options, order.warm_start, within, order.full_iterations, reason, among)
         with _blocks(session, vectors, order.ray, order.segments) as blocks:
             run = lifecycle.run(session.catalog, vectors, request, session.device, session.path, on_progress, blocks)
     return FittedClustering.of(run, session.path / CATALOG)
@@ -102,12 +98,14 @@ def use(session: Session, number: int) -> tuple[FittedClustering, int]:
     return FittedClustering.of(run, session.path / CATALOG), assigned
 
 
-def elbow(session: Session, seed: int, max_k: int | None, within: int | str | None) -> Elbow:
+def elbow(
+    session: Session, seed: int, max_k: int | None, within: int | str | None, among: Condition | None = None
+) -> Elbow:
     """Return loss and silhouette against k; see `Store.elbow`."""
     from vecstore.clustering.elbow import sweep
 
     with session.catalog.reading():
-        rows = lifecycle.searchable_rows(session.catalog, within)
+        rows = lifecycle.searchable_rows(session.catalog, within, among)
         return sweep(session.vectors(), rows, seed=seed, device=session.device, max_k=max_k)
 
 
@@ -150,7 +148,6 @@ def members(
     k: int | None,
     farthest: bool,
     start: int = 0,
-    chosen: Chosen = ANY,
 ) -> list[Member]:
     """Return a cluster's images, most typical first; see `Store.members`."""
     catalog = session.catalog
@@ -159,17 +156,16 @@ def members(
         number = catalog.clusterings.require_cluster(current, cluster)
         n_rows = catalog.images.row_count()
         most = -1 if k is None else min(k, n_rows)
-        sets = chosen.required(catalog)
-        return _as_members(catalog.memberships.members(current, number, most, farthest, min(start, n_rows), sets))
+        return _as_members(catalog.memberships.members(current, number, most, farthest, min(start, n_rows)))
 
 
-def outliers(session: Session, k: int, chosen: Chosen = ANY) -> list[Member]:
+def outliers(session: Session, k: int) -> list[Member]:
     """Return the k images that are farthest from their centroid, these first."""
     catalog = session.catalog
     with catalog.reading():
         current = current_clusters(session).clustering
         most = min(k, catalog.images.row_count())
-        return _as_members(catalog.memberships.farthest(current, most, chosen.required(catalog)))
+        return _as_members(catalog.memberships.farthest(current, most))
 
 
 def which(session: Session, refs: Sequence[ImageRef]) -> list[Membership]:

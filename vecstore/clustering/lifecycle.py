@@ -27,6 +27,7 @@ from vecstore.errors import BadInput, NotFound
 from vecstore.results import Cluster, Clustering
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.catalog.clusterings import ClusterSize
+from vecstore.storage.catalog.conditions import Condition
 from vecstore.storage.catalog.connection import now
 from vecstore.storage.checksums import require_rows
 from vecstore.storage.vector_file import Float16, Float32
@@ -65,7 +66,8 @@ class Request:
     """What to cluster. k: None with `warm_start`, which keeps the number. within: split this cluster alone.
 
     warm_start: begin with the current centroids. full_iterations: at the most so many of Lloyd's over all rows, after
-    the training on a sample. k_reason: why k is what it is, where it was chosen.
+    the training on a sample. k_reason: why k is what it is, where it was chosen. among: look for the clusters in the
+    images alone that this holds of; the others get the nearest.
     """
 
     k: int | None
@@ -74,6 +76,7 @@ class Request:
     within: int | None = None
     full_iterations: int = 0
     k_reason: str | None = None
+    among: Condition | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,8 @@ def run(
     )
     blocks = blocks or LocalBlocks(vectors, device)
     centroids = _over_all_rows(blocks, rows, training.centroids, request, on_progress, held, device)
+    if request.among is not None:
+        rows = searchable_rows(catalog)
     made = _assigned(blocks, rows, centroids, held).largest_first()
     if request.within is not None and before is not None:
         made = _spliced(catalog, before, request.within, made)
@@ -309,8 +314,8 @@ def pinned_clusters(catalog: Catalog) -> int:
 
 def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Request) -> tuple[Int64, int, Float32 | None]:
     """Return the rows to cluster, ascending, into how many clusters, and the centroids to begin with."""
-    rows = searchable_rows(catalog, request.within)
-    holder = _holder(request.within)
+    rows = searchable_rows(catalog, request.within, request.among)
+    holder = _holder(request.within, request.among)
     start = None
     k = request.k
     if request.warm_start:
@@ -327,8 +332,11 @@ def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Reques
     return rows, k, start
 
 
-def searchable_rows(catalog: Catalog, within: int | str | None = None) -> Int64:
-    """Return the living images, or those of one cluster, ascending. Raises NotFound, and BadInput if there are none."""
+def searchable_rows(catalog: Catalog, within: int | str | None = None, among: Condition | None = None) -> Int64:
+    """Return the living images, those of one cluster or that a condition holds of, ascending.
+
+    Raises NotFound, and BadInput if there are none.
+    """
     alive = catalog.images.searchable_rows()
     if within is not None:
         clustering = catalog.clusterings.current()
@@ -336,12 +344,17 @@ def searchable_rows(catalog: Catalog, within: int | str | None = None) -> Int64:
             raise NotFound("there are no clusters yet to split one of; make some with `vecstore cluster -k N`")
         within = catalog.clusterings.require_cluster(clustering, within)
         alive = sorted({*alive}.intersection(catalog.memberships.member_rows(clustering, within)))
+    if among is not None:
+        alive = sorted({*alive}.intersection(catalog.facts.fitting(among)))
     if not alive:
-        raise BadInput(f"{_holder(within)} has no images to cluster; `vecstore add` some first")
+        step = "ask for others" if among is not None else "`vecstore add` some first"
+        raise BadInput(f"{_holder(within, among)} has no images to cluster; {step}")
     return np.array(alive, np.int64)
 
 
-def _holder(within: int | str | None) -> str:
+def _holder(within: int | str | None, among: Condition | None = None) -> str:
+    if among is not None:
+        return "what the condition leaves"
     return "the store" if within is None else f"cluster {within}"
 
 

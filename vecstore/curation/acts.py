@@ -19,6 +19,7 @@ from vecstore.image_ref import ImageRef, require_stored
 from vecstore.results import Act, ActReport, FoldersReport
 from vecstore.search.duplicates import COPY as COPY_KIND
 from vecstore.search.duplicates import KEEP, NEAR
+from vecstore.search.filters import Filter
 from vecstore.session import Session
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import absolute, archive_of, is_address, on_disk, shown
@@ -46,6 +47,7 @@ class DuplicateOrder:
     near: bool
     min_score: float
     exact: bool
+    conditions: Filter
     images: frozenset[int] | None
 
     @classmethod
@@ -56,6 +58,7 @@ class DuplicateOrder:
         near: bool,
         min_score: float,
         exact: bool,
+        conditions: Filter,
         images: Iterable[int] | None,
     ) -> "DuplicateOrder":
         """Return the order. act: as it is typed, such as "move:DIR". Raises BadInput."""
@@ -69,7 +72,9 @@ class DuplicateOrder:
         place = _folder(folder) if name == MOVE else None
         if name == TRASH:
             trash.require()
-        return cls(name, place, keep_by, near, min_score, exact, None if images is None else frozenset(images))
+        return cls(
+            name, place, keep_by, near, min_score, exact, conditions, None if images is None else frozenset(images)
+        )
 
 
 def act_on_duplicates(
@@ -79,7 +84,7 @@ def act_on_duplicates(
     rules = keep_rules.parse(order.keep_by)
     if order.folder is not None:
         _require_outside(session, order.folder)
-    found = groups.groups(session, order.min_score, order.exact, rules)
+    found = groups.groups(session, order.min_score, order.exact, rules, False, order.conditions)
     names = _Names(order.folder)
     planned = (
         plan
@@ -112,7 +117,7 @@ def collect(
 
 
 def make_folders(
-    session: Session, target: Path, cluster: int | None, *, link: bool, k: int | None, farthest: bool
+    session: Session, target: Path, cluster: int | str | None, *, link: bool, k: int | None, farthest: bool
 ) -> FoldersReport:
     """Copy or link the pictures of a cluster, or of all, into a folder each; see `Store.make_folders`."""
     act = LINK if link else COPY

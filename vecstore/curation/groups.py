@@ -20,6 +20,7 @@ from vecstore.likeness.comparison import EDITED, SAME_BYTES, Relation
 from vecstore.results import Duplicate, DuplicateFile, DuplicateGroup
 from vecstore.search import duplicates as search
 from vecstore.search.duplicates import ARCHIVED, COPY, KEEP, LINK, NEAR, SERIES
+from vecstore.search.filters import Filter
 from vecstore.session import Session
 from vecstore.sources.paths import archive_of
 from vecstore.storage.catalog import decisions
@@ -42,25 +43,26 @@ class Group:
 
 
 def duplicates(
-    session: Session, min_score: float, exact: bool, keep_by: Sequence[str], series: bool = False
+    session: Session, min_score: float, exact: bool, keep_by: Sequence[str], series: bool, conditions: Filter
 ) -> Iterator[Duplicate]:
     """Return the groups of equal images and altered copies, a path at a time; see `Store.duplicates`."""
-    found = groups(session, min_score, exact, keep_rules.parse(keep_by), series)
+    found = groups(session, min_score, exact, keep_rules.parse(keep_by), series, conditions)
     return (file for group in found for file in group.files)
 
 
-def described(session: Session, min_score: float, exact: bool, keep_by: Sequence[str]) -> Iterator[DuplicateGroup]:
+def described(
+    session: Session, min_score: float, exact: bool, keep_by: Sequence[str], conditions: Filter
+) -> Iterator[DuplicateGroup]:
     """Return the groups with what there is to know of each file; see `Store.duplicate_groups`."""
-    return (
-        _described(session.catalog, group) for group in groups(session, min_score, exact, keep_rules.parse(keep_by))
-    )
+    found = groups(session, min_score, exact, keep_rules.parse(keep_by), False, conditions)
+    return (_described(session.catalog, group) for group in found)
 
 
 def groups(
-    session: Session, min_score: float, exact: bool, rules: Sequence[Rule], series: bool = False
+    session: Session, min_score: float, exact: bool, rules: Sequence[Rule], series: bool, conditions: Filter
 ) -> Iterator[Group]:
     """Return the groups; all images are compared before this returns."""
-    found = search.duplicates(session, min_score, exact, series)
+    found = search.duplicates(session, min_score, exact, series, conditions)
     return _chosen(session.catalog, found, rules)
 
 

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vecstore.curation import acts
-from vecstore.curation.journal import DONE
 from vecstore.errors import BadInput
 from vecstore.image_ref import ImageRef, named, require_stored
 from vecstore.results import Selected, SelectionExport, SelectReport, StoredImage
 from vecstore.search import stored_images
 from vecstore.session import Session
 from vecstore.sources.text_files import is_utf8
-from vecstore.storage.catalog.acts import COPY, LINK
+from vecstore.storage.catalog.acts import COPY, DONE, LINK
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.durable_files import replacing, replacing_path, translate_os_errors
 from vecstore.storage.export_format import PARQUET

@@ -138,4 +138,4 @@ def _imported(path: bytes, stored: Float16) -> Picture:
 
 def _exported(row: vector_import.ExportedRow) -> Picture:
     stamp = FileStamp(row.path, row.size, row.mtime_ns)
-    return Picture(stamp, row.sha256, new=True, width=row.width, height=row.height, vector=row.vector)
+    return Picture(stamp, row.sha256, new=True, facts=row.facts, width=row.width, height=row.height, vector=row.vector)

@@ -23,8 +23,8 @@ from vecstore.clustering.lifecycle import CurrentClusters
 from vecstore.embedders.embedder import Embedder, Prepared
 from vecstore.errors import Interrupted, StoreDamaged
 from vecstore.likeness.perceptual_hash import hash_record
-from vecstore.results import AddReport
-from vecstore.sources import archives, decoding
+from vecstore.results import AddReport, Facts
+from vecstore.sources import archives, decoding, metadata
 from vecstore.sources.archives import Member
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import shown
@@ -68,7 +68,8 @@ class Picture:
     """What is known so far of one file on its way through the stages.
 
     stamp: the state in which it was read. reason: why it failed. data: its bytes, only between reading and decoding.
-    new: whether its content is to be embedded. prepared: the embedder's input, only between decoding and embedding.
+    new: whether its content is to be embedded. lacks_facts: whether the store has its content, from before it kept
+    facts. prepared: the embedder's input, only between decoding and embedding.
     hashes: its record, by which altered copies of it are found; empty if its pixels were not seen.
     """
 
@@ -77,6 +78,8 @@ class Picture:
     reason: str | None = None
     data: bytes = field(default=b"", repr=False)
     new: bool = False
+    lacks_facts: bool = False
+    facts: Facts | None = None
     prepared: Prepared = field(default=None, repr=False)
     width: int = 0
     height: int = 0
@@ -230,8 +233,13 @@ class Ingest:
         """Mark the pictures whose content is to be embedded, and let the others' bytes go."""
         for picture in pictures:
             sha256 = picture.sha256
-            if sha256 is None or sha256 in self._under_way or self.catalog.images.row_of(sha256) is not None:
+            if sha256 is None or sha256 in self._under_way:
                 yield replace(picture, data=b"")
+                continue
+            row = self.catalog.images.row_of(sha256)
+            if row is not None:
+                lacks_facts = not self.catalog.facts.has(row)
+                yield replace(picture, data=picture.data if lacks_facts else b"", lacks_facts=lacks_facts)
                 continue
             self._under_way.add(sha256)
             if self._embedder is None:
@@ -259,6 +267,8 @@ class Ingest:
         return 3 * self._batch_size()
 
     def _decode(self, picture: Picture) -> Picture:
+        if picture.lacks_facts:
+            return with_facts(picture)
         return picture if self._embedder is None else decode(picture, self._embedder)
 
     def _embed(self, batch: list[Picture]) -> list[Picture]:
@@ -288,6 +298,9 @@ class Ingest:
             alive = self.catalog.images.alive_of(rows.values())
             rows.update((sha256, row) for row, sha256 in enumerate(new, start=first_row))
             placed = self._record(ready, rows, alive, counts)
+            self.catalog.facts.put(
+                (rows[p.sha256], p.facts) for p in ready if p.facts is not None and p.sha256 is not None
+            )
             if self.clusters is not None:
                 self._assign(self.clusters, placed)
         self.counts = counts
@@ -406,7 +419,15 @@ def decode(picture: Picture, embedder: Embedder) -> Picture:
         log.info("%s cannot be made ready", shown(picture.stamp.path), exc_info=True)
         return replace(picture, data=b"", new=False, reason=f"cannot be made ready for the network: {error!r}")
     hashes = hash_record(image)
-    return replace(picture, data=b"", prepared=prepared, width=image.width, height=image.height, hashes=hashes)
+    facts = metadata.facts_of(picture.data, image, picture.stamp.path)
+    return replace(
+        picture, data=b"", prepared=prepared, width=facts.width, height=facts.height, hashes=hashes, facts=facts
+    )
+
+
+def with_facts(picture: Picture) -> Picture:
+    """Return a picture with its facts, which is not to be embedded."""
+    return replace(picture, data=b"", lacks_facts=False, facts=metadata.facts_in(picture.data, picture.stamp.path))
 
 
 def embed(batch: list[Picture], embedder: Embedder) -> list[Picture]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.errors import BadInput
 from vecstore.ingest.pipeline import ordered
-from vecstore.results import Clustering
+from vecstore.results import Clustering, Facts
 from vecstore.sources import decoding
 from vecstore.sources.file_stamp import MOST, FileStamp
 from vecstore.sources.paths import absolute, is_address
@@ -33,6 +33,11 @@ from vecstore.storage.export_format import (
     CLUSTERING,
     DECISIONS,
     EMBEDDER,
+    FACT_COLUMNS,
+    FACT_INTEGERS,
+    FACT_REALS,
+    FACT_TEXTS,
+    FACTS,
     PARQUET,
     PINNED_COLUMN,
     SELECTIONS,
@@ -208,6 +213,7 @@ class ExportedRow:
     mtime_ns: int
     cluster: int | None
     distance: float | None
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True)
@@ -221,6 +227,7 @@ class Exported:
     decisions: tuple[PairDecision, ...] = ()
     has_pins: bool = False
     selections: tuple[str, ...] = ()
+    has_facts: bool = False
 
     def tags(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield (sha256, tags) of the images that have tags. Raises BadInput for a damaged file."""
@@ -258,16 +265,19 @@ class Exported:
         import pyarrow
         import pyarrow.parquet
 
-        fields = [name for name in ExportedRow.__annotations__ if name != "vector"]
+        fields = [name for name in ExportedRow.__annotations__ if name not in ("vector", "facts")]
+        facts = FACT_COLUMNS if self.has_facts else ()
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(BATCH_ROWS):
                     column = batch.column("vector")
                     vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
                     _require_units(vectors, self.spec.dim)
-                    for vector, *values in zip(vectors, *(batch.column(f).to_pylist() for f in fields), strict=True):
-                        row = ExportedRow(vector=vector, **dict(zip(fields, values, strict=True)))
-                        yield _checked(row)
+                    columns = (batch.column(name).to_pylist() for name in (*fields, *facts))
+                    for vector, *values in zip(vectors, *columns, strict=True):
+                        row = ExportedRow(vector=vector, **dict(zip(fields, values, strict=False)))
+                        said = dict(zip(facts, values[len(fields) :], strict=True))
+                        yield _checked(replace(row, facts=_facts(said, row.width, row.height)))
         except (OSError, KeyError, ValueError, TypeError, AttributeError, pyarrow.ArrowException) as error:
             raise BadInput(f"{self.path} is a damaged export ({error}); export again") from error
 
@@ -290,7 +300,8 @@ def open_export(path: Path) -> Exported | None:
         clusters = _clusters(metadata[CLUSTERING], spec.dim) if CLUSTERING in metadata else None
         decisions = _decisions(metadata[DECISIONS]) if DECISIONS in metadata else ()
         names = _names(json.loads(metadata.get(SELECTIONS, "[]")))
-        return Exported(path, spec, clusters, TAGS in metadata, decisions, PINNED_COLUMN in schema.names, names)
+        has_pins, has_facts = PINNED_COLUMN in schema.names, FACTS in metadata
+        return Exported(path, spec, clusters, TAGS in metadata, decisions, has_pins, names, has_facts)
     except (OSError, pyarrow.ArrowException):  # reported where it is read
         return None
     except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -340,6 +351,18 @@ def _require_units(vectors: NDArray[Any], dim: int) -> None:
 def _are_units(vectors: NDArray[Any]) -> bool:
     wide = vectors.astype(np.float64)
     return bool((np.abs(np.vecdot(wide, wide) - 1) <= LENGTH_ERROR).all())
+
+
+def _facts(said: dict[str, Any], width: int, height: int) -> Facts | None:
+    """Return an image's facts, None if it has none. Raises ValueError for what no store has recorded."""
+    if said.get("bytes") is None:
+        return None
+    kinds = {**dict.fromkeys(FACT_TEXTS, str), **dict.fromkeys(FACT_INTEGERS, int), **dict.fromkeys(FACT_REALS, float)}
+    keywords = tuple(said["keywords"] or ())
+    wrong = [name for name, kind in kinds.items() if not isinstance(said[name], kind | None)]
+    if wrong or not all(isinstance(keyword, str) and "\n" not in keyword for keyword in keywords):
+        raise ValueError(f"facts that cannot be: {', '.join(wrong or ['keywords'])}")
+    return Facts(**{**said, "keywords": keywords}, width=width, height=height)
 
 
 def _checked(row: ExportedRow) -> ExportedRow:

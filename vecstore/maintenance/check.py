@@ -87,7 +87,7 @@ def _check(parts: Parts, files: bool) -> list[Finding]:
         if not found:
             damaged = list(damaged_rows(parts.catalog, parts.vectors))
             found += [*_of_vectors(parts, damaged), *_of_clusterings(parts, damaged)]
-            found += [*_of_tags(parts), *_of_picture_hashes(parts)]
+            found += [*_of_tags(parts), *_of_picture_hashes(parts), *_of_facts(parts)]
             for look in (_of_index, _of_checkpoint, *([_of_files] if files else [])):
                 found += look(parts)
             if {row.row for row in damaged} <= {*parts.catalog.checksums.quarantined_rows()}:
@@ -157,6 +157,7 @@ def _mend_catalog(parts: Parts) -> None:
             catalog.set_index_settings(IndexSettings().to_json())
         if catalog.integrity.removed_disagrees():
             catalog.integrity.rebuild_removed()
+        catalog.facts.forget(catalog.facts.damaged_rows())
 
 
 # Vectors
@@ -340,6 +341,17 @@ def _mend_tags(parts: Parts) -> str:
     except VecstoreError as error:
         return f"; but not now: {error}"
     return ""
+
+
+# Facts
+
+
+def _of_facts(parts: Parts) -> Iterator[Finding]:
+    damaged = parts.catalog.facts.damaged_rows()
+    if damaged:
+        few = ", ".join(f"@{row}" for row in damaged[:10]) + (", ..." if len(damaged) > 10 else "")
+        what = "these cannot be; a repair forgets them, and `vecstore facts --all` reads them again"
+        yield Finding("facts", f"facts of {few}", what, True)
 
 
 # Derived files

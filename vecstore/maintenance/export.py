@@ -18,7 +18,7 @@ import numpy as np
 from indexes.rows import in_blocks, rows_per_block
 from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.errors import BadInput, NotFound
-from vecstore.results import ExportReport
+from vecstore.results import ExportReport, Facts
 from vecstore.session import Session
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import ChecksumVerifier
@@ -27,6 +27,12 @@ from vecstore.storage.export_format import (
     CLUSTERING,
     DECISIONS,
     EMBEDDER,
+    FACT_COLUMNS,
+    FACT_INTEGERS,
+    FACT_LISTS,
+    FACT_REALS,
+    FACT_TEXTS,
+    FACTS,
     PARQUET,
     PINNED_COLUMN,
     SELECTIONS,
@@ -115,6 +121,9 @@ def _write_parquet(
                 columns[TAGS_COLUMN] = [catalog.tags.of(row) for row in rows]
             columns[SELECTIONS_COLUMN] = [selections.get(row, []) for row in rows]
             columns[PINNED_COLUMN] = [row in pinned for row in rows]
+            known = dict(catalog.facts.of_rows({*rows}))
+            for name in FACT_COLUMNS:
+                columns[name] = [getattr(known.get(row, Facts()), name) for row in rows]
             guard.require(rows)
             flat = pa.array(np.ascontiguousarray(vectors[rows]).reshape(-1))
             arrays = {"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])}
@@ -141,12 +150,16 @@ def _schema(catalog: Catalog, spec: EmbedderSpec) -> Any:
             *[pa.field(name, pa.int64()) for name in ("size", "mtime_ns", "cluster")],
             pa.field("distance", pa.float64()),
             pa.field("cluster_name", pa.string()),
+            *[pa.field(name, pa.string()) for name in FACT_TEXTS],
+            *[pa.field(name, pa.int64()) for name in FACT_INTEGERS],
+            *[pa.field(name, pa.float64()) for name in FACT_REALS],
+            *[pa.field(name, pa.list_(pa.string())) for name in FACT_LISTS],
             *([pa.field(TAGS_COLUMN, pa.binary())] if catalog.tags.are_kept() else []),
             *([pa.field(SELECTIONS_COLUMN, pa.list_(pa.string()))] if names else []),
             *([pa.field(PINNED_COLUMN, pa.bool_())] if _pinned_rows(catalog) else []),
         ],
         metadata={
-            EMBEDDER: spec.to_json(),
+            **{EMBEDDER: spec.to_json(), FACTS: "1"},
             **_clustering(catalog),
             **_decisions(catalog),
             **({TAGS: "1"} if catalog.tags.are_kept() else {}),

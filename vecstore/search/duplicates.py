@@ -20,12 +20,15 @@ from vecstore.likeness.perceptual_hash import HASHED, SEEN
 from vecstore.results import Duplicate
 from vecstore.search.copies import Collection, CopyFinder
 from vecstore.search.decided import Decided
+from vecstore.search.filters import Filter, Mask
 from vecstore.search.looks import path_states
+from vecstore.search.query import allowed_in
 from vecstore.session import Session
 from vecstore.sources.path_state import PathState, PathStates, Presence
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import ChecksumVerifier
 
+NONE = Filter()
 KEEP, COPY, NEAR, SERIES = "keep", "copy", "near", "series"
 # Of these, deleting one frees nothing, or cannot be done, or is not known to be safe.
 SAME_FILE, LINK, ARCHIVED, MISSING, UNREADABLE = "same file", "link", "archived", "missing", "unreadable"
@@ -33,18 +36,26 @@ SAME_FILE, LINK, ARCHIVED, MISSING, UNREADABLE = "same file", "link", "archived"
 FITNESS = {Presence.HERE: 0, Presence.ELSEWHERE: 1, Presence.UNREADABLE: 2, Presence.MISSING: 2}
 
 
-def duplicates(session: Session, min_score: float, exact: bool, series: bool = False) -> Iterator[Duplicate]:
-    """Return the groups of equal images and altered copies, without what was decided; see `Store.duplicates`."""
+def duplicates(
+    session: Session, min_score: float, exact: bool, series: bool = False, conditions: Filter = NONE
+) -> Iterator[Duplicate]:
+    """Return the groups of equal images and altered copies, without what was decided; see `Store.duplicates`.
+
+    conditions: only images that these hold of are in a group.
+    """
     states = PathStates()
     with session.catalog.reading():
+        n_rows = session.catalog.images.row_count()
+        allowed = allowed_in(session, n_rows, conditions) if conditions != NONE else None
         decided = Decided.of(session.catalog)
         copies = decided.without_settled(session.catalog.paths.rows_with_copies()) if exact else []
     if exact:
-        return _shown(session.catalog, states, [_Group(row) for row in copies], None)
+        exact_groups = [_Group(row) for row in copies if allowed is None or allowed[row]]
+        return _shown(session.catalog, states, exact_groups, None)
     collection = Collection(session, states)
     finder = CopyFinder(collection, min_score, decided.are_apart if decided else None)
     finder.compare()
-    groups = _Groups(finder, decided)
+    groups = _Groups(finder, decided, allowed)
     found = groups.of_copies()
     finder.keep()
     others = groups.of_series(min_score) if series else []
@@ -62,9 +73,10 @@ class _Group:
 class _Groups:
     """Makes groups of what a finder knows. Every image of a group is a copy of its representative."""
 
-    def __init__(self, finder: CopyFinder, decided: Decided) -> None:
+    def __init__(self, finder: CopyFinder, decided: Decided, allowed: Mask | None) -> None:
         self.finder = finder
         self.decided = decided
+        self.allowed = allowed
         self.collection = finder.collection
         self.catalog = finder.collection.catalog
         self.unfitness: dict[int, int] = {}
@@ -72,13 +84,18 @@ class _Groups:
 
     def of_copies(self) -> list[_Group]:
         """Return the groups, and those images that have copies of the same content alone, by representative."""
-        groups = [group for rows in self.finder.groups() for group in self._divided(rows)]
+        held = ([row for row in rows if self._is_allowed(row)] for rows in self.finder.groups())
+        groups = [group for rows in held for group in self._divided(rows)]
         self.near = {row for group in groups for row, _, _ in group.others}
         shown = {group.representative for group in groups}
         with self.catalog.reading():
             copies = self.decided.without_settled(self.catalog.paths.rows_with_copies())
-        groups += [_Group(row) for row in copies if row not in self.near | shown]
+        passed_over = self.near | shown
+        groups += [_Group(row) for row in copies if row not in passed_over and self._is_allowed(row)]
         return sorted(groups, key=lambda group: group.representative)
+
+    def _is_allowed(self, row: int) -> bool:
+        return self.allowed is None or bool(self.allowed[row])
 
     def _divided(self, rows: list[int]) -> Iterator[_Group]:
         """Yield the groups of rows that are held together by copies of copies: two ends of a chain may be no copies.
@@ -136,7 +153,8 @@ class _Groups:
         with self.catalog.reading():
             pixels = np.array([count for _, count in self.catalog.images.pixel_counts()], np.int64)
         blank = collection.has(SEEN) & ~collection.has(HASHED)
-        rows = np.array([row for row in collection.rows.tolist() if row not in self.near and not blank[row]], np.int64)
+        asked = (row for row in collection.rows.tolist() if row not in self.near and self._is_allowed(row))
+        rows = np.array([row for row in asked if not blank[row]], np.int64)
         rows = rows[np.argsort(-pixels[rows], kind="stable")]
         may = None if apart is None else lambda ones, others: ~apart(ones, others)
         found = find_representatives(collection.vectors, rows, min_score, may)

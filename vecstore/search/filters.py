@@ -6,23 +6,33 @@ ids of hidden images (removed, or with a damaged vector) are read, which are few
 
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, date, datetime
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecstore.arguments import (
+    Check,
+    optional,
+    require_cluster,
+    require_moment,
+    require_place,
+    require_some_patterns,
+    require_text,
+)
 from vecstore.errors import BadInput
+from vecstore.search.conditions import DATES, UNITS, moment_condition, near, parse, period
 from vecstore.sources.path_pattern import PathPattern
 from vecstore.sources.paths import ARCHIVE_SUFFIXES, AnyPath
 from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.catalog.conditions import AllOf, AnyOf, Comparison, Condition
 
 # The `!` behind an archive's name in the path of a member: patterns treat an archive as a folder of that name.
 INTO_ARCHIVE = re.compile(f"({'|'.join(re.escape(os.fsdecode(end)) for end in ARCHIVE_SUFFIXES)})!(?=/|$)", re.I)
 Mask: TypeAlias = NDArray[np.bool_]
-UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 @dataclass(frozen=True)
@@ -33,18 +43,72 @@ class Filter:
     ----------
     cluster: only members of this cluster of the current clustering, by its id or name.
     not_cluster: no members of this cluster.
-    path: only images with a path that fits this pattern; see `path_test`.
+    path: only images with a path that fits any of these patterns; see `path_test`.
     added_after: only images added since then; see `moment`.
-    in_selection: only images of this selection.
-    not_in_selection: no images of this selection.
+    in_selection, not_in_selection: only images of this selection; none of that one.
+    taken_after, taken_before: only images taken then or later, or before; see `conditions.period`.
+    camera: only images of which the camera, or its maker, contains this.
+    near: only images taken within so many kilometres of a place, as `LATITUDE,LONGITUDE,KM`.
+    where: only images of which this condition holds; see `conditions`.
     """
 
     cluster: int | str | None = None
     not_cluster: int | str | None = None
-    path: AnyPath | None = None
+    path: tuple[AnyPath, ...] = ()
     added_after: str | date | None = None
+    taken_after: str | date | None = None
+    taken_before: str | date | None = None
+    camera: str | None = None
+    near: str | None = None
+    where: str | None = None
     in_selection: str | None = None
     not_in_selection: str | None = None
+
+    @classmethod
+    def of(cls, **conditions: Any) -> "Filter":
+        """Return these conditions, a single path pattern too, and a place as three numbers. Raises BadInput."""
+        return require_filter("conditions", cls(**conditions))
+
+
+FIELD_CHECKS: dict[str, Check] = {
+    "cluster": optional(require_cluster),
+    "not_cluster": optional(require_cluster),
+    "path": require_some_patterns,
+    "added_after": optional(require_moment),
+    "taken_after": optional(require_moment),
+    "taken_before": optional(require_moment),
+    "camera": optional(require_text),
+    "near": optional(require_place),
+    "where": optional(require_text),
+    "in_selection": optional(require_text),
+    "not_in_selection": optional(require_text),
+}
+
+
+def require_filter(name: str, value: object) -> Filter:
+    """Return conditions, each checked; None is none. Raises BadInput for anything else."""
+    if value is None:
+        return Filter()
+    if not isinstance(value, Filter):
+        raise BadInput(f"{name} is not a `Filter`; give one, such as Filter(where='rating >= 4')")
+    checked = {field.name: getattr(value, field.name) for field in fields(value)}
+    return replace(value, **{n: FIELD_CHECKS[n](n, v) if n in FIELD_CHECKS else v for n, v in checked.items()})
+
+
+class Conditions(TypedDict, total=False):
+    """The fields of a `Filter` as named arguments; a single path pattern, or several."""
+
+    cluster: int | str | None
+    not_cluster: int | str | None
+    path: AnyPath | Sequence[AnyPath]
+    added_after: str | date | None
+    taken_after: str | date | None
+    taken_before: str | date | None
+    camera: str | None
+    near: str | Sequence[float] | None
+    where: str | None
+    in_selection: str | None
+    not_in_selection: str | None
 
 
 def allowed_rows(catalog: Catalog, n_rows: int, conditions: Filter, clustering: Callable[[], int]) -> Mask | None:
@@ -60,7 +124,7 @@ def allowed_rows(catalog: Catalog, n_rows: int, conditions: Filter, clustering: 
     Raises
     ------
     NotFound: a cluster or selection does not exist.
-    BadInput: a path pattern, or a date or time, is not valid.
+    BadInput: a path pattern, a date or time, or a condition is not valid.
     """
     hidden = catalog.images.hidden_rows()
     if not hidden and conditions == Filter():
@@ -74,12 +138,31 @@ def allowed_rows(catalog: Catalog, n_rows: int, conditions: Filter, clustering: 
     for name, is_in in ((conditions.in_selection, True), (conditions.not_in_selection, False)):
         if name is not None:
             allowed &= _mask(n_rows, catalog.selections.rows(catalog.selections.require(name))) == is_in
-    if conditions.path is not None:
-        fits = path_test(conditions.path)
-        allowed &= _mask(n_rows, [row for row, path in catalog.paths.all() if fits(path)])
+    if conditions.path:
+        fits = [path_test(pattern) for pattern in conditions.path]
+        allowed &= _mask(n_rows, [row for row, path in catalog.paths.all() if any(test(path) for test in fits)])
     if conditions.added_after is not None:
         allowed &= _mask(n_rows, catalog.images.added_since(moment(conditions.added_after)))
+    on_facts = [*_on_facts(conditions)]
+    if on_facts:
+        allowed &= _mask(n_rows, catalog.facts.fitting(AllOf(on_facts)))
     return allowed
+
+
+def _on_facts(conditions: Filter) -> Iterator[Condition]:
+    """Yield the conditions on what the images' files say. Raises BadInput."""
+    for operator, when in ((">=", conditions.taken_after), ("<", conditions.taken_before)):
+        if when is not None:
+            try:
+                yield moment_condition("taken", operator, *period(when))
+            except ValueError as error:
+                raise BadInput(f"{when!r} is not a date or time; give {DATES}") from error
+    if conditions.camera is not None:
+        yield AnyOf([Comparison(field, "contains", conditions.camera) for field in ("camera", "maker")])
+    if conditions.near is not None:
+        yield near(conditions.near)
+    if conditions.where is not None:
+        yield parse(conditions.where)
 
 
 def path_test(pattern: AnyPath) -> Callable[[bytes], bool]:

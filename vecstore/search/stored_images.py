@@ -44,4 +44,5 @@ def _described(session: Session, row: int) -> StoredImage:
     catalog = session.catalog
     cluster, distance = catalog.memberships.cluster_of(row) or (None, None)
     paths = tuple(os.fsdecode(path) for path in catalog.paths.of(row))
-    return StoredImage(row, paths, *catalog.images.size_and_time(row), cluster, distance)
+    facts = catalog.facts.of(row)
+    return StoredImage(row, paths, *catalog.images.size_and_time(row), cluster, distance, facts)

@@ -13,11 +13,11 @@ from PIL import Image
 
 from vecstore.arguments import checked, require_callable, require_path
 from vecstore.clustering import clusters, lifecycle
-from vecstore.clustering.clusters import ANY, Chosen
 from vecstore.errors import BadInput, NotFound, VecstoreError
 from vecstore.image_ref import ImageRef, NewPicture, as_path, identify
 from vecstore.results import Cluster, Drawing, Member, Neighbour
 from vecstore.search.filters import Filter
+from vecstore.search.members import members
 from vecstore.search.query import nearest
 from vecstore.session import Session
 from vecstore.sources.paths import absolute, shown
@@ -35,6 +35,9 @@ CAPTION_SIZE, NOTE_SIZE = 13, 12
 
 # Gives the thumbnail of an image by its id; raises VecstoreError if there is none.
 ThumbnailOf = Callable[[int], bytes]
+
+
+NONE = Filter()
 
 
 @dataclass(frozen=True)
@@ -73,27 +76,27 @@ def sheet(
     representatives: bool,
     k: int | None,
     farthest: bool,
-    chosen: Chosen = ANY,
+    chosen: Filter = NONE,
 ) -> Sheet:
     """Return what a contact sheet shows; see `Store.sheet`."""
     if (cluster is not None) + (similar is not None) + representatives > 1:
         raise BadInput("a sheet shows one cluster, what is similar to one image, or the representatives; choose one")
     if similar is not None:
         return _of_similar(session, similar, k or 30, chosen)
-    if cluster is None and chosen != ANY:
+    if cluster is None and chosen != NONE:
         return _of_selection(session, representatives, k or 60, chosen)
     with session.catalog.reading():  # or a clustering in between could take the cluster away
         if cluster is not None:
-            members = clusters.members(session, cluster, k or 60, farthest, chosen=chosen)
+            shown_members = members(session, cluster, k or 60, farthest, 0, chosen, None)
             described = lifecycle.describe_one(session.catalog, clusters.current_clusters(session), cluster)
-            return of_cluster(described, members, farthest)
+            return of_cluster(described, shown_members, farthest)
         found = clusters.clusters(session)
         if representatives:
             return of_representatives(found[:k])
         return of_clusters([(c, clusters.members(session, c.cluster, k or 6, farthest)) for c in found])
 
 
-def _of_selection(session: Session, representatives: bool, k: int, chosen: Chosen) -> Sheet:
+def _of_selection(session: Session, representatives: bool, k: int, chosen: Filter) -> Sheet:
     """Return the sheet of a selection, by id. Raises NotFound without such a selection, and if it is empty."""
     if representatives or chosen.in_selection is None or chosen.not_in_selection is not None:
         raise BadInput("a sheet shows one selection with --in; name a CLUSTER or --similar beside other conditions")
@@ -107,10 +110,10 @@ def _of_selection(session: Session, representatives: bool, k: int, chosen: Chose
     return Sheet(chosen.in_selection, f"{part}, by id", (Section("", "", cells),), len(found))
 
 
-def _of_similar(session: Session, ref: ImageRef, k: int, chosen: Chosen) -> Sheet:
+def _of_similar(session: Session, ref: ImageRef, k: int, chosen: Filter) -> Sheet:
     image = identify(session, ref)
     with session.catalog.reading():
-        hits = nearest(session, [image], [], Filter(**vars(chosen)), k)
+        hits = nearest(session, [image], [], chosen, k)
         n_images = session.catalog.images.count()
         has_clusters = any(hit.cluster is not None for hit in hits)
         names = {found.cluster: called(found) for found in clusters.clusters(session)} if has_clusters else {}

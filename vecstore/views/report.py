@@ -7,17 +7,22 @@ a page are bounded in bytes together, so that a page of any store can be opened;
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vecstore.arguments import whole_number
 from vecstore.clustering import clusters as clustering
 from vecstore.errors import BadInput, NotFound, VecstoreError
-from vecstore.results import NEAR_SCORE, Cluster, Clustering, Drawing, Duplicate
+from vecstore.results import NEAR_SCORE, Cluster, Clustering, Drawing, Duplicate, Oddity
 from vecstore.search.duplicates import COPY, KEEP, NEAR, duplicates
-from vecstore.search.filters import moment
+from vecstore.search.filters import Filter, Mask, moment
 from vecstore.search.info import info
+from vecstore.search.members import members
+from vecstore.search.oddities import BOUNDS, oddities
+from vecstore.search.query import allowed_in
 from vecstore.session import Session
 from vecstore.sources import decoding
 from vecstore.sources.paths import shown
@@ -36,7 +41,7 @@ from vecstore.views.thumbnails import Thumbnails, fit_to_box, thumbnail
 MAX_THUMBNAIL_BYTES = 24 << 20
 SIDE, QUALITY = 168, 78
 # How many are shown of what there can be any number of.
-CLUSTERS, TYPICAL, ODD, GROUPS, GROUP_SIZE, NEW, MOVED, FAILURES = 100, 8, 4, 24, 6, 24, 24, 200
+CLUSTERS, TYPICAL, ODD, GROUPS, GROUP_SIZE, NEW, MOVED, FAILURES, OF_KIND = 100, 8, 4, 24, 6, 24, 24, 200, 12
 # Near duplicates are looked for up to here: it compares all images with all.
 MOST_TO_COMPARE = 50_000
 
@@ -112,24 +117,43 @@ class Since:
     sizes: Sequence[tuple[Cluster, int, int]]
 
 
-def write_report(session: Session, file: Path, since: str | None = None) -> Drawing:
+@dataclass(frozen=True)
+class Chosen:
+    """Which images a report is about. allowed: (rows,) bool, None for all of them."""
+
+    conditions: Filter
+    allowed: Mask | None
+
+    def has(self, row: int) -> bool:
+        return self.allowed is None or bool(self.allowed[row])
+
+    @property
+    def images(self) -> int | None:
+        """How many they are, None for all."""
+        return None if self.allowed is None else int(self.allowed.sum())
+
+
+def write_report(session: Session, file: Path, since: str | None = None, conditions: Filter | None = None) -> Drawing:
     """Write the report of a store; see `Store.report`."""
     if file.suffix.lower() not in (".html", ".htm"):
         raise BadInput(f"a report is a page; name a file that ends in .html, not {file}")
     thumbnails = Thumbnails()
     shots = Shots(lambda row: thumbnail(session, row, thumbnails), MAX_THUMBNAIL_BYTES)
     with session.catalog.reading():  # a clustering beside it may change every id
-        clusters = _clusters(session)
+        chosen = _chosen(session, conditions or Filter())
+        clusters = _clusters(session, chosen)
         values = {
             "info": info(session),
             "clusters": clusters,
             "total": sum(cluster.size for cluster in clusters),
-            "since": _since(session, shots, clusters, since) if since is not None else None,
-            "described": _described(session, shots, clusters),
-            "map": _map(session, shots, clusters),
+            "chosen": chosen.images,
+            "since": _since(session, shots, clusters, since, chosen) if since is not None else None,
+            "described": _described(session, shots, clusters, chosen),
+            "map": _map(session, shots, clusters, chosen),
             "elbow": _elbow(session),
-            **_duplicates(session, shots),
-            "outliers": _outliers(session, shots) if clusters else [],
+            **_duplicates(session, shots, chosen),
+            "outliers": _outliers(session, shots, chosen) if clusters else [],
+            "oddities": _oddities(session, shots, chosen),
             "failures": [(shown(os.fsencode(f.path)), f.reason) for f in session.catalog.failures.all()[:FAILURES]],
         }
     values["left_out"] = shots.n_left_out  # known when all the others are made
@@ -137,26 +161,42 @@ def write_report(session: Session, file: Path, since: str | None = None) -> Draw
     return Drawing(str(file), len(shots.ids), values["info"].images)
 
 
-def _clusters(session: Session) -> list[Cluster]:
+def _chosen(session: Session, conditions: Filter) -> Chosen:
+    if conditions == Filter():
+        return Chosen(conditions, None)
+    n_rows = session.catalog.images.row_count()
+    allowed = allowed_in(session, n_rows, conditions)
+    return Chosen(conditions, np.ones(n_rows, np.bool_) if allowed is None else allowed)
+
+
+def _clusters(session: Session, chosen: Chosen) -> list[Cluster]:
+    """Return the clusters that have chosen images, with how many, the largest first."""
     try:
-        return clustering.clusters(session)
+        found = clustering.clusters(session)
     except NotFound:
         return []
+    current = session.catalog.clusterings.current()
+    if chosen.allowed is None or current is None:
+        return found
+    sizes = Counter(cluster for row, cluster, _ in session.catalog.memberships.all(current) if chosen.has(row))
+    kept = [replace(cluster, size=sizes[cluster.cluster]) for cluster in found if sizes[cluster.cluster]]
+    return sorted(kept, key=lambda cluster: -cluster.size)
 
 
-def _described(session: Session, shots: Shots, clusters: Sequence[Cluster]) -> list[Described]:
+def _described(session: Session, shots: Shots, clusters: Sequence[Cluster], chosen: Chosen) -> list[Described]:
     described = []
     for number, cluster in enumerate(clusters[:CLUSTERS]):
-        typical = clustering.members(session, cluster.cluster, TYPICAL, False)
+        typical = members(session, cluster.cluster, TYPICAL, False, 0, chosen.conditions, None)
         n_odd = min(ODD, cluster.size - len(typical))
-        odd = clustering.members(session, cluster.cluster, n_odd, True) if n_odd else []
-        kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in members] for members in (typical, odd)]
+        odd = members(session, cluster.cluster, n_odd, True, 0, chosen.conditions, None) if n_odd else []
+        kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in some] for some in (typical, odd)]
         described.append(Described(cluster, called(cluster), *palette.style(number), *kinds))
     return described
 
 
-def _map(session: Session, shots: Shots, clusters: Sequence[Cluster]) -> tuple[str, str] | None:
+def _map(session: Session, shots: Shots, clusters: Sequence[Cluster], chosen: Chosen) -> tuple[str, str] | None:
     found = store_map(session, False, None)
+    found = replace(found, points=tuple(point for point in found.points if chosen.has(point.id)))
     if not found.points:
         return None
     label = f"Map of {describe(found)}, near each other where they are alike"
@@ -174,13 +214,13 @@ def _elbow(session: Session) -> dict[str, Any]:
     return {"found": found, "light": light, "dark": dark}
 
 
-def _duplicates(session: Session, shots: Shots) -> dict[str, Any]:
+def _duplicates(session: Session, shots: Shots, chosen: Chosen) -> dict[str, Any]:
     n_images = session.catalog.images.count()
     exact = n_images > MOST_TO_COMPARE
     groups: dict[int, list[Duplicate]] = {}
     n_groups = n_spare = 0
     freed = Counter[str]()
-    for duplicate in duplicates(session, NEAR_SCORE, exact):
+    for duplicate in duplicates(session, NEAR_SCORE, exact, conditions=chosen.conditions):
         if duplicate.group > n_groups:
             n_groups = duplicate.group
         n_spare += duplicate.kind in (COPY, NEAR)
@@ -197,12 +237,29 @@ def _kind(duplicate: Duplicate) -> str:
     return {KEEP: "to keep", NEAR: duplicate.relation}.get(duplicate.kind, duplicate.kind)
 
 
-def _outliers(session: Session, shots: Shots) -> list[Shot]:
-    found = clustering.outliers(session, TYPICAL)
+def _outliers(session: Session, shots: Shots, chosen: Chosen) -> list[Shot]:
+    most = TYPICAL if chosen.allowed is None else session.catalog.images.row_count()
+    found = [member for member in clustering.outliers(session, most) if chosen.has(member.id)][:TYPICAL]
     return [shots.of(member.id, member.path, f"{member.distance:.3f}") for member in found]
 
 
-def _since(session: Session, shots: Shots, clusters: Sequence[Cluster], asked: str) -> Since:
+def _oddities(session: Session, shots: Shots, chosen: Chosen) -> list[tuple[str, str, int, list[Shot]]]:
+    """Return (kind, what makes it odd, how many there are, some of them) of each kind that there are any of."""
+    found: dict[str, list[Oddity]] = {}
+    for oddity in oddities(session, [], chosen.conditions):
+        found.setdefault(oddity.kind, []).append(oddity)
+    return [
+        (
+            kind,
+            f"{BOUNDS[kind].measure} {BOUNDS[kind].operator} {BOUNDS[kind].value:g}",
+            len(some),
+            [shots.of(oddity.id, oddity.path, f"{oddity.value:.4g}") for oddity in some[:OF_KIND]],
+        )
+        for kind, some in found.items()
+    ]
+
+
+def _since(session: Session, shots: Shots, clusters: Sequence[Cluster], asked: str, chosen: Chosen) -> Since:
     """Return what became of the store. Raises BadInput for no such moment, NotFound for no such clustering."""
     runs = session.catalog.clusterings.all()
     number = whole_number(asked)
@@ -216,18 +273,24 @@ def _since(session: Session, shots: Shots, clusters: Sequence[Cluster], asked: s
         start = moment(asked)
         before = max((run for run in runs if run.created <= start), key=lambda run: run.created, default=None)
     with session.catalog.reading():
-        return _compared(session.catalog, shots, clusters, asked, start, before)
+        return _compared(session.catalog, shots, clusters, asked, start, before, chosen)
 
 
 def _compared(
-    catalog: Catalog, shots: Shots, clusters: Sequence[Cluster], asked: str, start: str, before: Clustering | None
+    catalog: Catalog,
+    shots: Shots,
+    clusters: Sequence[Cluster],
+    asked: str,
+    start: str,
+    before: Clustering | None,
+    chosen: Chosen,
 ) -> Since:
-    new = [row for row in catalog.images.added_since(start) if catalog.images.is_alive(row)]
+    new = [row for row in catalog.images.added_since(start) if catalog.images.is_alive(row) and chosen.has(row)]
     new_shots = [shots.of(row, _path(catalog, row)) for row in new[-NEW:]]
     current = catalog.clusterings.current()
     if before is None or current is None or not clusters:
         return Since(asked, len(new), new_shots, before, 0, [], [], [], [])
-    then = {row: cluster for row, cluster, _ in catalog.memberships.all(before.clustering)}
+    then = {row: cluster for row, cluster, _ in catalog.memberships.all(before.clustering) if chosen.has(row)}
     for row in new:  # they got a cluster when they were added; that they have another now is no move of what was there
         then.pop(row, None)
     pairs = ((row, then[row], cluster) for row, cluster, _ in catalog.memberships.all(current) if row in then)
@@ -235,6 +298,9 @@ def _compared(
     sizes_then = {
         found.cluster: (found.name, found.size) for found in catalog.clusterings.cluster_sizes(before.clustering)
     }
+    if chosen.allowed is not None:
+        counted = Counter(then.values())
+        sizes_then = {cluster: (name, counted[cluster]) for cluster, (name, _) in sizes_then.items()}
     ids = {cluster.cluster for cluster in clusters}
     gone = [
         (label or f"Cluster {number}", size)

@@ -17,6 +17,7 @@ from vecstore.errors import NotFound, VecstoreError
 from vecstore.store import Store
 from vecstore.version import __version__
 from vecstore.web.curation_routes import curation_api
+from vecstore.web.fact_routes import facts
 from vecstore.web.jobs import Jobs
 from vecstore.web.metrics import Counted, Metrics
 from vecstore.web.responses import on_http_error, on_invalid, on_store_error
@@ -64,6 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(selection_api)
     app.include_router(api)
     app.include_router(curation_api)
+    app.include_router(facts)
     _add_pages(app)
     app.mount("/static/swagger", StaticFiles(directory=SWAGGER_UI), name="swagger")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -27,10 +27,12 @@ from vecstore.results import (
     StoredImage,
     StoreMap,
 )
+from vecstore.search.filters import Filter
 from vecstore.sources.decoding import Encoded
 from vecstore.sources.paths import absolute
 from vecstore.store import Store
 from vecstore.views import map_layout
+from vecstore.web.filters import MOST_NAME, ImageFilters
 from vecstore.web.jobs import Job, Jobs
 from vecstore.web.metrics import Metrics
 from vecstore.web.responses import answer
@@ -50,10 +52,6 @@ FOREVER, ASK_AGAIN = "private, max-age=31536000, immutable", "private, no-cache"
 Id = Annotated[int, Path(ge=0, lt=1 << 63, description="A stored image's id, 12 for `@12`.")]
 ClusterId = Annotated[int, Path(ge=0, lt=1 << 63, description="A cluster's id.")]
 Ids: TypeAlias = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 63)]], Field(max_length=100)]
-MOST_NAME = 200
-ClusterRef: TypeAlias = (
-    Annotated[int, Field(ge=0, lt=1 << 63)] | Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
-)
 In = Annotated[str | None, Query(max_length=MOST_NAME, description="Only images of this selection.")]
 NotIn = Annotated[str | None, Query(max_length=MOST_NAME, description="No images of this selection.")]
 K = Annotated[int, Query(ge=1, le=MOST_RESULTS, description="How many at the most.")]
@@ -65,17 +63,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Filters(Strict):
+class Filters(ImageFilters):
     """Which images may be found, as the options of `vecstore find` say it."""
 
     k: int = Field(10, ge=1, le=MOST_RESULTS)
-    cluster: ClusterRef | None = None
-    not_cluster: ClusterRef | None = None
-    in_selection: str | None = Field(None, max_length=MOST_NAME)
-    not_in_selection: str | None = Field(None, max_length=MOST_NAME)
-    path: str | None = Field(None, max_length=4096)
-    added_after: str | None = Field(None, max_length=64)
     min_score: float | None = Field(None, ge=-1, le=1)
+    sort: Literal["score", "taken", "size", "path"] | None = None
 
 
 class Conditions(Filters):
@@ -357,15 +350,16 @@ async def members(
     not_in_selection: NotIn = None,
 ) -> Response:
     """A cluster's images, most typical first."""
-    chosen = {"in_selection": in_selection, "not_in_selection": not_in_selection}
-    return answer(await server.asking.run(lambda store: store.members(id, k, farthest=farthest, start=start, **chosen)))
+    chosen = Filter(in_selection=in_selection, not_in_selection=not_in_selection)
+    asked = server.asking.run(lambda store: store.members(id, k, farthest=farthest, start=start, conditions=chosen))
+    return answer(await asked)
 
 
 @api.get("/outliers", response_model=list[Member], tags=["clusters"])
 async def outliers(server: Here, k: K = 100, in_selection: In = None, not_in_selection: NotIn = None) -> Response:
     """The images that are farthest from every centroid, these first."""
-    chosen = {"in_selection": in_selection, "not_in_selection": not_in_selection}
-    return answer(await server.asking.run(lambda store: store.outliers(k, **chosen)))
+    chosen = Filter(in_selection=in_selection, not_in_selection=not_in_selection)
+    return answer(await server.asking.run(lambda store: store.outliers(k, conditions=chosen)))
 
 
 @api.get("/clusterings", response_model=list[Clustering], tags=["clusters"])

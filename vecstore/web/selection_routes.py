@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from vecstore.results import Clustering, MoveReport, Pin, Selected, SelectionInfo, SelectReport
 from vecstore.store import Store
+from vecstore.web.filters import MOST_NAME, ClusterRef
 from vecstore.web.responses import answer
-from vecstore.web.routes import MOST_NAME, PROBLEMS, ClusterId, ClusterRef, Here, K, Strict
+from vecstore.web.routes import PROBLEMS, ClusterId, Here, K, Strict
 
 # Of one request: what a person marks on a page.
 MOST_IMAGES, MOST_CLUSTERS = 10_000, 100

@@ -20,6 +20,7 @@ from vecstore.storage.catalog.connection import Database, Queries, now
 from vecstore.storage.catalog.copies import Pairs, PictureHashes
 from vecstore.storage.catalog.decisions import Decisions
 from vecstore.storage.catalog.engine_state import EngineState
+from vecstore.storage.catalog.facts import ImageFacts
 from vecstore.storage.catalog.failures import Failures
 from vecstore.storage.catalog.images import Images
 from vecstore.storage.catalog.integrity import Integrity
@@ -45,6 +46,7 @@ class Catalog(Queries):
         self.picture_hashes = PictureHashes(self._database)
         self.pairs = Pairs(self._database, self.picture_hashes)
         self.images = Images(self._database, self.checksums, self.tags, self.pairs)
+        self.facts = ImageFacts(self._database)
         self.operations = Operations(self._database)
         self.failures = Failures(self._database)
         self.paths = Paths(self._database, self.operations, self.failures)

@@ -133,7 +133,7 @@ class Images(Queries):
         if vacated:
             vacant = "(select row from images where length(sha256) <> 32)"
             self.db.execute(f"delete from quarantined where row in {vacant}")
-            for table in ("memberships", "membership_changes", "selected", "selected_changes"):
+            for table in ("memberships", "membership_changes", "selected", "selected_changes", "facts"):
                 self.db.execute(f"delete from {table} where row in {vacant}")
             self._tags.clear(self.vacant_rows())
             self._pairs.forget(self.vacant_rows())

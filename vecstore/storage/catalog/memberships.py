@@ -45,49 +45,37 @@ class Memberships(Queries):
         limit: int = -1,
         farthest: bool = False,
         start: int = 0,
-        selections: tuple[int | None, int | None] = (None, None),
     ) -> list[tuple[int, bytes, float]]:
         """Return (row, path, distance) of a cluster's living members, the nearest to the centroid first.
 
-        farthest: the other way round. start: how many of them to pass over. selections: the one that they are in, and
-        the one that they are not in.
+        farthest: the other way round. start: how many of them to pass over.
         """
         query = f"""
             select   row, {FIRST_PATH.format(row="memberships.row")} as path, distance
             from     memberships
             where    clustering = :clustering and cluster = :cluster and row not in (select row from removed)
-            and      {_within(selections)}
             order by distance {"desc" if farthest else "asc"}, row
             limit    :limit offset :start"""
-        inside, outside = selections
         values = {"clustering": clustering, "cluster": cluster, "limit": limit, "start": start}
-        selected = {"inside": inside, "outside": outside}
-        return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, {**values, **selected})]
+        return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, values)]
 
     def member_rows(self, clustering: int, cluster: int) -> list[int]:
         query = "select row from memberships where clustering = :clustering and cluster = :cluster"
         return [row for (row,) in self.db.execute(query, {"clustering": clustering, "cluster": cluster})]
 
-    def farthest(
-        self, clustering: int, limit: int, selections: tuple[int | None, int | None] = (None, None)
-    ) -> list[tuple[int, bytes, float]]:
-        """Return (row, path, distance) of the living images that are farthest from their centroid, these first.
-
-        selections: as in `members`.
-        """
+    def farthest(self, clustering: int, limit: int) -> list[tuple[int, bytes, float]]:
+        """Return (row, path, distance) of the living images that are farthest from their centroid, these first."""
         query = f"""
             select row, {FIRST_PATH.format(row="farthest.row")}, distance
             from   (
                 select   row, distance
                 from     memberships
                 where    clustering = :clustering and row not in (select row from removed)
-                and      {_within(selections)}
                 order by distance desc, row
                 limit    :limit
             ) as farthest
             order by distance desc, row"""
-        inside, outside = selections
-        values = {"clustering": clustering, "limit": limit, "inside": inside, "outside": outside}
+        values = {"clustering": clustering, "limit": limit}
         return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, values)]
 
     def all(self, clustering: int) -> Iterator[tuple[int, int, float]]:
@@ -176,14 +164,3 @@ class Memberships(Queries):
             where  clustering not in (select id from clusterings order by id desc limit :kept)
             and    clustering is not {CURRENT} and not pinned"""
         self.db.execute(query, {"kept": kept})
-
-
-def _within(selections: tuple[int | None, int | None]) -> str:
-    """Return the condition that a row is in one selection, `:inside`, and not in another, `:outside`, where given."""
-    inside, outside = selections
-    rows = "(select selected.row from selected where selection = {})"
-    conditions = [
-        *([f"row in {rows.format(':inside')}"] if inside is not None else []),
-        *([f"row not in {rows.format(':outside')}"] if outside is not None else []),
-    ]
-    return " and ".join(conditions) or "true"

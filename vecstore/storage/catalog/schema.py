@@ -364,7 +364,30 @@ def m012_selections_and_pins(db: sqlite3.Connection) -> None:
 
 
 def m013_facts(db: sqlite3.Connection) -> None:
-    pass  # filled on the branch `facts`
+    # What an image's file and pixels say (`results.Facts`). Width and height are in `images`. keywords: each between
+    # line ends, so that one is found as a whole.
+    db.execute("""
+        create table facts (
+            row         integer primary key references images,
+            taken       text,
+            maker       text,
+            camera      text,
+            lens        text,
+            orientation integer,
+            latitude    real,
+            longitude   real,
+            bytes       integer,
+            format      text,
+            rating      integer,
+            keywords    text,
+            caption     text,
+            brightness  real,
+            contrast    real,
+            shadows     real,
+            highlights  real,
+            sharpness   real,
+            entropy     real
+        )""")
 
 
 MIGRATIONS = (

@@ -1,0 +1,156 @@
+"""What is known of images, one by one, in an order, and counted in groups."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from vecstore.errors import BadInput
+from vecstore.image_ref import ImageRef, require_stored
+from vecstore.results import Facts, Group, ImageFacts
+from vecstore.search.filters import Filter
+from vecstore.search.places import is_installed, require_installed, towns
+from vecstore.search.query import allowed_in
+from vecstore.session import Session
+
+GROUPS = ("folder", "month", "camera", "place")
+SORTS = ("score", "taken", "size", "path")
+# Images that are described together.
+BLOCK_ROWS = 1_000
+
+
+class Listed(Protocol):
+    """A result that is about an image."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def path(self) -> str: ...
+
+
+R = TypeVar("R", bound=Listed)
+
+
+def facts(session: Session, refs: Sequence[ImageRef]) -> list[ImageFacts]:
+    """Return what is known of each image. Raises NotFound for one that is not stored."""
+    with session.catalog.reading():
+        return list(_described(session, [require_stored(session, ref) for ref in refs]))
+
+
+def facts_of_all(session: Session, conditions: Filter, sort: str | None, k: int | None) -> list[ImageFacts]:
+    """Return what is known of the images that conditions hold of, by id or in another order, at most k."""
+    require_sort(sort)
+    with session.catalog.reading():
+        rows = fitting_rows(session, conditions)
+        if sort in (None, "score"):
+            return list(_described(session, rows[:k]))
+        return ordered(session, list(_described(session, rows)), sort)[:k]
+
+
+def fitting_rows(session: Session, conditions: Filter) -> list[int]:
+    """Return the rows of the living images that conditions hold of, ascending. Inside a transaction."""
+    n_rows = session.catalog.images.row_count()
+    allowed = allowed_in(session, n_rows, conditions)
+    return list(range(n_rows)) if allowed is None else np.flatnonzero(allowed).tolist()
+
+
+def _described(session: Session, rows: Sequence[int]) -> Iterator[ImageFacts]:
+    catalog = session.catalog
+    for start in range(0, len(rows), BLOCK_ROWS):
+        some = rows[start : start + BLOCK_ROWS]
+        known = dict(catalog.facts.of_rows(some))
+        places = dict(_places((row, said) for row, said in known.items()))
+        for row in some:
+            width, height, added = catalog.images.size_and_time(row)
+            said = known.get(row) or Facts(width=width, height=height)
+            paths = tuple(os.fsdecode(path) for path in catalog.paths.of(row))
+            assigned = catalog.memberships.cluster_of(row)
+            cluster = assigned[0] if assigned else None
+            yield ImageFacts(
+                id=row, path=paths[0], **vars(said), paths=paths, added=added, cluster=cluster, place=places.get(row)
+            )
+
+
+def _places(known: Iterable[tuple[int, Facts]]) -> Iterator[tuple[int, str]]:
+    """Yield (row, the nearest town) where there is a place, and the table of towns is installed."""
+    there = [(row, f.latitude, f.longitude) for row, f in known if f.latitude is not None and f.longitude is not None]
+    if there and is_installed():
+        yield from zip((row for row, *_ in there), towns([(lat, lon) for _, lat, lon in there]), strict=True)
+
+
+# Order
+
+
+def require_sort(sort: str | None) -> None:
+    if sort is not None and sort not in SORTS:
+        raise BadInput(f"{sort!r} is no order; there are {', '.join(SORTS)}")
+
+
+def ordered(session: Session, found: list[R], sort: str | None) -> list[R]:
+    """Return results in another order than they were found in.
+
+    sort: "taken" (the oldest first, those that do not say last), "size" (of the file, the largest first), "path"; None
+    or "score" for as they are. Raises BadInput for any other.
+    """
+    require_sort(sort)
+    if sort in (None, "score"):
+        return found
+    if sort == "path":
+        return sorted(found, key=lambda result: os.fsencode(result.path))
+    known = dict(session.catalog.facts.of_rows({result.id for result in found}))
+    keys = {row: _taken_key(said) if sort == "taken" else _size_key(said) for row, said in known.items()}
+    last: tuple[Any, ...] = (1,)
+    return sorted(found, key=lambda result: keys.get(result.id, last))
+
+
+def _taken_key(said: Facts) -> tuple[Any, ...]:
+    return (1,) if said.taken is None else (0, said.taken)
+
+
+def _size_key(said: Facts) -> tuple[Any, ...]:
+    return (1,) if said.bytes is None else (0, -said.bytes)
+
+
+# Groups
+
+
+def counted(session: Session, by: str, conditions: Filter) -> list[Group]:
+    """Return how many images there are of each group; see `Store.count_by`."""
+    if by not in GROUPS:
+        raise BadInput(f"images are not counted by {by!r}, but by {', '.join(GROUPS)}")
+    if by == "place":
+        require_installed()
+    catalog = session.catalog
+    with catalog.reading():
+        n_rows = catalog.images.row_count()
+        allowed = allowed_in(session, n_rows, conditions)
+        found = _group_of_each(session, by)
+        counts = Counter(group for row, group in found if allowed is None or (row < n_rows and allowed[row]))
+    groups = [Group(group, n) for group, n in counts.items()]
+    if by == "month":
+        return sorted(groups, key=lambda group: (group.group is None, group.group or ""))
+    return sorted(groups, key=lambda group: (group.group is None, -group.images, group.group or ""))
+
+
+def _group_of_each(session: Session, by: str) -> Iterator[tuple[int, str | None]]:
+    """Yield (row, its group) of every living image."""
+    catalog = session.catalog
+    if by == "folder":
+        first: dict[int, bytes] = {}
+        for row, path in catalog.paths.all():
+            if row not in first or path < first[row]:
+                first[row] = path
+        yield from ((row, str(PurePath(os.fsdecode(path)).parent)) for row, path in first.items())
+    elif by == "month":
+        yield from ((row, taken and taken[:7]) for row, taken in catalog.facts.values(["taken"]))
+    elif by == "camera":
+        yield from catalog.facts.values(["camera"])
+    else:
+        known = list(catalog.facts.values(["latitude", "longitude"]))
+        there = [(latitude, longitude) for _, latitude, longitude in known if latitude is not None]
+        names = iter(towns(there))
+        yield from ((row, next(names) if latitude is not None else None) for row, latitude, _ in known)
