@@ -24,6 +24,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes import recall
 from indexes.ann import ExactIndex, Neighbours, check, gathered, nearest_of, restricted
 from indexes.devices import Device, faiss_gpus
 from indexes.index_metadata import (
@@ -37,7 +38,9 @@ from indexes.index_metadata import (
     number_of_lists,
     pq_parts,
 )
-from indexes.rows import as_float32, in_blocks
+from indexes.principal_directions import leading_eigenvectors
+from indexes.rows import rows_of, sample_of, stored_blocks
+from indexes.stopping import go_on
 from vecstore.errors import StoreDamaged
 
 log = logging.getLogger(__name__)
@@ -48,29 +51,17 @@ ROWS_A_LIST_TO_TRAIN, TRAINING_ITERATIONS = 64, 10
 # Rows are reduced to so many dimensions, doubled until they hold that part of the variance: fewer make every step of a
 # search cheaper, and what they leave out costs some candidates more.
 FEWEST_DIMS, EXPLAINED, PCA_ROWS = 256, 0.5, 16_384
+# Of 256 directions of 2048 dimensions, half as many steps find 0.994 of the variance that the best have, in a tenth of
+# the time of all directions (`numpy.linalg.eigh`).
+EIGENVECTOR_STEPS = 8
 SEED = 1
-# Rows in float32 at a time: fewer than elsewhere, as a few blocks are there at once; 16 MiB each at 2048 dimensions.
-BUILD_ROWS = 2_048
 
-# To set how much a search looks at, so many stored rows are searched for their ten nearest others.
-MEASURED_QUERIES, MEASURED_NEIGHBOURS = 400, 10  # the first no more than BUILD_ROWS
-# The measured recall has to be so many of them above the target: the least effort that seems to suffice is often a
-# lucky one.
-STANDARD_ERRORS = 3
-CANDIDATES = (20, 30, 50, 70, 100, 150, 200, 400, 800)
-# Comparing one candidate exactly takes about as long as going through so many codes (`scripts/bench index`).
-CODES_A_CANDIDATE = 250
 # With fewer rows to each candidate than that, going through the index saves nothing.
 ROWS_A_CANDIDATE = 4
 # Where a smaller part of a query's nearest rows may be found, what suffices is found out for it alone.
 MOST_SCARCE = 4
-SAME_SCORE, NO_COSINE = 1e-6, -2.0
 # Measured again when the index has grown by a quarter since: the answers' recall changes slowly.
 MEASURE_AGAIN = 1.25
-
-
-class Stopped(Exception):
-    """The work was called off; what was there before is still there."""
 
 
 class CompressedIndex:
@@ -95,7 +86,7 @@ class CompressedIndex:
         older, newer = (None, None) if allowed is None else (allowed[:n_rows], allowed[n_rows:])
         n_indexed = n_rows if older is None else int(np.count_nonzero(older))
         n_found = min(k, n_allowed)
-        wanted = min(math.ceil(self.header.candidates_now * max(n_found / MEASURED_NEIGHBOURS, 1)), n_indexed)
+        wanted = min(math.ceil(self.header.candidates_now * max(n_found / recall.MEASURED_NEIGHBOURS, 1)), n_indexed)
         few = allowed is not None and n_allowed * self.vectors[:1].nbytes <= EXACT_BYTES
         # Where a good part of the rows would be candidates, or few may be found at all, comparing them all is quicker.
         if self._is_damaged or few or not n_found or wanted * ROWS_A_CANDIDATE > n_indexed:
@@ -232,7 +223,7 @@ def build(
     Memory is that of a sample of at most 64 rows a list, reduced, in float32, and of the codes. Raises Stopped, and
     StoreDamaged if the searchable rows hold no vector.
     """
-    rows = _rows_of(searchable, len(vectors))
+    rows = rows_of(searchable, len(vectors))
     lists = min(lists or number_of_lists(len(rows)), len(rows))
     index = _train(vectors, rows, kind, lists, device, stop)
     lists = int(faiss.extract_index_ivf(index).nlist)
@@ -259,10 +250,6 @@ def extend(
     if header.target != target:
         header = replace(header, target=target, measured=0)
     return _grow(file, index, header, vectors, searchable, stop)
-
-
-def _rows_of(searchable: Bool | None, n_rows: int) -> NDArray[np.int64]:
-    return np.arange(n_rows) if searchable is None else np.flatnonzero(searchable)
 
 
 def _train(
@@ -299,37 +286,29 @@ def _train(
 
 def _apply(reduction: Any, vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the rows reduced, a block at a time: in all their dimensions they may take eight times the memory."""
-    return np.concatenate([reduction.apply(block) for _, block in _blocks(vectors, rows)])
-
-
-def _blocks(
-    vectors: NDArray[np.float16], rows: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Yield (rows, what they hold in float32), without those of zeros: of images that were removed and compacted."""
-    for numbers in in_blocks(rows, BUILD_ROWS):
-        block = as_float32(vectors, numbers)
-        there = block.any(axis=1)
-        yield (numbers, block) if there.all() else (numbers[there], block[there])
+    return np.concatenate([reduction.apply(block) for _, block in stored_blocks(vectors, rows)])
 
 
 def _reduction(vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> Any:
     """Return the linear map onto as many principal directions as it takes, turned at random."""
     dim = vectors.shape[1]
     n_rows, total, squares = 0, np.zeros(dim), np.zeros((dim, dim))
-    for numbers, block in _blocks(vectors, rows):
+    for numbers, block in stored_blocks(vectors, rows):
         n_rows += len(numbers)
         total += block.sum(axis=0, dtype=np.float64)
         squares += block.T @ block
     squares -= np.outer(total, total / max(n_rows, 1))
-    variances, directions = np.linalg.eigh(squares.astype(np.float32))  # ascending
-    explained = np.cumsum(variances[::-1]) / max(float(variances.sum()), np.finfo(np.float32).tiny)
-    kept = FEWEST_DIMS
-    while kept < dim and explained[kept - 1] < EXPLAINED:
-        kept *= 2
-    kept = min(kept, dim)
-    turned = np.linalg.qr(np.random.default_rng(SEED).standard_normal((kept, kept)))[0]
+    covariance, kept = squares.astype(np.float32), min(FEWEST_DIMS, dim)
+    random = np.random.default_rng(SEED)
+    while True:
+        directions = leading_eigenvectors(covariance, kept, EIGENVECTOR_STEPS, random)
+        explained = float(np.vdot(directions, covariance @ directions))
+        if kept == dim or explained >= EXPLAINED * float(np.trace(covariance)):
+            break
+        kept = min(2 * kept, dim)
+    turned = np.linalg.qr(random.standard_normal((kept, kept)))[0]
     reduction = faiss.LinearTransform(dim, kept, False)
-    faiss.copy_array_to_vector((turned @ directions[:, ::-1][:, :kept].T).astype(np.float32).ravel(), reduction.A)
+    faiss.copy_array_to_vector((turned @ directions.T).astype(np.float32).ravel(), reduction.A)
     reduction.is_trained = True
     return reduction
 
@@ -337,7 +316,7 @@ def _reduction(vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> Any:
 def _centroids(rows: NDArray[np.float32], k: int, device: Device, stop: threading.Event | None) -> NDArray[np.float32]:
     centroids = rows[sample_of(np.arange(len(rows)), k)]
     for _ in range(TRAINING_ITERATIONS):  # one at a time, so that it can be called off
-        _go_on(stop)
+        go_on(stop)
         kmeans = faiss.Kmeans(
             rows.shape[1],
             k,
@@ -361,127 +340,14 @@ def _grow(
     stop: threading.Event | None,
 ) -> IndexHeader:
     """Add the rows that the index lacks, set what a search looks at, and write the file."""
-    for rows, block in _blocks(vectors, np.arange(header.rows, len(vectors))):
-        _go_on(stop)
+    for rows, block in stored_blocks(vectors, np.arange(header.rows, len(vectors))):
+        go_on(stop)
         index.add_with_ids(block, rows)
     header = replace(header, rows=len(vectors), digest=digest(vectors, len(vectors)))
     if header.rows >= MEASURE_AGAIN * header.measured:
-        header = _measured(index, header, vectors, searchable, stop)
-    _go_on(stop)
+        header = recall.with_least_work(index, header, vectors, searchable, stop)
+    go_on(stop)
     return _write(file, index, header)
-
-
-def _measured(
-    index: Any,
-    header: IndexHeader,
-    vectors: NDArray[np.float16],
-    searchable: Bool | None,
-    stop: threading.Event | None,
-) -> IndexHeader:
-    """Set probes and candidates to the least work that reaches the target, and say what it reaches.
-
-    The recall counts a neighbour as found if one with its score is. It has to exceed the target by STANDARD_ERRORS.
-    """
-    rows = _rows_of(searchable, len(vectors))
-    sample, queries = next(_blocks(vectors, sample_of(rows, MEASURED_QUERIES)))
-    if not len(sample):
-        raise StoreDamaged(f"{len(rows)} rows to measure the index by hold no vector; `vecstore check` says which")
-    truth = nearest_others(vectors, sample, queries, stop, searchable)
-    best, least = None, np.inf
-    for probes in _doubling(header.lists):
-        _go_on(stop)
-        inner = faiss.SearchParametersIVF(nprobe=probes)
-        if searchable is not None and len(rows) < len(vectors):
-            inner = restricted(inner, searchable)
-        parameters = faiss.SearchParametersPreTransform(index_params=inner)
-        most = min(CANDIDATES[-1] + 1, len(rows))
-        found = index.search(queries, most, params=parameters)[1]
-        for candidates in CANDIDATES:
-            recalls = np.array([recall_of(t, f[: candidates + 1]) for t, f in zip(truth, found, strict=True)])
-            sure = recalls.mean() - STANDARD_ERRORS * recalls.std() / np.sqrt(len(recalls))
-            work = probes * header.rows / header.lists + candidates * CODES_A_CANDIDATE
-            reached = replace(
-                header, probes=probes, candidates=candidates, recall=float(recalls.mean()), measured=header.rows
-            )
-            if sure >= header.target and work < least:
-                best, least = reached, work
-    # The last one looked at the most that there is.
-    if best is None and reached.recall < header.target:
-        log.warning(
-            "the index reaches a recall of %.4f, not %g: its codes are too short", reached.recall, header.target
-        )
-    return best or reached
-
-
-def nearest_others(
-    vectors: NDArray[np.float16],
-    sample: NDArray[np.int64],
-    queries: NDArray[np.float32],
-    stop: threading.Event | None,
-    searchable: Bool | None = None,
-) -> list[set[int]]:
-    """Return for each sampled row which others are among its ten nearest, ties with the tenth included.
-
-    searchable: (rows,) bool, the rows that count as others; None: all.
-    """
-    kept = 64  # more than ten, for ties
-    rows = np.full((len(sample), kept), -1)
-    scores = np.full((len(sample), kept), -np.inf, np.float32)
-    for start, block in _scores(vectors, sample, queries, searchable, stop):
-        scores = np.hstack([scores, block])
-        rows = np.hstack([rows, np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)])
-        top = np.argpartition(-scores, min(kept, scores.shape[1]) - 1, axis=1)[:, :kept]
-        scores, rows = np.take_along_axis(scores, top, 1), np.take_along_axis(rows, top, 1)
-    wanted = min(MEASURED_NEIGHBOURS, len(vectors) - 1)
-    # Where there are fewer others, all of them: what is no other has a score below any cosine.
-    least = np.maximum(-np.sort(-scores, axis=1)[:, max(wanted, 1) - 1] - SAME_SCORE, NO_COSINE)
-    found = [set(r[(s >= t) & (r >= 0)].tolist()) for r, s, t in zip(rows, scores, least, strict=True)]
-    crowded = np.flatnonzero(scores.min(axis=1) >= least)  # so many copies of a picture that not all were kept
-    if len(crowded):
-        for start, block in _scores(vectors, sample[crowded], queries[crowded], searchable, stop):
-            for query, row in zip(*np.nonzero(block >= least[crowded, None]), strict=True):
-                found[crowded[query]].add(int(start + row))
-    return found
-
-
-def _scores(
-    vectors: NDArray[np.float16],
-    sample: NDArray[np.int64],
-    queries: NDArray[np.float32],
-    searchable: Bool | None,
-    stop: threading.Event | None,
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the scores of the queries with the rows from a number on, a block at a time; -inf for what is no other."""
-    for start in range(0, len(vectors), BUILD_ROWS):
-        _go_on(stop)
-        rows = as_float32(vectors, np.arange(start, min(start + BUILD_ROWS, len(vectors))))
-        block = queries @ rows.T
-        block[:, ~rows.any(axis=1)] = -np.inf
-        if searchable is not None:
-            block[:, ~searchable[start : start + BUILD_ROWS]] = -np.inf
-        mine = (sample >= start) & (sample < start + BUILD_ROWS)
-        block[mine, sample[mine] - start] = -np.inf
-        yield start, block
-
-
-def recall_of(truth: set[int], found: NDArray[np.int64]) -> float:
-    wanted = min(MEASURED_NEIGHBOURS, len(truth))
-    return min(len(truth.intersection(found.tolist())), wanted) / wanted if wanted else 1.0
-
-
-def _doubling(most: int) -> Iterator[int]:
-    probes = 1
-    while probes < most:
-        yield probes
-        probes *= 2
-    yield most
-
-
-def sample_of(rows: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
-    """Return so many of the rows, or all where there are fewer, ascending, and the same every time."""
-    if len(rows) <= wanted:
-        return rows
-    return np.sort(np.random.default_rng(SEED).choice(rows, wanted, replace=False))
 
 
 @contextmanager
@@ -493,11 +359,6 @@ def _threads(wanted: int | None) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
-
-
-def _go_on(stop: threading.Event | None) -> None:
-    if stop is not None and stop.is_set():
-        raise Stopped
 
 
 # The file

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.ann import ROUNDING, ExactIndex, Neighbours, check, gathered, ranked
-from indexes.compressed import MEASURED_NEIGHBOURS, MEASURED_QUERIES, nearest_others, recall_of, sample_of
-from indexes.rows import as_float32, in_blocks
+from indexes.recall import MEASURED_NEIGHBOURS, MEASURED_QUERIES, nearest_others, recall_of
+from indexes.rows import as_float32, in_blocks, sample_of
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,8 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import faiss
@@ -96,11 +97,19 @@ Watch = Callable[[State], None]
 
 @dataclass(frozen=True)
 class Training:
-    """centroids: (k, dim) float32. objective: over the training rows. runs: how many were completed."""
+    """centroids: (k, dim) float32. runs: how many were completed. rows, device, pinned: of the training."""
 
     centroids: NDArray[np.float32]
-    objective: float
     runs: int
+    rows: NDArray[np.float32] = field(repr=False)
+    device: Device
+    pinned: "Pinned | None" = field(repr=False, default=None)
+
+    @cached_property
+    def objective(self) -> float:
+        """The sum of the rows' squared distances; computed when asked for, which takes as long as an iteration."""
+        assigned = assign(self.rows, self.centroids, self.device)
+        return hold(assigned, self.rows, self.centroids, self.pinned).objective
 
 
 @dataclass(frozen=True)
@@ -192,12 +201,10 @@ def train(
         raise BadInput(f"the initial centroids have the shape {start.shape}; ({k}, {rows.shape[1]}) is needed")
     if start is not None or rows.shape[1] < 2 * DIRECTIONS or options.iterations <= POLISH:
         state, best = _best_of_runs(_Space(rows), k, options, device, start, resume, watch, pinned)
-        least = state.least
     else:
         state, best = _best_by_directions(rows, k, options, device, resume, watch, pinned)
-        least = hold(assign(rows, best, device), rows, best, pinned).objective
-    log.info("k-means on %s: k %d, %d rows, %d runs, objective %.6g", device, k, len(rows), state.run - 1, least)
-    return Training(best, least, state.run - 1)
+    log.info("k-means on %s: k %d, %d rows, %d runs", device, k, len(rows), state.run - 1)
+    return Training(best, state.run - 1, rows, device, pinned)
 
 
 def _best_by_directions(
@@ -213,10 +220,16 @@ def _best_by_directions(
     in_space = replace(options, iterations=options.iterations - POLISH)
     if state is None or state.iteration < in_space.iterations:
         directions = _directions_of(rows, options.seed)
-        state, best = _best_of_runs(_reduced(rows, directions), k, in_space, device, None, state, watch, pinned)
+        space = _reduced(rows, directions)
+        state, best = _best_of_runs(space, k, in_space, device, None, state, watch, pinned)
         # In all dimensions the centroids have the same rows: every squared distance of a row grows by the same amount.
-        moved = np.ascontiguousarray(best @ directions.T)
-        state = replace(state, iteration=in_space.iterations, centroids=moved, objective=np.inf)
+        # So the first of the last iterations needs no distances there.
+        assigned = hold(assign(space.rows, best, device), space.rows, best, pinned)
+        centroids = _means(rows, assigned.labels, best @ directions.T, options.spherical)
+        objective = assigned.objective + space.left_out
+        state = replace(state, iteration=in_space.iterations + 1, centroids=centroids, objective=objective)
+        if watch and state.iteration < options.iterations:
+            watch(state)
     return state, _train_once(_Space(rows), k, options.seed % 2**31, options, device, None, state, watch, pinned)
 
 
@@ -251,6 +264,22 @@ def _best_of_runs(
     if state.best is None:
         raise ValueError("a training needs at least one run")
     return state, state.best
+
+
+def _means(
+    rows: NDArray[np.float32], labels: NDArray[np.int64], centroids: NDArray[np.float32], spherical: bool
+) -> NDArray[np.float32]:
+    """Return the centroids moved to the means of their rows. One without rows stays where it is."""
+    from scipy.sparse import csr_array  # takes a moment to import, and small dimensions do without
+
+    n, k = len(rows), len(centroids)
+    one_hot = csr_array((np.ones(n, np.float32), labels, np.arange(n + 1)), shape=(n, k))
+    counts = np.bincount(labels, minlength=k)[:, None]
+    means = np.where(counts > 0, (one_hot.T @ rows) / np.maximum(counts, 1).astype(np.float32), centroids)
+    if spherical:
+        lengths = np.linalg.norm(means, axis=1, keepdims=True)
+        means /= np.where(lengths > 0, lengths, 1)
+    return np.ascontiguousarray(means, np.float32)
 
 
 def _directions_of(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
@@ -411,7 +440,7 @@ def _train_pinned(
         assigned = hold(assign(rows, centroids, device), rows, centroids, pinned)
         objective = assigned.objective + space.left_out
         counts = np.bincount(assigned.labels, minlength=k)
-        centroids = _means(rows, assigned, centroids, counts, pinned, options.spherical)
+        centroids = _pinned_means(rows, assigned, centroids, counts, pinned, options.spherical)
         ended = state.iteration > 0 and objective == state.objective
         state = replace(
             state,
@@ -472,7 +501,7 @@ def _seeded(
     return centroids
 
 
-def _means(
+def _pinned_means(
     rows: NDArray[np.float32],
     assigned: Assignment,
     centroids: NDArray[np.float32],

@@ -29,7 +29,32 @@ def principal_directions(
     """
     directions = random.standard_normal((rows.shape[1], n_directions), np.float32)
     for _ in range(steps):
-        seen = rows.T @ (rows @ directions)
-        with threadpool_limits(1):  # many small steps: two threads wait for each other longer than one works
-            directions = np.linalg.qr(seen)[0]
+        directions = _orthonormal(rows.T @ (rows @ directions))
     return directions
+
+
+def leading_eigenvectors(
+    matrix: NDArray[np.float32], n_directions: int, steps: int, random: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return orthonormal directions that approximately are the eigenvectors of the greatest eigenvalues, in no order.
+
+    Parameters
+    ----------
+    matrix: (dim, dim) float32, symmetric and without negative eigenvalues, such as a covariance.
+    n_directions: how many, at most dim.
+    steps: number of subspace iterations, at least 1.
+    random: draws the initial directions.
+
+    Returns
+    -------
+    (dim, n_directions) float32.
+    """
+    directions = random.standard_normal((len(matrix), n_directions), np.float32)
+    for _ in range(steps):
+        directions = _orthonormal(matrix @ directions)
+    return directions
+
+
+def _orthonormal(columns: NDArray[np.float32]) -> NDArray[np.float32]:
+    with threadpool_limits(1):  # many small steps: two threads wait for each other longer than one works
+        return np.linalg.qr(columns)[0]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from indexes import compressed
+from indexes import compressed, recall
 from indexes.index_metadata import KINDS, read_header
 from vecstore.engines import index_lifecycle
 from vecstore.errors import NotFound
@@ -139,7 +139,7 @@ def test_answers_are_exact_whatever_happens(monkeypatch: pytest.MonkeyPatch, one
         everything = {"probes": header.lists, "candidates": 10**6, "recall": 1.0, "measured": header.rows}
         return compressed.replace(header, **everything)
 
-    monkeypatch.setattr(compressed, "_measured", looks_at_all)
+    monkeypatch.setattr(recall, "with_least_work", looks_at_all)
     monkeypatch.setattr(compressed, "ROWS_A_CANDIDATE", 0)
     monkeypatch.setattr(compressed, "EXACT_BYTES", -1)
     monkeypatch.setattr(compressed, "MEASURE_AGAIN", 0)

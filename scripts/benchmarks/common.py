@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vecstore.embedders.embedder import EmbedderSpec
+from vecstore.embedders.runtimes import cpu_name
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.painted import KINDS, paint
 from vecstore.storage.catalog.catalog import Catalog
@@ -178,8 +179,10 @@ def rate_of(n: int, work: Callable[[], object]) -> float:
 
 
 def describe_machine(*packages: str) -> None:
+    """Print what every figure and ratio is of: the processor, what else it does, and the versions of the packages."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    print(f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}, {versions}")
+    print(f"{os.cpu_count()} CPUs ({cpu_name()}), {platform.machine()}, load {os.getloadavg()[0]:.1f}")
+    print(f"Python {platform.python_version()}, {versions}", flush=True)
 
 
 def _noisy(seed: int, random: np.random.Generator) -> Image.Image:

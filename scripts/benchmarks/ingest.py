@@ -46,10 +46,9 @@ def main(
     import torch
     import torchvision
 
-    from vecstore.embedders.runtimes import cpu_name, multiplies_bf16
+    from vecstore.embedders.runtimes import multiplies_bf16
 
     describe_machine("torch", "torchvision", "onnxruntime", "pillow")
-    print(cpu_name())
     device = "cuda" if gpu else "cpu"
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)

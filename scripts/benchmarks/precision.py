@@ -50,7 +50,6 @@ def main(
 ) -> None:
     """Print speed on one core, and what the vectors are worth beside float32's; mixed: half of the pictures in each."""
     describe_machine("onnxruntime", "openvino")
-    print(runtimes.cpu_name())
     with tempfile.TemporaryDirectory() as scratch:
         opened = _open(embedder, Path(scratch), data / (collections or ["flowers200"])[0], calibrated)
         network, own = opened.network.exported, opened.network.float32_layers

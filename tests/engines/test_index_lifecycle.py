@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from indexes import compressed
+from indexes import compressed, recall
 from indexes.index_metadata import IndexHeader, index_bytes, read_header
+from indexes.stopping import Stopped
 from tests.conftest import paint
 from vecstore.embedders.embedder import unit_rows
 from vecstore.engines import index_lifecycle
@@ -35,7 +36,7 @@ def _small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_lifecycle, "TAIL_BYTES", TAIL_ROWS * DIM * 2)
     monkeypatch.setattr(compressed, "EXACT_BYTES", -1)
     monkeypatch.setattr(compressed, "TRAINING_ITERATIONS", 2)
-    monkeypatch.setattr(compressed, "MEASURED_QUERIES", 50)
+    monkeypatch.setattr(recall, "MEASURED_QUERIES", 50)
     # Else what is indexed beside an import depends on how far that has come.
     monkeypatch.setattr(pipeline, "COMMIT_FILES", 10_000)
 
@@ -405,8 +406,23 @@ def test_ctrl_c_while_indexing_loses_no_image(indexed: Growing, monkeypatch: pyt
     assert (indexed.recall() >= 0.95, indexed.store.index().rows) == (True, 900)
 
 
-def test_an_interrupted_import_calls_the_indexing_off(indexed: Growing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_is_indexed_once_at_its_end(growing: Growing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "COMMIT_FILES", 100)
+    indexed, bring_up_to_date = [], index_lifecycle.bring_up_to_date
+
+    def counted(path: Path, vectors: NDArray[np.float16], *more: object) -> object:
+        indexed.append(len(vectors))
+        return bring_up_to_date(path, vectors, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(index_lifecycle, "bring_up_to_date", counted)
+    growing.grow(900)
+    assert indexed == [900]
+
+
+def test_an_interrupted_ingest_calls_the_indexing_off(indexed: Growing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "COMMIT_FILES", 150)
+    indexing = index_lifecycle.BackgroundIndexing
+    monkeypatch.setattr(indexing, "committed_fast", indexing.committed)  # as an add of pictures has it
     started = threading.Event()
 
     def work_until_called_off(path: Path, vectors: object, *more: object) -> None:
@@ -414,7 +430,7 @@ def test_an_interrupted_import_calls_the_indexing_off(indexed: Growing, monkeypa
         assert isinstance(stop, threading.Event)
         started.set()
         assert stop.wait(60)
-        raise compressed.Stopped
+        raise Stopped
 
     def press(progress: object) -> None:
         assert started.wait(60)

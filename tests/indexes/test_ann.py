@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexes import compressed, gpu
+from indexes import compressed, gpu, recall
 from indexes.ann import ExactIndex, Index
 from indexes.devices import Device
 from indexes.gpu import CagraIndex, GpuIndex
@@ -108,7 +108,7 @@ def build(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(compressed, "ROWS_A_CANDIDATE", 0)
     # Neither good lists nor what they are measured to reach matter to one that looks at all it has.
     monkeypatch.setattr(compressed, "TRAINING_ITERATIONS", 1)
-    monkeypatch.setattr(compressed, "MEASURED_QUERIES", 2)
+    monkeypatch.setattr(recall, "MEASURED_QUERIES", 2)
 
     def of_two_thirds(rows: Float16) -> Index:
         n_rows = 2 * len(rows) // 3

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from indexes import compressed, index_metadata
 from indexes.ann import ExactIndex
-from indexes.compressed import CompressedIndex, Stopped, open_compressed, verify
+from indexes.compressed import CompressedIndex, open_compressed, verify
 from indexes.devices import Device
 from indexes.index_metadata import KINDS, IndexHeader, InvalidIndex, index_bytes, read_header
+from indexes.recall import nearest_others
+from indexes.stopping import Stopped
 from tests.indexes.index_files import build, extend
 from tests.programs import environment
 from vecstore.embedders.embedder import unit_rows
@@ -122,17 +124,17 @@ def test_an_index_is_made_for_and_measured_by_the_searchable_rows(kind: str, row
 def test_neighbours_that_are_hidden_do_not_count_as_missed(rows: Float16, path: Path) -> None:
     sample = np.arange(0, 200, 40)
     queries = rows[sample].astype(np.float32)
-    near = compressed.nearest_others(rows, sample, queries, None)
+    near = nearest_others(rows, sample, queries, None)
     searchable = np.ones(N_ROWS, np.bool_)
     searchable[sorted(near[0])] = False
-    left = compressed.nearest_others(rows, sample, queries, None, searchable)
+    left = nearest_others(rows, sample, queries, None, searchable)
     assert (len(left[0]) >= 10, near[0] & left[0]) == (True, set())
 
 
 def test_of_fewer_than_ten_others_all_are_the_nearest(rows: Float16) -> None:
     searchable = np.isin(np.arange(N_ROWS), (3, 900, 901))
     sample = np.flatnonzero(searchable)
-    near = compressed.nearest_others(rows, sample, rows[sample].astype(np.float32), None, searchable)
+    near = nearest_others(rows, sample, rows[sample].astype(np.float32), None, searchable)
     assert near == [{900, 901}, {3, 901}, {3, 900}]
 
 
@@ -181,7 +183,7 @@ def test_no_more_is_looked_at_than_the_target_takes(rows: Float16, queries: Floa
 def test_target_that_cannot_be_reached_is_told_with_what_is(
     rows: Float16, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(compressed, "CANDIDATES", (10,))
+    monkeypatch.setattr("indexes.recall.CANDIDATES", (10,))
     header = build(tmp_path / "index.faiss", rows, "pq", 0.99, CPU)
     assert 0 < header.recall < 0.9
     assert [record.message for record in caplog.records] == [
@@ -192,7 +194,7 @@ def test_target_that_cannot_be_reached_is_told_with_what_is(
 def test_target_reached_but_for_the_doubt_is_no_warning(
     rows: Float16, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(compressed, "CANDIDATES", (20,))
+    monkeypatch.setattr("indexes.recall.CANDIDATES", (20,))
     reached = build(tmp_path / "index.faiss", rows, "rabitq", 1, CPU).recall
     caplog.clear()
     build(tmp_path / "index.faiss", rows, "rabitq", reached, CPU)

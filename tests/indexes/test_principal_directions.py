@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from indexes.principal_directions import principal_directions
+from indexes.principal_directions import leading_eigenvectors, principal_directions
 
 DIM, RANK = 40, 3
 
@@ -30,3 +30,11 @@ def test_they_are_orthonormal(rows: np.ndarray) -> None:
 def test_a_seed_gives_the_same_directions_again(rows: np.ndarray) -> None:
     one, other = (principal_directions(rows, 5, 3, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("n_directions", [3, DIM])
+def test_eigenvectors_span_what_those_of_the_greatest_eigenvalues_do(rows: np.ndarray, n_directions: int) -> None:
+    matrix = rows.T @ rows
+    found = leading_eigenvectors(matrix, n_directions, 4, np.random.default_rng(0))
+    exact = np.linalg.eigh(matrix)[1][:, -n_directions:]
+    np.testing.assert_allclose(found @ found.T, exact @ exact.T, atol=1e-3)

@@ -11,6 +11,8 @@ from indexes import compressed
 from indexes.ann import ExactIndex
 from indexes.compressed import open_compressed
 from indexes.index_metadata import number_of_lists
+from indexes.recall import MEASURED_QUERIES
+from indexes.rows import sample_of
 from tests.conftest import TinyEmbedder
 from vecstore.errors import StoreBusy, VecstoreError
 from vecstore.storage import vector_file
@@ -154,7 +156,7 @@ def test_the_index_is_made_for_the_few_images_that_are_left_of_many(
 ) -> None:
     monkeypatch.setattr(compressed, "ROWS_A_LIST_TO_TRAIN", 1)  # the sample is a part of 2,000 rows too
     with large_store(tmp_path, 2_000, kind) as store:
-        drawn = compressed.sample_of(np.arange(2_000), number_of_lists(2_000))
+        drawn = sample_of(np.arange(2_000), number_of_lists(2_000))
         kept = np.setdiff1d(np.arange(2_000), drawn)[::400].tolist()
         store.remove(*{*range(2_000)}.difference(kept))
         store.compact()
@@ -167,7 +169,7 @@ def test_the_index_is_made_for_the_few_images_that_are_left_of_many(
 def test_the_recall_is_measured_on_the_images_that_are_left(kind: str, tmp_path: Path) -> None:
     with large_store(tmp_path, 2_000, kind) as store:
         # Not one that is kept is among the rows that are drawn from all.
-        drawn = compressed.sample_of(np.arange(2_000), compressed.MEASURED_QUERIES)
+        drawn = sample_of(np.arange(2_000), MEASURED_QUERIES)
         kept = np.setdiff1d(np.arange(2_000), drawn)[:300]
         store.remove(*np.setdiff1d(np.arange(2_000), kept).tolist())
         store.compact()

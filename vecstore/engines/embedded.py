@@ -53,10 +53,10 @@ class EmbeddedEngine:
         """Rows are on the disk before the catalog counts them."""
 
     @contextmanager
-    def growing(self) -> Iterator[OnCommit]:
+    def growing(self, *, fast: bool = False) -> Iterator[OnCommit]:
         work = BackgroundIndexing(self._path, self._vectors, self._settings(), self._device, self._searchable)
         try:
-            yield work.committed
+            yield work.committed_fast if fast else work.committed
         except BaseException:
             work.abandon()
             raise

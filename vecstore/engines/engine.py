@@ -67,8 +67,11 @@ class Engine(Protocol):
         """
         ...
 
-    def growing(self) -> AbstractContextManager[OnCommit]:
-        """Keep up with the commits made inside; yields what is to be called after each."""
+    def growing(self, *, fast: bool = False) -> AbstractContextManager[OnCommit]:
+        """Keep up with the commits made inside; yields what is to be called after each.
+
+        fast: many rows come in a short time; an index of this process takes them in once, at the end.
+        """
         ...
 
     def flush(self) -> None:

@@ -184,7 +184,7 @@ def bring_up_to_date(
 
 
 class BackgroundIndexing:
-    """Keeps the index up to date beside a run that adds images; `committed` is called after each commit.
+    """Keeps the index up to date beside a run that adds images; `committed` or `committed_fast` after each commit.
 
     searchable: gives (rows,) bool of the rows that the catalog counts now; it is asked on the caller's thread.
     """
@@ -215,6 +215,10 @@ class BackgroundIndexing:
         if self._is_due(searchable):
             self._thread = threading.Thread(target=self._work, args=(searchable,), name="indexing")
             self._thread.start()
+
+    def committed_fast(self, n_rows: int) -> None:
+        """Leave new rows to `finish`: where they come fast, an index would be built for a part of them, then again."""
+        self._n_rows = n_rows
 
     def finish(self) -> None:
         """Wait for what is under way, and do what is due, also where the file is damaged. Raises Interrupted."""
@@ -254,7 +258,7 @@ class BackgroundIndexing:
             self._thread.join()
 
     def _work(self, searchable: Bool) -> None:
-        from indexes.compressed import Stopped
+        from indexes.stopping import Stopped
 
         vectors = self._vectors.read(len(searchable))
         try:

@@ -162,7 +162,7 @@ class MilvusEngine:
                 on_sent(n_sent)
 
     @contextmanager
-    def growing(self) -> Iterator[OnCommit]:
+    def growing(self, *, fast: bool = False) -> Iterator[OnCommit]:
         yield lambda _n_rows: self.flush_pending()
         self.flush_pending()
         if self._has_sent:

@@ -31,7 +31,7 @@ def import_vectors(
     if not session.exists:
         session.create(_spec_of_import(session, rows.shape[1]))
     _require_fit(session, source, rows.shape[1])
-    with session.writing("import", shown(absolute(source))), session.engine.growing() as committed:
+    with session.writing("import", shown(absolute(source))), session.engine.growing(fast=True) as committed:
         with closing(vector_import.stored_blocks(rows, source)) as blocks:
             stored = (row for block in blocks for row in block)
             return ingestion(session, committed, on_progress=on_progress).take(map(_imported, named, stored))
@@ -52,7 +52,7 @@ def _import_export(
         session.create(exported.spec)
     if session.spec != exported.spec:
         raise WrongEmbedder(difference(session.path, session.spec, exported.spec))
-    with session.writing("import", shown(absolute(exported.path))), session.engine.growing() as committed:
+    with session.writing("import", shown(absolute(exported.path))), session.engine.growing(fast=True) as committed:
         report = ingestion(session, committed, on_progress=on_progress).take(map(_exported, exported.rows()))
         if exported.clusters is not None and not session.catalog.clusterings.all():
             _take_over(session.catalog, exported.clusters, exported.rows(), exported.pinned())

@@ -150,6 +150,7 @@ class Ingest:
         self._tag = tag
         self._total: int | None = None
         self._ready: list[Picture] = []
+        self._most = min(COMMIT_FILES, rows_per_block(vectors.dim, np.float32))
         self._last_commit = time.monotonic()
         # Contents on their way: a second file with the same one waits for the first instead of being embedded too.
         self._under_way: set[bytes] = set()
@@ -197,8 +198,7 @@ class Ingest:
         return self.take(embedded(self._changed(files), self.catalog.images.contents()))
 
     def _is_due(self) -> bool:
-        most = min(COMMIT_FILES, rows_per_block(self.vectors.dim, np.float32))
-        return len(self._ready) >= most or time.monotonic() - self._last_commit > COMMIT_SECONDS
+        return len(self._ready) >= self._most or time.monotonic() - self._last_commit > COMMIT_SECONDS
 
     def _interrupted(self) -> Interrupted:
         """Commit what is embedded, and return what to say of it."""

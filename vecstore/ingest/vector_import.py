@@ -7,16 +7,18 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.rows import in_blocks
 from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.errors import BadInput
 from vecstore.ingest.pipeline import ordered
@@ -49,21 +51,29 @@ from vecstore.storage.vector_file import ROW_DTYPE, Float16, quantize_unit_rows
 
 # Of a Parquet file, read at a time: with the vectors, as many Python objects.
 BATCH_ROWS = 4_096
-# Of the vectors of a file, in float64, read at a time: 64 of 2048 numbers, which stay in a core's cache.
-READ_BYTES = 1 << 20
-# Blocks that are brought to float16 at once, beside the catalog's work, and that are under way in all.
-CONVERTED_AT_ONCE, CONVERTED_AHEAD = 2, 8
+# Of the vectors of a file, in float64, read at a time; and worked on at a time: what stays in a core's cache.
+READ_BYTES, CACHED_BYTES = 2 << 20, 512 << 10
+# Blocks that are brought to float16 at once, beside the catalog's work, and that are under way in all: about as many
+# as a commit takes, so that there is work while it lasts.
+CONVERTED_AT_ONCE, CONVERTED_AHEAD = 2, 64
 # What to say of an import that a file has ended which was sound at the first look.
 IN_PART = "what was committed before is safe in the store; import the whole file again to go on from there"
 
 
+T = TypeVar("T")
+Block = Callable[[], NDArray[Any]]
+
+
 class GivenRows(Protocol):
-    """The vectors of a file, (n, dim), read a block at a time, as often as it takes."""
+    """The vectors of a file, (n, dim), read a block at a time, as often as it takes.
+
+    A block is something to call that returns it, on any thread, and once.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
-    def blocks(self, size: int) -> Iterator[NDArray[Any]]:
+    def blocks(self, size: int) -> Iterator[Block]:
         """Yield the vectors in order, `size` at a time; the last may be fewer. Raises BadInput if they end before n."""
         ...
 
@@ -115,25 +125,26 @@ class NpyRows:
         self.shape, self.dtype, self._offset = mapped.shape, mapped.dtype, int(mapped.offset)
         self._by_column = not mapped.flags.c_contiguous
 
-    def blocks(self, size: int) -> Iterator[NDArray[Any]]:
-        n, dim = self.shape
+    def blocks(self, size: int) -> Iterator[Block]:
+        n = self.shape[0]
+        for first in range(0, n, size):
+            yield partial(self._read, first, min(size, n - first))
+
+    def _read(self, first: int, n_rows: int) -> NDArray[Any]:
+        """Return n_rows vectors, (n_rows, dim)."""
+        dim = self.shape[1]
         try:
             with open(self._path, "rb", buffering=0) as file:
-                for first in range(0, n, size):
-                    yield self._read(file, first, min(size, n - first), dim)
+                if not self._by_column:
+                    block = np.empty((n_rows, dim), self.dtype)
+                    self._fill(file, first * dim, block)
+                    return block
+                columns = np.empty((dim, n_rows), self.dtype)
+                for number, column in enumerate(columns):
+                    self._fill(file, number * self.shape[0] + first, column)
+                return columns.T
         except OSError as error:
             raise BadInput(f"{self._path} cannot be read: {error.strerror}; {IN_PART}") from error
-
-    def _read(self, file: BinaryIO, first: int, n_rows: int, dim: int) -> NDArray[Any]:
-        """Return n_rows vectors, (n_rows, dim)."""
-        if not self._by_column:
-            block = np.empty((n_rows, dim), self.dtype)
-            self._fill(file, first * dim, block)
-            return block
-        columns = np.empty((dim, n_rows), self.dtype)
-        for number, column in enumerate(columns):
-            self._fill(file, number * self.shape[0] + first, column)
-        return columns.T
 
     def _fill(self, file: BinaryIO, start: int, numbers: NDArray[Any]) -> None:
         """Read numbers of the file, the first of them number `start`."""
@@ -167,12 +178,12 @@ class ParquetRows:
             first = next((block for block in self._batches(1)), np.empty((0, 0), self.dtype))
             self.shape: tuple[int, ...] = (file.metadata.num_rows, first.shape[1])
 
-    def blocks(self, size: int) -> Iterator[NDArray[Any]]:
+    def blocks(self, size: int) -> Iterator[Block]:
         with _readable(self._path):
             for block in self._batches(size):
                 if block.shape[1] != self.shape[1]:
                     raise ValueError(f"a list of {block.shape[1]} numbers after one of {self.shape[1]}")
-                yield block
+                yield partial(np.asarray, block)
 
     def _batches(self, size: int) -> Iterator[NDArray[Any]]:
         import pyarrow.compute
@@ -380,11 +391,9 @@ def _checked(row: ExportedRow) -> ExportedRow:
 
 def require_directions(rows: GivenRows, source: Path) -> None:
     """Raise BadInput for a vector that has no direction: of length 0, or with a number that is not finite."""
-    first = 0
-    for block in rows.blocks(_block_rows(rows)):
-        if not _surely_have_directions(block):
-            _require_lengths(_lengths(np.asarray(block, np.float64)), first, source, "nothing was imported")
-        first += len(block)
+    with closing(_side_by_side(_lengths_unless_surely_fine, rows)) as looked_at:
+        for first, lengths in looked_at:
+            _require_lengths(lengths, first, source, "nothing was imported")
 
 
 def stored_blocks(rows: GivenRows, source: Path) -> Generator[Float16, None, None]:
@@ -392,25 +401,42 @@ def stored_blocks(rows: GivenRows, source: Path) -> Generator[Float16, None, Non
 
     Those in float16 that are of length 1 already are taken for stored ones, and left as they are.
     """
-    with ThreadPoolExecutor(CONVERTED_AT_ONCE) as pool:
-        first = 0
-        converted = ordered(pool, _stored, rows.blocks(_block_rows(rows)), lambda: CONVERTED_AHEAD)
-        for block, lengths in converted:
+    with closing(_side_by_side(_stored, rows)) as converted:
+        for first, (block, lengths) in converted:
             _require_lengths(lengths, first, source, IN_PART)
             yield block
-            first += len(block)
+
+
+def _side_by_side(function: Callable[[NDArray[Any]], T], rows: GivenRows) -> Generator[tuple[int, T], None, None]:
+    """Yield for each block of a file's vectors, in order, the number of its first one and what the function makes of
+    it, which is read and worked on beside what the caller does."""
+    size = _block_rows(rows)
+    with ThreadPoolExecutor(CONVERTED_AT_ONCE) as pool:
+        made = ordered(pool, lambda read: function(read()), rows.blocks(size), lambda: CONVERTED_AHEAD)
+        yield from ((number * size, found) for number, found in enumerate(made))
 
 
 def _stored(given: NDArray[Any]) -> tuple[Float16, NDArray[np.float64]]:
     """Return a block of vectors as they are stored, and their lengths."""
-    block = np.asarray(given, np.float64)
-    lengths = _lengths(block)
-    with np.errstate(divide="ignore", invalid="ignore"):  # such a length is reported
-        stored = quantize_unit_rows((block / lengths[:, None]).astype(np.float32))
-    if given.dtype == ROW_DTYPE:
-        are_units = np.abs(np.vecdot(block, block) - 1) <= LENGTH_ERROR
-        stored[are_units] = given[are_units]
+    stored, lengths = np.empty(given.shape, ROW_DTYPE), np.empty(len(given))
+    n_rows = max(CACHED_BYTES // max(given.shape[1] * 8, 1), 1)
+    parts = zip(in_blocks(given, n_rows), in_blocks(stored, n_rows), in_blocks(lengths, n_rows), strict=True)
+    for some, its_rows, its_lengths in parts:
+        wide = some.astype(np.float64)
+        its_lengths[:] = _lengths(wide)
+        if some.dtype == ROW_DTYPE:
+            are_units = np.abs(its_lengths**2 - 1) <= LENGTH_ERROR
+        with np.errstate(divide="ignore", invalid="ignore"):  # such a length is reported
+            wide /= its_lengths[:, None]
+            its_rows[:] = quantize_unit_rows(wide.astype(np.float32))
+        if some.dtype == ROW_DTYPE:
+            its_rows[are_units] = some[are_units]
     return stored, lengths
+
+
+def _lengths_unless_surely_fine(block: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the lengths of the vectors; none where float32 is enough to see that they have directions."""
+    return np.empty(0) if _surely_have_directions(block) else _lengths(np.asarray(block, np.float64))
 
 
 def _surely_have_directions(block: NDArray[Any]) -> bool:
@@ -423,8 +449,7 @@ def _surely_have_directions(block: NDArray[Any]) -> bool:
 
 
 def _lengths(block: NDArray[np.float64]) -> NDArray[np.float64]:
-    lengths: NDArray[np.float64] = np.linalg.norm(block, axis=1)
-    return lengths
+    return np.sqrt(np.vecdot(block, block))
 
 
 def _require_lengths(lengths: NDArray[np.float64], first: int, source: Path, outcome: str) -> None:
