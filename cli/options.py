@@ -45,7 +45,7 @@ StoreDir = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
-DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="DEVICE")]
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, or one GPU: cuda:1.", metavar="DEVICE")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notices.")]
 Paths = Annotated[
     list[str], typer.Argument(help="Pictures and folders of them; - for a list on standard input.", metavar="PATH...")

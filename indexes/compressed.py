@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from indexes import recall
 from indexes.ann import ExactIndex, Neighbours, check, gathered, nearest_of, restricted
-from indexes.devices import Device, faiss_gpus
+from indexes.devices import Device
+from indexes.faiss_on_gpus import faiss_errors, on_device
 from indexes.index_metadata import (
     EXACT_BYTES,
     IndexHeader,
@@ -324,9 +325,10 @@ def _centroids(rows: NDArray[np.float32], k: int, device: Device, stop: threadin
             seed=SEED,
             min_points_per_centroid=1,
             max_points_per_centroid=len(rows),
-            gpu=faiss_gpus(device) > 0,  # True means every GPU
         )
-        kmeans.train(rows, init_centroids=centroids)
+        kmeans.index = on_device(kmeans.index, device)
+        with faiss_errors():
+            kmeans.train(rows, init_centroids=centroids)
         centroids = np.asarray(kmeans.centroids, np.float32)
     return centroids
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.ann import ROUNDING, ExactIndex, Neighbours, check, gathered, ranked
+from indexes.devices import Device, faiss_gpus
+from indexes.faiss_on_gpus import faiss_errors, on_device, resources
 from indexes.recall import MEASURED_NEIGHBOURS, MEASURED_QUERIES, nearest_others, recall_of
 from indexes.rows import as_float32, in_blocks, sample_of
 
@@ -32,15 +34,17 @@ MEMORY_PART = 0.7
 CAGRA_ROWS = 2_000_000
 # Sizes of a graph search's candidate list, tried in this order until the recall is reached.
 BREADTHS = (64, 128, 256, 512)
+ONE = Device("cuda", 1)
 
 
 class GpuIndex:
-    """Compares every row, sharded over all GPUs."""
+    """Compares every row, sharded over the device's GPUs."""
 
     kind = "gpu-flat"
     recall = 1.0  # float16 is what is stored, and candidates within its rounding of the k-th are compared exactly
 
-    def __init__(self, vectors: NDArray[np.float16]) -> None:
+    def __init__(self, vectors: NDArray[np.float16], device: Device) -> None:
+        self.device = device
         self._exact = ExactIndex(vectors)
         self.vectors = self._exact.vectors
         self.bytes = int(vectors.nbytes)
@@ -50,9 +54,10 @@ class GpuIndex:
         options = faiss.GpuMultipleClonerOptions()
         options.useFloat16 = True
         options.shard = True
-        index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(self.vectors.shape[1]), co=options)
+        index = on_device(faiss.IndexFlatIP(self.vectors.shape[1]), self.device, options)
         for block in in_blocks(self.vectors, COPIED_ROWS):
-            index.add(block.astype(np.float32))
+            with faiss_errors():
+                index.add(block.astype(np.float32))
         return index
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
@@ -77,7 +82,8 @@ class GpuIndex:
 
     def _candidates(self, queries: NDArray[np.float32], wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return (scores, rows), (n, wanted) each, of the nearest rows by the GPU's index."""
-        scores, rows = self._index.search(queries, wanted)
+        with faiss_errors():
+            scores, rows = self._index.search(queries, wanted)
         return scores, rows
 
     def _may_lack(self, scores: NDArray[np.float32], kept: NDArray[np.bool_], n_found: int) -> bool:
@@ -91,10 +97,14 @@ class CagraIndex(GpuIndex):
     kind = "gpu-cagra"
 
     def __init__(
-        self, vectors: NDArray[np.float16], target: float, searchable: NDArray[np.bool_] | None = None
+        self,
+        vectors: NDArray[np.float16],
+        target: float,
+        searchable: NDArray[np.bool_] | None = None,
+        device: Device = ONE,
     ) -> None:
         """vectors: (n, dim) float16. searchable: (n,) bool, the rows to measure by, one or more; None: all."""
-        super().__init__(vectors)
+        super().__init__(vectors, device)
         if searchable is None:
             searchable = np.ones(len(vectors), np.bool_)
         sample = sample_of(np.flatnonzero(searchable), MEASURED_QUERIES)
@@ -109,17 +119,21 @@ class CagraIndex(GpuIndex):
                 break
 
     def _copied(self) -> Any:
-        resources = faiss.StandardGpuResources()
-        index = faiss.GpuIndexCagra(resources, self.vectors.shape[1], faiss.METRIC_INNER_PRODUCT)
-        index.referenced_objects = (resources,)
-        index.train(self.vectors, numeric_type=faiss.Float16)  # the rows are its nodes: there is no other add
+        config = faiss.GpuIndexCagraConfig()
+        config.device = self.device.gpus[0]
+        with faiss_errors():
+            memory = resources(config.device)
+            index = faiss.GpuIndexCagra(memory, self.vectors.shape[1], faiss.METRIC_INNER_PRODUCT, config)
+            index.referenced_objects = (memory,)
+            index.train(self.vectors, numeric_type=faiss.Float16)  # the rows are its nodes: there is no other add
         return index
 
     def _candidates(self, queries: NDArray[np.float32], wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         breadth = max(self._breadth, wanted)
         parameters = faiss.SearchParametersCagra()
         parameters.itopk_size = -(-breadth // 32) * 32  # it takes multiples of 32
-        scores, rows = self._index.search(queries, wanted, params=parameters, numeric_type=faiss.Float16)
+        with faiss_errors():
+            scores, rows = self._index.search(queries, wanted, params=parameters, numeric_type=faiss.Float16)
         return scores, rows
 
     def _may_lack(self, scores: NDArray[np.float32], kept: NDArray[np.bool_], n_found: int) -> bool:
@@ -127,9 +141,9 @@ class CagraIndex(GpuIndex):
 
 
 def open_on_gpus(
-    vectors: NDArray[np.float16], target: float, searchable: NDArray[np.bool_] | None = None
+    vectors: NDArray[np.float16], target: float, device: Device, searchable: NDArray[np.bool_] | None = None
 ) -> GpuIndex | None:
-    """Return an index on the GPUs; None if the vectors do not fit into their free memory.
+    """Return an index on the device's GPUs; None if the vectors do not fit into their free memory.
 
     Parameters
     ----------
@@ -141,15 +155,15 @@ def open_on_gpus(
 
     n_searchable = len(vectors) if searchable is None else int(np.count_nonzero(searchable))
 
-    free = [torch.cuda.mem_get_info(number)[0] * MEMORY_PART for number in range(torch.cuda.device_count())]
+    free = [torch.cuda.mem_get_info(number)[0] * MEMORY_PART for number in faiss_gpus(device)]
     # Building the graph needs the rows a second time.
     if n_searchable >= CAGRA_ROWS and target < 1 and has_cuvs() and 2 * vectors.nbytes <= free[0]:
-        graph = CagraIndex(vectors, target, searchable)
+        graph = CagraIndex(vectors, target, searchable, device)
         if graph.recall >= target:
             return graph
         log.warning("the graph on the GPU reaches a recall of %.4f, not %g; it is not used", graph.recall, target)
         del graph  # frees its GPU memory
-    return GpuIndex(vectors) if vectors.nbytes <= sum(free) else None
+    return GpuIndex(vectors, device) if vectors.nbytes <= sum(free) else None
 
 
 def has_cuvs() -> bool:

@@ -12,7 +12,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.devices import Device, faiss_gpus
+from indexes.devices import Device, faiss_gpus, for_work
+from indexes.faiss_on_gpus import faiss_errors, on_device
 from indexes.principal_directions import principal_directions
 from indexes.rows import BLOCK_ROWS, convert, in_blocks
 from vecstore.errors import BadInput
@@ -199,12 +200,24 @@ def train(
         raise BadInput(f"no init of k-means is called {options.init!r}; choose one of {', '.join(INITS)}")
     if start is not None and start.shape != (k, rows.shape[1]):
         raise BadInput(f"the initial centroids have the shape {start.shape}; ({k}, {rows.shape[1]}) is needed")
+    device = training_device(rows.size, k, options, device, start)
     if start is not None or rows.shape[1] < 2 * DIRECTIONS or options.iterations <= POLISH:
         state, best = _best_of_runs(_Space(rows), k, options, device, start, resume, watch, pinned)
     else:
         state, best = _best_by_directions(rows, k, options, device, resume, watch, pinned)
     log.info("k-means on %s: k %d, %d rows, %d runs", device, k, len(rows), state.run - 1)
     return Training(best, state.run - 1, rows, device, pinned)
+
+
+def training_device(
+    n_numbers: int, k: int, options: KMeansOptions, device: Device, start: NDArray[np.float32] | None
+) -> Device:
+    """Return where `train` works: not on a GPU that was not asked for, if all runs are soon done on the CPU.
+
+    n_numbers: of the rows to train on, all their dimensions. k, options, start: as for `train`.
+    """
+    runs = 1 if start is not None else options.restarts or _affordable_runs(n_numbers, k, options)
+    return for_work(device, runs * _work_per_run(n_numbers, k, options))
 
 
 def _best_by_directions(
@@ -247,7 +260,7 @@ def _best_of_runs(
     rows = space.rows
     # Where every centroid has its seeds, all runs are the same.
     is_seeded = pinned is not None and len(np.unique(pinned.seeds[pinned.seeds >= 0])) == k
-    most = 1 if start is not None or is_seeded else options.restarts or _affordable_runs(rows, k, options)
+    most = 1 if start is not None or is_seeded else options.restarts or _affordable_runs(rows.size, k, options)
     seeds = np.random.default_rng(options.seed)
     state = resume or State(1, 0, np.empty((0, rows.shape[1]), np.float32), np.inf, 1.0, None, np.inf)
     for _ in range(1, state.run):  # skip the seeds of completed runs
@@ -316,17 +329,18 @@ def assign(rows: NDArray[np.float32], centroids: NDArray[np.float32], device: De
     >>> assigned.labels.tolist(), assigned.distances.tolist(), assigned.objective
     ([0, 1], [3.0, 4.0], 25.0)
     """
-    return _assign(rows, _index_of(centroids, device))
+    return _assign(rows, _index_of(centroids, for_work(device, rows.size * len(centroids))))
 
 
 def _index_of(centroids: NDArray[np.float32], device: Device) -> Any:
     flat = faiss.IndexFlatL2(centroids.shape[1])
     flat.add(centroids)
-    return faiss.index_cpu_to_all_gpus(flat) if faiss_gpus(device) else flat
+    return on_device(flat, device)
 
 
 def _assign(rows: NDArray[np.float32], index: Any) -> Assignment:
-    squared, labels = index.search(rows, 1)
+    with faiss_errors():
+        squared, labels = index.search(rows, 1)
     # FAISS computes |x|^2 - 2xy + |y|^2, which rounding can make negative.
     return Assignment(labels[:, 0], np.sqrt(squared[:, 0].clip(0)))
 
@@ -345,6 +359,7 @@ def assign_blocks(
     centroids: (k, dim) float32.
     device: where to compute it.
     """
+    device = for_work(device, len(rows) * centroids.size)
     index = _index_of(centroids, device)
     # Each core converts and multiplies its own blocks: FAISS's threads would wait for each other at each product. A GPU
     # index can only be used by one thread.
@@ -403,7 +418,8 @@ def _train_once(
     step = int(max(1, STEP_WORK // (rows.size * (k + READING))))
     while state.iteration < options.iterations:
         kmeans.cp.niter = min(step, options.iterations - state.iteration)
-        kmeans.train(rows, init_centroids=state.centroids if state.iteration else start)
+        with faiss_errors():
+            kmeans.train(rows, init_centroids=state.centroids if state.iteration else start)
         kmeans.cp.check_input_data_for_NaNs = False  # they have been checked
         made, last = len(kmeans.iteration_stats), kmeans.iteration_stats[-1]
         objective = float(last["obj"]) + space.left_out
@@ -526,7 +542,7 @@ def _pinned_means(
 
 
 def _faiss_kmeans(rows: NDArray[np.float32], k: int, seed: int, options: KMeansOptions, device: Device) -> Any:
-    return faiss.Kmeans(
+    kmeans = faiss.Kmeans(
         rows.shape[1],
         k,
         seed=seed,
@@ -535,11 +551,14 @@ def _faiss_kmeans(rows: NDArray[np.float32], k: int, seed: int, options: KMeansO
         # We bound and check these numbers: FAISS would silently sample the rows, or warn on stderr.
         max_points_per_centroid=len(rows),
         min_points_per_centroid=1,
-        # True means every GPU; a number n means n of them, but 1 == True: never pass the count.
-        gpu=faiss_gpus(device) > 0,
     )
+    kmeans.index = on_device(kmeans.index, device)  # its own gpu=True takes every GPU, and scratch memory as it likes
+    return kmeans
 
 
-def _affordable_runs(rows: NDArray[np.float32], k: int, options: KMeansOptions) -> int:
-    work_per_run = rows.size * (k + READING) * (options.iterations + 1)
-    return int(min(max(WORK_BUDGET // work_per_run, 1), RUNS))
+def _work_per_run(n_numbers: int, k: int, options: KMeansOptions) -> int:
+    return n_numbers * (k + READING) * (options.iterations + 1)
+
+
+def _affordable_runs(n_numbers: int, k: int, options: KMeansOptions) -> int:
+    return int(min(max(WORK_BUDGET // _work_per_run(n_numbers, k, options), 1), RUNS))

@@ -16,7 +16,7 @@ from typing import Self
 from indexes.devices import choose_device
 from vecstore.embedders.embedder import Embedder, EmbedderOptions, EmbedderSpec
 from vecstore.embedders.recorded import precision_difference, recorded_embedder, require_recorded
-from vecstore.embedders.registry import DEFAULT_EMBEDDER, canonical_name, open_embedder
+from vecstore.embedders.registry import DEFAULT_EMBEDDER, is_known, open_embedder, resolve_name
 from vecstore.embedders.runtimes import require_precision
 from vecstore.engines.address import Address, place_of
 from vecstore.engines.engine import Engine
@@ -91,7 +91,7 @@ class Session:
         require_precision(options.precision)
         given = None
         if embedder is None or isinstance(embedder, str):
-            name = canonical_name(embedder) if embedder is not None else None
+            name, options = (None, options) if embedder is None else resolve_name(embedder, options)
         else:
             given, name = embedder, embedder.spec.name
             if options.weights is not None:
@@ -160,7 +160,18 @@ class Session:
             options = self.options
             spec = self._spec
             if spec is not None:
-                options = replace(options, expected=spec.weights, precision="auto", recorded=spec.precisions)
+                options = replace(
+                    options,
+                    expected=spec.weights,
+                    precision="auto",
+                    recorded=spec.precisions,
+                    described=spec.preprocessings,
+                )
+                if self._given is None and not is_known(name):
+                    raise BadInput(
+                        f"the store {self.path} was made with {name}, which no package here brings; from Python, pass "
+                        "the same object again as `embedder=` of Store.open, or install the package that brings it"
+                    )
             embedder = self._given if self._given is not None else open_embedder(name, options)
             if self._spec is not None and embedder.spec != self._spec:
                 raise WrongEmbedder(difference(self.path, self._spec, embedder.spec))
@@ -285,7 +296,7 @@ class Session:
     def _require_same_embedder(self) -> None:
         if self.name is not None and self.name != self.spec.name:
             raise WrongEmbedder(difference(self.path, self.spec, replace(self.spec, name=self.name)))
-        if self.options.weights is not None or self._given is not None:
+        if self.options.weights is not None or self.options.files or self._given is not None:
             _ = self.embedder  # compares the weights, or the specs
         require_recorded(self.path, self.spec, self.options.precision)
 
@@ -318,6 +329,12 @@ def difference(path: Path, recorded: EmbedderSpec, opened: EmbedderSpec) -> str:
             f"{', '.join(sha256[:12] for sha256 in recorded.weights.values())}..., not "
             f"{', '.join(sha256[:12] for sha256 in opened.weights.values())}...); give the same file with --weights, "
             "or use another --store"
+        )
+    if recorded.preprocessings != opened.preprocessings and recorded.version == opened.version:
+        return (
+            f"the store {path} was made with {recorded.name} and pictures prepared so: "
+            f"{'; '.join(recorded.preprocessings.values())}; not so: {'; '.join(opened.preprocessings.values())}; "
+            "describe the model as it was, or use another --store"
         )
     if recorded.precisions != opened.precisions:
         return precision_difference(path, recorded, *opened.precisions.values())

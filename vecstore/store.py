@@ -183,7 +183,7 @@ class Store:
         embedder, weights: what a new store's vectors are made by (default resnet50 with torchvision's weights); for an
             existing store they may be left out, and are checked if given. embedder: a name, or an object of your own
             (docs/embedders.md), which an existing store needs too before it can embed.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", or "cuda:N" for one GPU of several.
         create: let the first `add` make the store; nothing is on disk before it.
         quiet: show no progress of a download.
         wait: how many seconds writing waits for another writer before it raises StoreBusy; None for a minute.

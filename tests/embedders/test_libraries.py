@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.programs import run_code
+from vecstore.embedders import text_tokens
 from vecstore.embedders.embedder import EmbedderOptions
 from vecstore.embedders.registry import open_embedder
 from vecstore.errors import BadInput, WeightsUnavailable
@@ -154,20 +158,35 @@ def test_library_without_a_model_is_refused(name: str) -> None:
 # torchvision
 
 
-def test_vectors_are_torchvision_s_own(tmp_path: Path) -> None:
+def small_vit(**_: object) -> Any:
+    """A vision transformer of torchvision's making, of which it has none that is small."""
+    from torchvision import models
+
+    return models.VisionTransformer(224, 56, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64)
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [("resnet18", "fc"), ("mobilenet_v3_small", "classifier.3"), ("vit_b_16", "heads.head")],
+)
+def test_vectors_are_torchvision_s_own(name: str, last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from torchvision import models
 
+    if name == "vit_b_16":
+        monkeypatch.setattr(models, "get_model", lambda name, **options: small_vit())
     torch.manual_seed(0)
-    model = models.mobilenet_v3_small().eval()
+    model = models.get_model(name, weights=None).eval()
+    torch.nn.init.normal_(model.get_submodule(last).weight)  # torchvision's transformers begin with zeros there
     torch.save(model.state_dict(), tmp_path / "weights.pth")
-    transforms = models.MobileNet_V3_Small_Weights.DEFAULT.transforms()
+    transforms = models.get_model_weights(name).DEFAULT.transforms()
     images = [noisy(size) for size in SIZES[:3]]
-    model.classifier[-1] = torch.nn.Identity()
+    taken: list[Any] = []
+    model.get_submodule(last).register_forward_pre_hook(lambda layer, given: taken.append(given[0]))
     with torch.inference_mode():
-        truth = unit(model(torch.stack([transforms(image) for image in images])).numpy())
-    found = vectors(opened("torchvision:mobilenet_v3_small", tmp_path / "weights.pth"), *images)
-    np.testing.assert_allclose(found, truth, atol=1e-5)
+        model(torch.stack([transforms(image) for image in images]))
+    found = vectors(opened(f"torchvision:{name}", tmp_path / "weights.pth"), *images)
+    np.testing.assert_allclose(found, unit(taken[0].numpy()), atol=1e-5)
 
 
 def test_torchvision_model_without_a_linear_end_is_refused(tmp_path: Path) -> None:
@@ -234,6 +253,76 @@ def test_both_towers_vectors_are_open_clip_s_own(name: str, save_clip: Callable[
     embedder = opened(f"open_clip:{name}", path)
     np.testing.assert_allclose(vectors(embedder, *images), pictures, atol=1e-5)
     np.testing.assert_allclose(embedder.embed_text(TEXTS), texts, atol=1e-5)
+
+
+def test_texts_need_neither_torch_nor_the_weights_once_a_picture_was_embedded(
+    save_clip: Callable[[str], tuple[Any, Any, Path]],
+) -> None:
+    path = save_clip("tiny-clip")[2]
+    first = opened("open_clip:tiny-clip", path)
+    first.load()
+    truth = first.embed_text(TEXTS)
+    path.unlink()
+    code = (
+        "import sys; from vecstore.embedders.registry import open_embedder; "
+        "from vecstore.embedders.embedder import EmbedderOptions; "
+        f"found = open_embedder('open_clip:tiny-clip', EmbedderOptions(device='cpu', expected={first.spec.weights!r}))"
+        f".embed_text({TEXTS!r}); print(found.tolist()); "
+        "print(sorted({'torch', 'open_clip', 'timm', 'transformers'} & sys.modules.keys()))"
+    )
+    found, imported = run_code(code).splitlines()
+    np.testing.assert_allclose(json.loads(found), truth, atol=1e-6)
+    assert imported == "[]"
+
+
+def test_damaged_text_tower_and_tokenizer_are_made_again(save_clip: Callable[[str], tuple[Any, Any, Path]]) -> None:
+    path = save_clip("tiny-clip")[2]
+    truth = opened("open_clip:tiny-clip", path).embed_text(TEXTS)
+    again: Any = opened("open_clip:tiny-clip", path)
+    for kept in (again._text_path(), again._text_path().with_suffix(".tokenizer.json")):
+        kept.write_bytes(kept.read_bytes()[:100])
+    np.testing.assert_allclose(again.embed_text(TEXTS), truth, atol=1e-6)
+
+
+@given(texts=st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=150)
+def test_tokens_are_open_clip_s_own(tokenizers: tuple[Any, Any], texts: list[str]) -> None:
+    own, converted = tokenizers
+    assert [converted.filled(text, 300) for text in texts] == own(texts, context_length=300).tolist()
+
+
+@pytest.fixture(scope="module", params=["simple", "canonicalize", "huggingface"])
+def tokenizers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    """A tokenizer of open_clip, and what is read of it from a file."""
+    open_clip = pytest.importorskip("open_clip")
+    folder = tmp_path_factory.mktemp("tokenizer")
+    if request.param == "huggingface":
+        own = open_clip.tokenizer.HFTokenizer(_save_words(folder), context_length=16, clean="canonicalize")
+    else:
+        own = open_clip.tokenizer.SimpleTokenizer(clean="lower" if request.param == "simple" else request.param)
+    converted = text_tokens.convert(own, 77)
+    assert converted is not None
+    text_tokens.keep(converted, folder / "kept.json")
+    return own, text_tokens.kept(folder / "kept.json")
+
+
+def _save_words(folder: Path) -> str:
+    """Write a small tokenizer of transformers' kind: words, then the end."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    known = {"<pad>": 0, "<unk>": 1, "</s>": 2, "dog": 3, "reef": 4}
+    model = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
+    model.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    model.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+    tokens = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "</s>"}
+    PreTrainedTokenizerFast(tokenizer_object=model, **tokens).save_pretrained(folder)
+    return str(folder)
+
+
+def test_tokenizer_that_cuts_in_its_own_way_is_not_converted() -> None:
+    open_clip = pytest.importorskip("open_clip")
+    assert text_tokens.convert(open_clip.tokenizer.SimpleTokenizer(reduction_mask="simple"), 16) is None
 
 
 def test_text_that_is_empty_or_too_long_is_refused_and_one_that_just_fits_is_taken(

@@ -11,6 +11,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +34,7 @@ from vecstore.embedders.network import export, with_pixels_in
 from vecstore.embedders.registry import open_embedder
 from vecstore.errors import BadInput, VecstoreError, WeightsUnavailable, WrongEmbedder
 from vecstore.store import Store
+from vecstore.words.vocabulary import vocabulary
 
 LANDSCAPE, PORTRAIT, SQUARE, SMALL, PANORAMA = (500, 333), (333, 500), (400, 400), (60, 97), (900, 61)
 SIZES = [LANDSCAPE, PORTRAIT, SQUARE, SMALL, PANORAMA]
@@ -163,13 +165,13 @@ def test_a_batch_for_many_cores_has_the_vectors_of_its_pictures_one_by_one_in_or
 # Exported once
 
 
-def in_a_new_process(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def in_a_new_process(program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a Python program that prints; the tests' cache is in the environment."""
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program, *arguments],
         capture_output=True,
         text=True,
-        check=True,
+        check=check,
         timeout=120,
         cwd=Path(__file__).parents[2],
     )
@@ -233,6 +235,33 @@ def test_store_with_weights_of_its_own_goes_on_without_their_file(resnet50_store
         assert store.add(paint(tmp_path / "more.png", seed=99)).added == 1
 
 
+def test_words_come_from_the_weight_file_s_last_layer_once_and_from_the_store_afterwards(
+    resnet50_store: Path, resnet50: Any, resnet50_weights: Path, pictures: Path
+) -> None:
+    import torch
+
+    state = torch.load(resnet50_weights, weights_only=True)
+    weights, bias = (state[f"fc.{name}"].double().numpy() for name in ("weight", "bias"))
+    prepared = np.stack([resnet50.prepare(Image.open(path)) for path in sorted(pictures.rglob("*.png"))])
+    length = float(np.linalg.norm(resnet50.network.features(prepared), axis=1).mean())
+    units = np.fromfile(resnet50_store / "vectors.f16", "<f2").reshape(-1, 2048).astype(np.float64)
+    powers = np.exp(units * length @ weights.T + bias)
+    shares = powers / powers.sum(axis=1, keepdims=True)
+    word = vocabulary().names[int(shares[0].argmax())][0]
+    scores = shares[:, sorted(vocabulary().classes_of[word])].sum(axis=1)
+
+    arguments = ["find", word, "--store", str(resnet50_store), "--device", "cpu", "-k", "10", "--json"]
+    refused = in_a_new_process(COMMAND_LINE, *arguments, check=False)
+    assert refused.returncode == 1
+    assert "give the file again with --weights FILE" in refused.stderr
+    first = in_a_new_process(COMMAND_LINE, *arguments, "--weights", str(resnet50_weights))
+    again = in_a_new_process(COMMAND_LINE, *arguments)
+    assert (again.stdout, again.stderr.split()) == (first.stdout, [])
+    hits = [json.loads(line) for line in again.stdout.splitlines()]
+    assert 0 in [hit["id"] for hit in hits]
+    assert [hit["score"] for hit in hits] == pytest.approx([scores[hit["id"]] for hit in hits], rel=1e-3)
+
+
 def test_store_whose_weights_are_nowhere_asks_for_their_file(
     resnet50_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,8 +315,8 @@ def test_exported_network_runs_and_is_alone_in_its_folder(toy: Toy) -> None:
 def test_network_that_differs_from_torch_s_is_refused_and_not_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     export_quietly = network._export_quietly
 
-    def export_another(module: Any, pixels: Any, path: Path) -> None:
-        export_quietly(toy.other, pixels, path)
+    def export_another(module: Any, pixels: Any, path: Path, name: str) -> None:
+        export_quietly(toy.other, pixels, path, name)
 
     monkeypatch.setattr(network, "_export_quietly", export_another)
     with pytest.raises(VecstoreError, match=r"the exported network differs from torch by \d\.\de[+-]\d\d"):
@@ -299,7 +328,7 @@ def test_network_that_differs_from_torch_s_is_refused_and_not_kept(toy: Toy, mon
 def test_interrupted_export_leaves_nothing_behind(
     toy: Toy, monkeypatch: pytest.MonkeyPatch, failure: BaseException
 ) -> None:
-    def write_half(module: Any, pixels: Any, path: Path) -> None:
+    def write_half(module: Any, pixels: Any, path: Path, name: str) -> None:
         path.write_bytes(b"half a network")
         raise failure
 
@@ -310,10 +339,25 @@ def test_interrupted_export_leaves_nothing_behind(
 
 
 def test_export_that_onnx_runtime_cannot_read_leaves_nothing_behind(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "_export_quietly", lambda module, pixels, path: path.write_bytes(b"no network"))
+    monkeypatch.setattr(network, "_export_quietly", lambda module, pixels, path, name: path.write_bytes(b""))
     with pytest.raises(Exception, match="toy.onnx"):
         export(toy.module, toy.path)
     assert toy.left_behind() == []
+
+
+def test_network_is_opened_once_by_threads_that_come_first(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def open_slowly(self: network.Network) -> Callable[[Any], Any]:
+        time.sleep(0.05)
+        opened.append(self)
+        return lambda pixels: pixels
+
+    monkeypatch.setattr(network.Network, "_on_cpu", open_slowly)
+    toy_network = network.Network("toy", "0" * 64, lambda: toy.module, "cpu")
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: toy_network.load(), range(4)))
+    assert opened == [toy_network]
 
 
 def test_network_is_exported_once(toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -350,7 +394,7 @@ class FailingModule:
     def __init__(self, error: str) -> None:
         self.error = error
 
-    def cuda(self) -> Any:
+    def to(self, device: str) -> Any:
         raise RuntimeError(self.error)
 
 
@@ -359,7 +403,8 @@ class FailingModule:
     [
         (
             "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of",
-            "the GPU has no memory left for the network; end what else uses it, or choose --device cpu",
+            "the GPU has no memory left for torch; end what else uses it, choose another with --device cuda:N, or "
+            "choose --device cpu",
         ),
         (
             "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might be",

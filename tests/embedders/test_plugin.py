@@ -37,8 +37,12 @@ def test_a_store_of_an_object_opens_without_it_for_what_needs_no_embedding(tmp_p
         store.add(pictures)
     with Store.open(tmp_path / "store", device="cpu") as store:
         assert store.info().images == 10
-        with pytest.raises(BadInput, match="no embedder is called 'mine'"):
+        with pytest.raises(BadInput) as refusal:
             store.similar(paint(tmp_path / "new.png", 99))
+    assert str(refusal.value) == (
+        f"the store {tmp_path / 'store'} was made with mine, which no package here brings; from Python, pass the same "
+        "object again as `embedder=` of Store.open, or install the package that brings it"
+    )
 
 
 def test_another_object_is_refused_for_an_existing_store(tmp_path: Path, pictures: Path) -> None:
@@ -108,11 +112,79 @@ def test_the_list_of_embedders_says_what_is_missing(monkeypatch: pytest.MonkeyPa
     assert (lines["hsv"], lines["efficientnet-lite2"]) == ("yes", "yes")
 
 
+def here_or_not(name: str) -> tuple[int | None, str]:
+    (line,) = overview.embedders([name])
+    return line.dim, line.available
+
+
+def test_a_named_model_is_listed_with_its_length_and_whether_its_weights_are_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    name = "torchvision:mobilenet_v3_small"
+    assert here_or_not(name) == (1024, overview.DOWNLOAD)
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    (tmp_path / "hub/checkpoints/mobilenet_v3_small-047dcff4.pth").touch()
+    assert here_or_not(name) == (1024, "yes")
+
+
+@pytest.mark.parametrize(
+    ("name", "dim", "repository", "file"),
+    [
+        ("timm:test_vit", 64, "timm/test_vit.r160_in1k", "model.safetensors"),
+        (
+            "open_clip:ViT-B-32/laion2b_s34b_b79k",
+            512,
+            "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+            "open_clip_model.safetensors",
+        ),
+    ],
+)
+def test_weights_in_the_hub_s_cache_are_found(
+    monkeypatch: pytest.MonkeyPatch, name: str, dim: int, repository: str, file: str
+) -> None:
+    pytest.importorskip(name.partition(":")[0])
+    import huggingface_hub
+
+    cached: set[tuple[str, str]] = set()
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *asked: "a file" if asked in cached else None)
+    assert here_or_not(name) == (dim, overview.DOWNLOAD)
+    cached.add((repository, file))
+    assert here_or_not(name) == (dim, "yes")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("timm:nothing_like_it", "timm has no model 'nothing_like_it'"),
+        ("torchvision:resnet19", "torchvision has no model 'resnet19'; near names: .*resnet18"),
+        ("onnx:/no/such.onnx", "no model file at /no/such.onnx"),
+        ("nothing", "no embedder is called 'nothing'"),
+    ],
+)
+def test_a_named_model_that_is_not_known_is_refused(name: str, message: str) -> None:
+    pytest.importorskip("timm")
+    with pytest.raises(BadInput, match=message):
+        overview.embedders([name])
+
+
+def test_the_parts_of_a_combination_are_listed_one_by_one() -> None:
+    assert [line.name for line in overview.embedders(["hsv*0.2+efficientnet-lite0"])] == ["hsv", "efficientnet-lite0"]
+
+
+def test_a_speed_is_measured_when_asked_for_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VECSTORE_CACHE", str(tmp_path))
+    assert overview.embedders(["hsv"])[0].speed is None
+    done = CliRunner().invoke(app, ["embedders", "hsv", "--measure", "--json"])
+    assert done.exit_code == 0
+    assert overview.embedders(["hsv"])[0].speed == json.loads(done.stdout)["speed"] > 0
+
+
 def test_the_command_prints_an_object_for_each_embedder() -> None:
     done = CliRunner().invoke(app, ["embedders", "--json"])
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.exit_code == 0
-    assert {tuple(line) for line in lines} == {("name", "dim", "words", "available", "needs")}
+    assert {tuple(line) for line in lines} == {("name", "dim", "words", "available", "needs", "speed")}
     assert [line["name"] for line in lines[:4]] == ["resnet50", "efficientnet-lite0", "efficientnet-lite2", "hsv"]
 
 

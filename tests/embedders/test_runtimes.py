@@ -3,6 +3,7 @@
 import json
 import re
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,21 @@ def test_a_cache_that_takes_no_more_files_costs_a_warning_and_nothing_else(
     monkeypatch.setattr(Path, "write_bytes", full)
     assert opened(network).run(PIXELS).shape == (3, DIM)
     assert "cannot be kept: No space left on device" in caplog.text
+
+
+@needs_openvino
+def test_many_threads_that_come_first_get_one_core_and_their_own_pictures(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_rates(monkeypatch, OpenVINO_float32=2.0)
+    runtimes._only_core.cache_clear()
+    with ThreadPoolExecutor(8) as threads:
+        cores = list(threads.map(lambda _: runtimes._core(), range(8)))
+        run = opened(network).run
+        found = list(threads.map(lambda place: run(np.roll(PIXELS, place, axis=0)), range(16)))
+    assert len({id(core) for core in cores}) == 1
+    for place, features in enumerate(found):
+        np.testing.assert_allclose(features, np.roll(found[0], place, axis=0), rtol=1e-5)
 
 
 # What is computed

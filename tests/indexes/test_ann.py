@@ -51,7 +51,7 @@ def queries() -> Float32:
 class Cagra:
     """Stands for the graph of cuVS: its calls and its limits, and exact where all is within its view."""
 
-    def __init__(self, _resources: object, dim: int, metric: int) -> None:
+    def __init__(self, _resources: object, dim: int, metric: int, config: object) -> None:
         self.rows, self.metric = np.empty((0, dim), np.float16), metric
 
     def train(self, rows: Float16, numeric_type: int) -> None:
@@ -86,7 +86,8 @@ class Blind(Cagra):
 
 def install_cagra(monkeypatch: pytest.MonkeyPatch, graph: type[Cagra] = Cagra) -> None:
     monkeypatch.setattr(faiss, "GpuIndexCagra", graph, raising=False)
-    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(faiss, "GpuIndexCagraConfig", SimpleNamespace, raising=False)
+    monkeypatch.setattr(gpu, "resources", lambda number: object())
     monkeypatch.setattr(faiss, "SearchParametersCagra", SimpleNamespace, raising=False)
 
 
@@ -97,8 +98,8 @@ def build(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "exact":
         return ExactIndex
     if request.param == "gpu":  # all but the copying to a GPU; tests/indexes/test_gpu.py has that
-        monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda index, co: index)
-        return GpuIndex
+        monkeypatch.setattr(gpu, "on_device", lambda index, device, options: index)
+        return lambda rows: GpuIndex(rows, Device("cuda", 1))
     if request.param == "cagra":
         install_cagra(monkeypatch)
         monkeypatch.setattr(gpu, "SPARE", MANY)  # as many candidates as rows, like the compressed ones below
@@ -331,7 +332,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         cuda = SimpleNamespace(device_count=lambda: len(free), mem_get_info=lambda number: (free[number], 80 * GIB))
         monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
         monkeypatch.setattr(faiss, "get_num_gpus", lambda: len(free), raising=False)
-        monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda index, co: index)
+        monkeypatch.setattr(gpu, "on_device", lambda index, device, options: index)
         monkeypatch.setattr(gpu, "CAGRA_ROWS", N_ROWS)
 
     return install

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import faiss
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import indexes
 from cli.app import app
-from indexes import devices
-from indexes.devices import Device, choose_device, count_gpus, faiss_gpus
+from indexes import devices, faiss_on_gpus, kmeans
+from indexes.devices import Device, choose_device, count_gpus, faiss_gpus, for_work
+from indexes.kmeans import KMeansOptions
 from tests.programs import environment, run_code
-from vecstore.errors import BadInput
+from vecstore.engines.ray_cluster import connected
+from vecstore.errors import BadInput, VecstoreError
 from vecstore.store import Store
 
 
@@ -69,6 +72,122 @@ def test_cpu_is_the_cpu_also_beside_gpus(monkeypatch: pytest.MonkeyPatch) -> Non
     assert choose_device("cpu") == Device("cpu", 0)
 
 
+def test_one_gpu_is_chosen_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, Driver(3))
+    device = choose_device("cuda:1")
+    assert (device, device.gpus, str(device)) == (Device("cuda", 1, 1), [1], "cuda:1")
+
+
+def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, Driver(2))
+    with pytest.raises(BadInput) as refusal:
+        choose_device("cuda:2")
+    assert str(refusal.value) == ("--device cuda:2: the NVIDIA driver reports cuda:0, cuda:1 alone; choose one of them")
+
+
+def test_one_gpu_s_number_is_refused_on_a_ray_cluster() -> None:
+    with pytest.raises(BadInput, match="--device cuda:1 is one GPU of this machine, and with --ray"):
+        connected("local", "cuda:1").__enter__()
+
+
+# Small problems, memory, and what goes wrong
+
+
+@pytest.mark.parametrize(("requested", "kind"), [("auto", "cpu"), ("cuda", "cuda"), ("cuda:0", "cuda")])
+def test_small_work_goes_to_a_gpu_only_where_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, requested: str, kind: str
+) -> None:
+    install(monkeypatch, Driver(1))
+    assert for_work(choose_device(requested), devices.SMALL_WORK - 1).kind == kind
+    assert for_work(choose_device(requested), devices.SMALL_WORK).kind == "cuda"
+
+
+def test_a_small_store_beside_a_gpu_is_clustered_on_the_cpu_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
+) -> None:
+    install(monkeypatch, Driver(1))
+    with Store.open(tmp_path / "store", embedder="tiny", create=True) as store:
+        store.add(pictures)
+        assert store.cluster(2).device == "cpu"
+
+
+class Resources:
+    def setTempMemory(self, n_bytes: int) -> None:
+        self.n_bytes = n_bytes
+
+
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Let FAISS see two GPUs that work, and list what is copied to which, with how much scratch memory."""
+    made: list[Any] = []
+
+    def copy(memory: list[Resources], index: Any, options: Any, gpus: list[int]) -> Any:
+        made.append((gpus, [one.n_bytes for one in memory]))
+        return index
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 2, raising=False)
+    monkeypatch.setattr(faiss, "StandardGpuResources", Resources, raising=False)
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu_multiple_py", copy, raising=False)
+    monkeypatch.setattr(faiss_on_gpus, "require_working", lambda number: None)
+    return made
+
+
+@pytest.mark.parametrize(("device", "gpus"), [(Device("cuda", 2), [0, 1]), (Device("cuda", 1, 1), [1])])
+def test_faiss_works_on_the_device_s_gpus_with_bounded_memory(
+    copies: list[Any], device: Device, gpus: list[int]
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    trained = kmeans.train(rows, 3, KMeansOptions(restarts=2), device)
+    assert trained.objective == kmeans.train(rows, 3, KMeansOptions(restarts=2), Device("cpu")).objective
+    assert copies
+    assert all(copy == (gpus, [256 << 20] * len(gpus)) for copy in copies)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            "Error: Failed to cudaMalloc 1610612736 bytes on device 0 (error 2 out of memory)\nOutstanding",
+            "the GPU has no memory left for FAISS; end what else uses it, choose another with --device cuda:N, or "
+            "choose --device cpu",
+        ),
+        (
+            "details: CUDA error 209 no kernel image is available for execution on the device",
+            "this FAISS has no code for this GPU; install a build that has (docs/gpu.md), or choose --device cpu",
+        ),
+    ],
+)
+def test_what_goes_wrong_in_faiss_on_a_gpu_is_told_in_one_line(
+    copies: list[Any], monkeypatch: pytest.MonkeyPatch, error: str, said: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(error)
+
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu_multiple_py", fail, raising=False)
+    with pytest.raises(VecstoreError) as refusal:
+        kmeans.assign(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32), Device("cuda", 1))
+    assert str(refusal.value) == said
+
+
+@pytest.mark.parametrize(
+    ("trial", "said"),
+    [
+        (
+            "import os, sys; print('CUDA error 209 no kernel image is available for', file=sys.stderr); os.abort()",
+            "this FAISS has no code for this GPU; install a build that has (docs/gpu.md), or choose --device cpu",
+        ),
+        ("raise SystemExit('all is lost')", "FAISS cannot work on cuda:0 (all is lost); choose another --device"),
+        ("import time; time.sleep(60)", "FAISS does not answer on cuda:0; choose another --device"),
+    ],
+)
+def test_a_gpu_that_ends_faiss_s_process_ends_another_s(monkeypatch: pytest.MonkeyPatch, trial: str, said: str) -> None:
+    monkeypatch.setattr(faiss_on_gpus, "TRIAL", trial)
+    monkeypatch.setattr(faiss_on_gpus, "TRIAL_SECONDS", 1 if "sleep" in trial else 60)
+    with pytest.raises(VecstoreError) as refusal:
+        faiss_on_gpus.resources(0)
+    assert str(refusal.value) == said
+
+
 @pytest.mark.parametrize("driver", [None, Driver(0)])
 def test_cuda_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch, driver: Driver | None) -> None:
     install(monkeypatch, driver)
@@ -77,18 +196,20 @@ def test_cuda_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch, driver: 
     assert str(refusal.value) == ("--device cuda: the NVIDIA driver reports no CUDA device; use --device cpu or auto")
 
 
-@pytest.mark.parametrize("requested", ["gpu", "CUDA", "", "cuda:0"])
+@pytest.mark.parametrize(
+    "requested", ["gpu", "CUDA", "", "cuda:", "cuda:x", "cuda:-1", "cuda:01", "cuda:1 ", "cuda:1,2"]
+)
 def test_unknown_device_is_refused_with_the_choices(requested: str) -> None:
     with pytest.raises(BadInput) as refusal:
         choose_device(requested)
-    assert str(refusal.value) == f"no device is called {requested!r}; choose one of auto, cpu, cuda"
+    assert str(refusal.value) == f"no device is called {requested!r}; choose one of auto, cpu, cuda, cuda:N"
 
 
 @pytest.mark.parametrize(
     ("device", "message"),
     [
         ("cuda", "Error: --device cuda: the NVIDIA driver reports no CUDA device; use --device cpu or auto\n"),
-        ("gpu", "Error: no device is called 'gpu'; choose one of auto, cpu, cuda\n"),
+        ("gpu", "Error: no device is called 'gpu'; choose one of auto, cpu, cuda, cuda:N\n"),
     ],
 )
 def test_impossible_device_is_exit_code_2_and_makes_no_store(
@@ -133,12 +254,15 @@ def test_driver_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_faiss_uses_no_gpu_for_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 4, raising=False)
-    assert faiss_gpus(Device("cpu")) == 0
+    assert faiss_gpus(Device("cpu")) == []
 
 
 def test_faiss_uses_the_gpus_that_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 2, raising=False)
-    assert faiss_gpus(Device("cuda", 2)) == 2
+    assert faiss_gpus(Device("cuda", 2)) == [0, 1]
+    assert faiss_gpus(Device("cuda", 1, 1)) == [1]
+    with pytest.raises(BadInput, match="FAISS sees 2 GPUs, not cuda:2; choose another --device"):
+        faiss_gpus(Device("cuda", 1, 2))
 
 
 WITHOUT_GPU_SUPPORT = "this FAISS is built without GPU support; install faiss-gpu, or use --device cpu"
@@ -163,13 +287,15 @@ def test_clustering_on_gpus_that_faiss_cannot_use_is_refused_not_moved_to_the_cp
 ) -> None:
     install(monkeypatch, Driver(1))
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0, raising=False)
-    with Store.open(tmp_path / "store", embedder="tiny", create=True) as store:
+    with Store.open(tmp_path / "store", embedder="tiny", device="cuda", create=True) as store:
         store.add(pictures)
         with pytest.raises(BadInput, match="built without GPU support"):
             store.cluster(2)
 
 
-@pytest.mark.parametrize(("device", "words"), [(Device("cpu"), "cpu"), (Device("cuda", 2), "cuda x2")])
+@pytest.mark.parametrize(
+    ("device", "words"), [(Device("cpu"), "cpu"), (Device("cuda", 2), "cuda x2"), (Device("cuda", 1, 3), "cuda:3")]
+)
 def test_device_in_words(device: Device, words: str) -> None:
     assert str(device) == words
 

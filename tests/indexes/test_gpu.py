@@ -83,7 +83,7 @@ def test_store_clusters_on_the_gpu_and_says_so(tmp_path: Path, pictures: Path) -
 def test_search_on_gpus_agrees_with_the_cpu_s() -> None:
     rows, _ = planted(20_000, 256, k=20)
     vectors, allowed = rows.astype(np.float16), np.arange(20_000) % 50 != 0
-    cpu, gpu = ExactIndex(vectors), GpuIndex(vectors)
+    cpu, gpu = ExactIndex(vectors), GpuIndex(vectors, CUDA)
     for mask in (None, allowed):
         expected, found = cpu.search(rows[:500], 10, mask), gpu.search(rows[:500], 10, mask)
         np.testing.assert_array_equal(found.rows, expected.rows)

@@ -227,5 +227,5 @@ def _blocks(session: Session, vectors: Float16, ray: str | None, segments: str |
         made_by = f"{session.catalog.created()} {session.catalog.embedder()}"
         source = Segments(segments, session.spec.dim, made_by)
         source.publish(vectors)
-    with connected(ray) as cluster:
+    with connected(ray, session.options.device) as cluster:
         yield RayBlocks(cluster, source, session.options.device)

@@ -177,6 +177,7 @@ def run(
     held = _held(catalog, vectors, before, rows, k, request)
     sample = np.union1d(kmeans.sample_rows(rows, k, options.seed), held.rows)
     training_rows = _training_rows(catalog, vectors, rows, sample)
+    device = kmeans.training_device(training_rows.size, k, options, device, start)
     checkpoint = Checkpoint(folder, _stamp(catalog, rows, k, start, request, device, held))
 
     def watch(state: "State") -> None:

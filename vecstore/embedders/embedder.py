@@ -62,6 +62,12 @@ class EmbedderSpec:
         return {self.name: self.weights_sha256} if self.weights_sha256 else {}
 
     @property
+    def preprocessings(self) -> dict[str, str]:
+        """How each network in it has its pictures prepared, by the network's name."""
+        specs = [part for _, part in self.parts] or [self]
+        return {spec.name: spec.preprocessing for spec in specs if spec.weights_sha256}
+
+    @property
     def precisions(self) -> dict[str, str]:
         """The precision of each network in it, by the network's name."""
         specs = [part for _, part in self.parts] or [self]
@@ -103,8 +109,10 @@ class EmbedderOptions:
     """How to open an embedder.
 
     weights: a weight file to use instead of the embedder's own. expected: weights' sha256 by network name, where a
-    store has recorded them: with the network for it in the cache, no weight file is needed.
-    device: "auto", "cpu" or "cuda". quiet: no progress on a download.
+    store has recorded them: with the network for it in the cache, no weight file is needed. described: how these
+    networks have their pictures prepared, by name, as recorded.
+    files: of models that were named by their file, by the name that a store records.
+    device: "auto", "cpu", "cuda" or "cuda:N". quiet: no progress on a download.
     precision: of new vectors, "float32", "bf16", or "auto": bf16 where it is faster and as good. recorded: networks'
     precision by name, where a store has recorded it; goes before `precision`.
     """
@@ -115,6 +123,8 @@ class EmbedderOptions:
     quiet: bool = True
     precision: str = "float32"
     recorded: dict[str, str] = field(default_factory=dict)
+    described: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
 
 
 def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:

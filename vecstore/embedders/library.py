@@ -55,6 +55,7 @@ class LibraryEmbedder(NetworkEmbedder):
         """Resolve the weights; make: the model, of a weight file or the library's own weights."""
         if options.weights is not None and not options.weights.is_file():
             raise BadInput(f"no weight file at {options.weights}")
+        self._name = name
         self._make = make
         self._weights = options.weights
         self._model: Model | None = None
@@ -98,6 +99,7 @@ class LibraryEmbedder(NetworkEmbedder):
     def _describe(self) -> tuple[str, dict[str, Any]]:
         self._model = model = self._make(self._weights)
         facts = {
+            "name": self._name,
             "dim": pooled_dim(self.key, model),
             "preprocessing": model.preprocessing.to_dict(),
             **model.more,
@@ -124,6 +126,37 @@ class LibraryEmbedder(NetworkEmbedder):
             return expected, {"dim": int(facts["dim"]), **facts}
         except (OSError, ValueError, TypeError, KeyError):
             return None
+
+
+def facts_of_kept() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield each network in the cache that was made of a library's model or of a file, with what is known of it."""
+    for path in sorted(exported_path("", "").parent.glob("*.facts.json")):
+        network = path.with_name(f"{path.name.removesuffix('.facts.json')}.onnx")
+        try:
+            facts = json.loads(path.read_bytes())
+            if isinstance(facts["name"], str) and isinstance(facts["dim"], int) and network.exists():
+                yield network, facts
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+
+
+def hub_has(repository: str, *files: str) -> bool:
+    """Say whether one of these files of a repository is in the model hub's cache here."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return any(isinstance(try_to_load_from_cache(repository, file), str) for file in files)
+
+
+def dim_without_weights(name: str, make: Callable[[], Model]) -> int | None:
+    """Return the length of a model's vectors, None where it cannot be known without its weights."""
+    import torch
+
+    try:
+        with torch.device("meta"):  # shapes alone, no numbers
+            return pooled_dim(name, make())
+    except Exception as error:  # not every operator can do that
+        log.debug("the length of %s's vectors is not known without weights: %s", name, error)
+        return None
 
 
 def require_library(module: str, extra: str, name: str) -> Any:

@@ -5,20 +5,21 @@ then on a CPU needs neither torch nor the weight file. The runtimes there are fa
 second, where importing torch and torchvision takes ten (docs/design.md has the figures and the command).
 """
 
-import functools
 import hashlib
 import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from indexes.devices import choose_device
+from indexes.devices import choose_device, gpu_errors
 from vecstore.embedders import runtimes
 from vecstore.embedders.embedder import EmbedderSpec, unit_rows
 from vecstore.embedders.runtimes import Features, Pixels
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 CUDA_BATCH = 128
 # (height, width) of the pictures that most networks take.
 SHAPE = (224, 224)
+# What stands before the file in the name of a model that is one: these run on the CPU, whatever the device.
+ONNX = "onnx:"
 ON_CUDA = "torch, half precision"
 # Largest relative difference allowed between the exported network and torch; 5e-7 is usual.
 EXPORT_TOLERANCE = 1e-5
@@ -61,6 +64,8 @@ class Network:
         self.precision = precision
         self.float32_layers = float32_layers
         self.shape = shape
+        self._opening = threading.Lock()
+        self._opened: Callable[[Pixels], Features] | None = None
 
     @property
     def batch_size(self) -> int:
@@ -77,9 +82,14 @@ class Network:
     def embed(self, prepared: Sequence[Pixels]) -> Features:
         return unit_rows(self.features(np.stack(list(prepared))))
 
-    @functools.cached_property
+    @property
     def _run(self) -> Callable[[Pixels], Features]:
-        return self._on_cuda() if self.device.kind == "cuda" else self._on_cpu()
+        with (
+            self._opening
+        ):  # two batches are embedded at once; a cached_property would be made twice from Python 3.12 on
+            if self._opened is None:
+                self._opened = self._on_cuda() if self.device.kind == "cuda" else self._on_cpu()
+            return self._opened
 
     def _on_cpu(self) -> Callable[[Pixels], Features]:
         try:
@@ -88,9 +98,13 @@ class Network:
             if self.exported.exists():
                 log.warning("%s is damaged (%s); it is made again", self.exported, error)
             log.info("preparing the network for this machine, once (half a minute); kept in %s", self.exported.parent)
-            _require_folder(self.exported.parent)
-            export(self.build(), self.exported, self.shape)
+            require_folder(self.exported.parent)
+            self.export()
             return self._fastest()
+
+    def export(self) -> None:
+        """Write the network to `exported`, checked."""
+        export(self.build(), self.exported, self.shape)
 
     def _fastest(self) -> Callable[[Pixels], Features]:
         return runtimes.open_fastest(self.exported, self.precision, self.float32_layers).run
@@ -99,34 +113,20 @@ class Network:
         import torch
 
         module = self.build()
+        where = f"cuda:{self.device.gpus[0]}"
         with _cuda_errors():
-            module = module.cuda().half().to(memory_format=torch.channels_last)
+            module = module.to(where).half().to(memory_format=torch.channels_last)
 
         def run(pixels: Pixels) -> Features:
             with _cuda_errors(), torch.inference_mode():
-                features = module(torch.from_numpy(pixels).pin_memory().cuda(non_blocking=True))
+                features = module(torch.from_numpy(pixels).pin_memory().to(where, non_blocking=True))
                 return features.float().cpu().numpy()  # type: ignore[no-any-return]
 
         return run
 
 
-@contextmanager
-def _cuda_errors() -> Iterator[None]:
-    """Say in one line, with the next step, what goes wrong on a GPU for want of memory or of code for it."""
-    try:
-        yield
-    except RuntimeError as error:
-        text = str(error)
-        if "out of memory" in text:
-            raise VecstoreError(
-                "the GPU has no memory left for the network; end what else uses it, or choose --device cpu"
-            ) from error
-        if "no kernel image" in text:
-            raise VecstoreError(
-                "this torch has no code for this GPU; install a build that has "
-                "(https://pytorch.org/get-started/locally), or choose --device cpu"
-            ) from error
-        raise
+def _cuda_errors() -> AbstractContextManager[None]:
+    return gpu_errors("torch", "https://pytorch.org/get-started/locally")
 
 
 class NetworkEmbedder:
@@ -163,11 +163,12 @@ def runtime_of(spec: EmbedderSpec, device: str) -> str | None:
     """Return what runs the networks of a spec on this machine; None where nothing does, or has not yet been chosen."""
     if not spec.weights:
         return None
-    if choose_device(device).kind == "cuda":
-        return ON_CUDA
+    on_cuda = choose_device(device).kind == "cuda"
     networks = [part for _, part in spec.parts] or [spec]
     names = [
-        runtimes.chosen(exported_path(network_key(part.name, part.version), part.weights_sha256), part.precision)
+        ON_CUDA
+        if on_cuda and not part.name.startswith(ONNX)
+        else runtimes.chosen(exported_path(_recorded_key(part), part.weights_sha256), part.precision)
         for part in networks
         if part.weights_sha256
     ]
@@ -180,6 +181,17 @@ def network_key(name: str, version: int) -> str:
     if plain != name:
         plain = f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return f"{plain}-v{version}"
+
+
+def described_key(name: str, version: int, preprocessing: str) -> str:
+    """Return the start of the exported file's name where the user says how its pictures are prepared."""
+    return f"{network_key(name, version)}-{hashlib.sha256(preprocessing.encode()).hexdigest()[:8]}"
+
+
+def _recorded_key(spec: EmbedderSpec) -> str:
+    if spec.name.startswith(ONNX):
+        return described_key(spec.name, spec.version, spec.preprocessing)
+    return network_key(spec.name, spec.version)
 
 
 def is_exported(key: str, weights_sha256: str) -> bool:
@@ -210,23 +222,31 @@ def with_pixels_in(backbone: Any, mean: Sequence[float], std: Sequence[float]) -
 
 def export(module: Any, path: Path, shape: tuple[int, int] = SHAPE) -> None:
     """Write the module as ONNX to `path`, whole or not at all, after checking it against torch on random pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), np.uint8)
+    export_checked(module, path, runtimes.PIXELS, pixels)
+
+
+def export_checked(module: Any, path: Path, name: str, values: NDArray[Any]) -> None:
+    """Write the module as ONNX to `path`, whole or not at all, after checking it against torch on these values.
+
+    name: of the input, in the ONNX file. values: (2, ...); the exported network takes any number of rows.
+    """
     import torch
 
-    pixels = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), np.uint8)
     with torch.inference_mode():
-        truth = module(torch.from_numpy(pixels)).numpy()
+        truth = module(torch.from_numpy(values)).numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         draft = Path(folder) / path.name
-        _export_quietly(module, torch.from_numpy(pixels), draft)
-        features = runtimes.run_session(runtimes.open_session(draft), pixels)
+        _export_quietly(module, torch.from_numpy(values), draft, name)
+        features = runtimes.run_session(runtimes.open_session(draft), values, name)
         error = float(np.abs(features - truth).max() / np.abs(truth).max())
         if not error <= EXPORT_TOLERANCE:
             raise VecstoreError(f"the exported network differs from torch by {error:.1e}; please report this")
         move_into_place(draft, path)
 
 
-def _require_folder(path: Path) -> None:
+def require_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
@@ -236,7 +256,7 @@ def _require_folder(path: Path) -> None:
         ) from error
 
 
-def _export_quietly(module: Any, pixels: Any, path: Path) -> None:
+def _export_quietly(module: Any, values: Any, path: Path, name: str) -> None:
     import warnings
 
     import torch
@@ -249,9 +269,9 @@ def _export_quietly(module: Any, pixels: Any, path: Path) -> None:
             warnings.simplefilter("ignore")  # of the exporter's own deprecated calls
             torch.onnx.export(
                 module,
-                (pixels,),
+                (values,),
                 str(path),
-                input_names=["pixels"],
+                input_names=[name],
                 output_names=["features"],
                 dynamic_shapes=({0: torch.export.Dim("n")},),
                 dynamo=True,

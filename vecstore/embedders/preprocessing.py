@@ -16,6 +16,8 @@ RESAMPLING = {
     "box": Image.Resampling.BOX,
     "hamming": Image.Resampling.HAMMING,
 }
+# What fits into `scaled`, by the name of the mode.
+MODES = {"shortest": "shorter side", "longest": "longer side", "squash": "whole picture"}
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,9 @@ class Preprocessing:
     @property
     def in_words(self) -> str:
         height, width = self.size
-        sides = {"shortest": "shorter side", "longest": "longer side", "squash": "whole picture"}[self.mode]
         numbers = " ".join(f"{value:g}" for value in (*self.mean, *self.std))
         return (
-            f"{sides} to {self.scaled[1]}x{self.scaled[0]} {self.interpolation}, middle {width}x{height}, "
+            f"{MODES[self.mode]} to {self.scaled[1]}x{self.scaled[0]} {self.interpolation}, middle {width}x{height}, "
             f"mean and std {numbers}"
         )
 

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import platform
+import queue
 import sys
 import tempfile
 import threading
@@ -48,7 +49,10 @@ CHUNK = 4
 FLOAT32, BF16 = "float32", "bf16"
 PRECISIONS = ("auto", FLOAT32, BF16)
 ONNX_RUNTIME, OPENVINO, OPENVINO_BF16 = "ONNX Runtime float32", "OpenVINO float32", "OpenVINO bf16"
+NO_NETWORK = "no network"
 
+# What an exported network calls its input.
+PIXELS = "pixels"
 # Each candidate is timed so often, in turns, over so many chunks. The least time of the processor counts, which other
 # work on the machine changes least; Windows counts it in steps of 16 ms.
 ROUNDS, CHUNKS = 4, 2
@@ -124,6 +128,24 @@ def chosen(network: Path, precision: str) -> str | None:
     return choice.runtime if choice else None
 
 
+def rate(network: Path, precision: str) -> float | None:
+    """Return the pictures a second of one core that were last measured on this machine, None where nothing was."""
+    choice = _Files(network, precision).choice()
+    found = choice.rates.get(choice.runtime) if choice else None
+    return None if found is None else round(found, 1)
+
+
+def keep_rate(path: Path, pictures_a_second: float) -> None:
+    """Keep what was measured of an embedder without a network, under a path that no network has."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _Files(path, FLOAT32).keep(Choice(NO_NETWORK, {NO_NETWORK: pictures_a_second}))
+
+
+def forget(network: Path, precision: str) -> None:
+    """Let the next opening of a network measure its runtimes again."""
+    _Files(network, precision).forget()
+
+
 def _in_words(choice: Choice) -> str:
     return f" ({', '.join(f'{name} {rate:.1f}' for name, rate in choice.rates.items())} pictures/s on one core)"
 
@@ -134,8 +156,11 @@ def _measured(network: Path, precision: str, float32_layers: int, files: "_Files
     forwards: dict[str, Forward] = {ONNX_RUNTIME: _onnx_runtime(network)}
     compiled = {}
     for name in _openvino_candidates(precision):
-        compiled[name] = _compile(network, name, float32_layers)
-        forwards[name] = _openvino(compiled[name])
+        try:
+            compiled[name] = _compile(network, name, float32_layers)
+            forwards[name] = _openvino(compiled[name])
+        except RuntimeError as error:  # a model of the user's own may have operators that it does not know
+            log.info("%s is left out: it cannot run this network (%s)", name, str(error).splitlines()[0])
     pixels = _noise(network)
     forwards = _faithful(forwards, pixels)
     rates = _rates(forwards, pixels)
@@ -204,13 +229,15 @@ def open_session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only; its warnings are about graph details nobody can act on
+    # Nothing short of the end: its warnings are about details of the graph, and its errors are raised too.
+    options.log_severity_level = 4
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run_session(session: Any, pixels: Pixels) -> Features:
-    return session.run(None, {"pixels": pixels})[0]  # type: ignore[no-any-return]
+def run_session(session: Any, values: NDArray[Any], name: str = PIXELS) -> Features:
+    """Return an exported network's features. name: of its input."""
+    return session.run(None, {name: values})[0]  # type: ignore[no-any-return]
 
 
 def _onnx_runtime(network: Path) -> Forward:
@@ -221,7 +248,8 @@ def _onnx_runtime(network: Path) -> Forward:
 
 IN_FLOAT32 = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16,bf16"}
 
-_importing = threading.Lock()
+# `functools.cache` lets two threads make two of a thing at once; of OpenVINO's core there must be one alone.
+_importing = threading.RLock()
 
 
 def has_openvino() -> bool:
@@ -247,8 +275,13 @@ def _library() -> Any:
     return openvino
 
 
-@functools.cache
 def _core() -> Any:
+    with _importing:
+        return _only_core()
+
+
+@functools.cache
+def _only_core() -> Any:
     return _library().Core()
 
 
@@ -304,17 +337,22 @@ def _in_chunks(model: Any) -> Any:
 
 
 def _openvino(compiled: Any) -> Forward:
-    requests = threading.local()
+    # All requests are made here and live as long as the network: made by each thread for itself, they would be made
+    # while others run, and end with their thread while the next network is compiled.
+    requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for _ in range(os.cpu_count() or 1):
+        requests.put(compiled.create_infer_request())
 
     def forward(pixels: Pixels) -> Features:
-        request = getattr(requests, "one", None)
-        if request is None:
-            request = requests.one = compiled.create_infer_request()
         missing = CHUNK - len(pixels)
         if missing:
             pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
-        features = request.infer([np.ascontiguousarray(pixels)], share_inputs=True)[0]
-        return np.array(features[: CHUNK - missing])
+        request = requests.get()
+        try:
+            features = request.infer([np.ascontiguousarray(pixels)], share_inputs=True)[0]
+            return np.array(features[: CHUNK - missing])
+        finally:
+            requests.put(request)
 
     # Before other threads do: two first calls at once wait for each other for ever (OpenVINO 2026.4, which makes its
     # table of NumPy's types at the first call, while it holds Python's lock).
@@ -368,11 +406,14 @@ class _Files:
             choice = Choice(str(values["runtime"]), dict(values["rates"]), values["crc32"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        known = {ONNX_RUNTIME, OPENVINO, OPENVINO_BF16} if has_openvino() else {ONNX_RUNTIME}
+        known = {ONNX_RUNTIME, NO_NETWORK, *((OPENVINO, OPENVINO_BF16) if has_openvino() else ())}
         return choice if choice.runtime in known else None
 
     def keep(self, choice: Choice) -> None:
         _write_whole(self._choice, json.dumps({**vars(choice), "machine": _machine()}).encode())
+
+    def forget(self) -> None:
+        self._choice.unlink(missing_ok=True)
 
     def keep_compiled(self, compiled: Any) -> int:
         content = compiled.export_model().getvalue()

@@ -8,7 +8,9 @@ from vecstore.embedders.embedder import EmbedderOptions
 from vecstore.embedders.library import (
     LibraryEmbedder,
     Model,
+    dim_without_weights,
     downloading,
+    hub_has,
     load_weights,
     require_library,
     unknown_model,
@@ -20,11 +22,31 @@ def open_timm(name: str, options: EmbedderOptions) -> LibraryEmbedder:
     return LibraryEmbedder(name, options, lambda weights: _make(name, weights))
 
 
-def _make(name: str, weights: Path | None) -> Model:
+def look(name: str) -> tuple[int | None, bool]:
+    """Return the length of a model's vectors, and whether its weights are here. Raises BadInput for an unknown one."""
     timm = require_library("timm", "timm", name)
+    model = _known(timm, name)
+
+    def make() -> Model:
+        module = timm.create_model(model, pretrained=False, num_classes=0).eval()
+        return Model(module, preprocessing_of(timm.data.resolve_model_data_config(module)))
+
+    config = timm.get_pretrained_cfg(model)
+    hub = str(getattr(config, "hf_hub_id", None) or "")
+    here = bool(hub) and hub_has(hub, "model.safetensors", "pytorch_model.bin")
+    return dim_without_weights(name, make), here
+
+
+def _known(timm: Any, name: str) -> str:
     model = name.partition(":")[2]
     if not timm.is_model(model):
         raise unknown_model("timm", model, [*timm.list_models(), *timm.list_pretrained()])
+    return model
+
+
+def _make(name: str, weights: Path | None) -> Model:
+    timm = require_library("timm", "timm", name)
+    model = _known(timm, name)
     if weights is None:
         with downloading(name):
             module = timm.create_model(model, pretrained=True, num_classes=0)

@@ -1,12 +1,20 @@
 """`torchvision:NAME`: any classifier of torchvision without its last layer, with its own weights' transforms."""
 
 import io
+import os
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from vecstore.embedders.embedder import EmbedderOptions
-from vecstore.embedders.library import LibraryEmbedder, Model, downloading, load_weights, unknown_model
+from vecstore.embedders.library import (
+    LibraryEmbedder,
+    Model,
+    dim_without_weights,
+    downloading,
+    load_weights,
+    unknown_model,
+)
 from vecstore.embedders.preprocessing import Preprocessing
 from vecstore.errors import BadInput
 
@@ -15,13 +23,36 @@ def open_torchvision(name: str, options: EmbedderOptions) -> LibraryEmbedder:
     return LibraryEmbedder(name, options, lambda weights: _make(name, weights))
 
 
+def look(name: str) -> tuple[int | None, bool]:
+    """Return the length of a model's vectors, and whether its weights are here. Raises BadInput for an unknown one."""
+    import torch
+    from torchvision import models
+
+    model = _known(name)
+    own = models.get_model_weights(model).DEFAULT
+
+    def make() -> Model:
+        module = models.get_model(model, weights=None).eval()
+        _remove_last_layer(module, name)
+        return Model(module, preprocessing_of(own.transforms()))
+
+    here = (Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(own.url)).exists()
+    return dim_without_weights(name, make), here
+
+
+def _known(name: str) -> str:
+    from torchvision import models
+
+    model, known = name.partition(":")[2], models.list_models(module=models)
+    if model not in known:
+        raise unknown_model("torchvision", model, known)
+    return model
+
+
 def _make(name: str, weights: Path | None) -> Model:
     from torchvision import models
 
-    model = name.partition(":")[2]
-    known = models.list_models(module=models)
-    if model not in known:
-        raise unknown_model("torchvision", model, known)
+    model = _known(name)
     module = models.get_model(model, weights=None)
     own = models.get_model_weights(model).DEFAULT
     if weights is None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.devices import Device, faiss_gpus
+from indexes.devices import Device, faiss_gpus, for_work
 from indexes.index_metadata import (
     EXACT_BYTES,
     KINDS,
@@ -93,10 +93,11 @@ def open_for_many(
 
     searchable: (rows,) bool, which rows may be found at all; None: all.
     """
+    device = for_work(device, float(len(vectors)) * vectors.size)
     if device.kind == "cuda" and faiss_gpus(device) and len(vectors):
         from indexes.gpu import open_on_gpus
 
-        index = open_on_gpus(vectors, target_recall if path is not None else 1, searchable)
+        index = open_on_gpus(vectors, target_recall if path is not None else 1, device, searchable)
         if index is not None:
             return index
     return open_index(path, vectors)

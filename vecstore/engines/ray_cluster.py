@@ -13,12 +13,17 @@ CONNECT_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[Any]:
+def connected(address: str, device: str) -> Iterator[Any]:
     """Yield the module `ray`, connected to a cluster: "HOST:PORT", "auto", or "local" for one on this machine.
 
-    A connection that is there already is used and left. Raises BadInput without Ray, VecstoreError where no cluster
-    answers.
+    device: that workers are asked to work on. A connection that is there already is used and left. Raises BadInput
+    without Ray, and for one GPU by its number, VecstoreError where no cluster answers.
     """
+    if ":" in device:
+        raise BadInput(
+            f"--device {device} is one GPU of this machine, and with --ray each worker takes the one that Ray gives "
+            "it; use --device cuda"
+        )
     # Ray reports its usage by default; nothing may leave the machine.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # stderr is for what a person is to know

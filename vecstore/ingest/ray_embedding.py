@@ -49,7 +49,7 @@ class RayEmbedding:
 
         known: the sha256 of every content that needs no vector. Raises what `connected` does, and WrongEmbedder.
         """
-        with connected(self.address) as ray:
+        with connected(self.address, self.options.device) as ray:
             contents = ray.put(np.sort(np.array(list(known), "S32")))
             for chunk in _chunks(files):
                 yield from self._chunk(ray, chunk, contents)
@@ -83,7 +83,8 @@ class _Worker:
     def __init__(self, spec: EmbedderSpec, options: EmbedderOptions, contents: Any) -> None:
         import ray
 
-        self._embedder = open_embedder(spec.name, replace(options, expected=spec.weights, recorded=spec.precisions))
+        options = replace(options, expected=spec.weights, recorded=spec.precisions, described=spec.preprocessings)
+        self._embedder = open_embedder(spec.name, options)
         if self._embedder.spec != spec:
             raise WrongEmbedder(
                 f"a worker's {spec.name} is not the store's; install the same vecstore and weights there"
