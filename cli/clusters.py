@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,16 +18,19 @@ from cli.options import (
     CountOrAll,
     DeviceName,
     Into,
+    Prompts,
     Quiet,
     RayAddress,
     Seed,
     Sort,
     StoreDir,
+    WeightsFile,
+    WordsFile,
     as_filter,
     with_groups,
 )
 from vecstore.errors import BadInput
-from vecstore.results import Clustering
+from vecstore.results import Clustering, WordEvaluation
 from vecstore.sources.paths import shown
 
 commands = typer.Typer()
@@ -125,10 +129,11 @@ def cluster(
         if choice.k is None and not choice.warm_start:
             asked["k"] = "auto"
         with output.working("clustering", quiet) as on_progress:
-            run = opened.cluster(**asked, on_progress=on_progress)
-            if name_by_words:
-                opened.suggest_names()
+            run = opened.cluster(**asked, name_by_words=name_by_words, on_progress=on_progress)
+        suggested = [cluster for cluster in opened.clusters() if cluster.suggested] if name_by_words else []
     print_run(run, as_json)
+    if suggested and not as_json:
+        print("suggested: " + ", ".join(f"{cluster.suggested} ({cluster.cluster})" for cluster in suggested))
 
 
 def _print_use(run: Clustering, assigned: int, as_json: bool) -> None:
@@ -306,17 +311,31 @@ def evaluate(
     wrong: Annotated[
         bool, typer.Option("--wrong", help="List the images in a cluster that stands for another label.")
     ] = False,
+    words: WordsFile = None,
+    prompt: Prompts = None,
+    weights: WeightsFile = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare the clusters, and the nearest neighbours, with labels: the folders' names, or those of a table.
 
-    Each cluster stands for one label at the most.
+    Each cluster stands for one label at the most. With --words, the most probable word of each image is compared with
+    its label instead.
 
     Example: vecstore evaluate --wrong
+
+    Words of your own: vecstore evaluate --words labels.txt --prompt "a photo of a {}"
     """
-    with open_store(store, device, quiet) as opened:
+    if prompt and words is None:
+        raise BadInput("a prompt is a template for words; give --words FILE, or leave --prompt out")
+    with open_store(store, device, quiet, weights=weights) as opened:
+        if words is not None:
+            from vecstore.words.own_words import read_words
+
+            judged = opened.evaluate_words(read_words(words), prompts=prompt or (), labels=labels)
+            _print_words(judged, wrong, as_json, quiet)
+            return
         found = opened.evaluate(labels=labels, neighbours=neighbours)
     if wrong:
         columns = ("id", "label", "cluster", "stands_for", "path")
@@ -332,8 +351,32 @@ def evaluate(
         f"NMI {found.nmi:.4f}; precision@{found.neighbours} {precision}",
         f"in the cluster of another label: {len(found.wrong)} images; --wrong lists them",
     )
-    for line in summary:
+    _print_summary(summary, quiet)
+
+
+def _print_words(found: WordEvaluation, wrong: bool, as_json: bool, quiet: bool) -> None:
+    if wrong:
+        output.rows(found.confusions, ("images", "label", "word"), as_json, empty="every image has its label's word")
+        return
+    if as_json:
+        output.as_object(found)
+        return
+    output.rows(found.labels, ("label", "word", "images", "recall", "precision"), False, empty="")
+    left_out = f"; {found.left_out} more have a label that is none of the words" if found.left_out else ""
+    n_wrong = sum(one.images for one in found.confusions)
+    _print_summary(
+        (
+            f"{found.images} images: accuracy {found.accuracy:.4f}{left_out}",
+            f"with another word: {n_wrong} images; --wrong lists which",
+        ),
+        quiet,
+    )
+
+
+def _print_summary(lines: Sequence[str], quiet: bool) -> None:
+    """Print lines after a table: in a pipe on stderr, so that it gets one table, of one shape."""
+    for line in lines:
         if sys.stdout.isatty():
-            print(line)
+            output.say(line)
         elif not quiet:
-            output.notice(line)  # a pipe gets one table, of one shape
+            output.notice(line)

@@ -85,6 +85,17 @@ Precision = Annotated[
 WeightsFile = Annotated[
     Path | None, typer.Option("--weights", help="A weight file for resnet50, in torchvision's layout.")
 ]
+Prompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prompt",
+        help='A template for words, such as "a photo of a {}"; the mean of several is taken. For stores of open_clip.',
+        metavar="TEXT",
+    ),
+]
+WordsFile = Annotated[
+    Path | None, typer.Option("--words", help="Words of your own, one word or phrase a line.", metavar="FILE")
+]
 Count = Annotated[int, typer.Option("-k", "--count", help="How many to print.", min=1)]
 CountOrAll = Annotated[int | None, typer.Option("-k", "--count", help="How many to print.", min=1, show_default="all")]
 Into = Annotated[str | None, typer.Option("--into", help="Put what is found into this selection too.", metavar="NAME")]

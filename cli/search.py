@@ -18,14 +18,16 @@ from cli.options import (
     Images,
     ImagesOrAll,
     Into,
+    Prompts,
     Quiet,
     Sort,
     StoreDir,
     WeightsFile,
+    WordsFile,
     as_filter,
     with_groups,
 )
-from vecstore.results import NEAR_SCORE, Duplicate
+from vecstore.results import MINUS_WEIGHT, NEAR_SCORE, Duplicate
 
 if TYPE_CHECKING:
     from vecstore.store import Store
@@ -45,8 +47,20 @@ def similar(
     ] = False,
     k: Count = 10,
     minus: Annotated[
-        list[str] | None, typer.Option("--minus", help="An image to subtract; may be repeated.", metavar="IMAGE")
+        list[str] | None, typer.Option("--minus", help="An image to look away from; may be repeated.", metavar="IMAGE")
     ] = None,
+    word: Annotated[
+        list[str] | None,
+        typer.Option("--word", help="A word to look for, as an image; may be repeated.", metavar="WORD"),
+    ] = None,
+    minus_word: Annotated[
+        list[str] | None, typer.Option("--minus-word", help="A word to look away from.", metavar="WORD")
+    ] = None,
+    minus_weight: Annotated[
+        float,
+        typer.Option("--minus-weight", help="What --minus and --minus-word count, beside 1 of the rest.", min=0, max=1),
+    ] = MINUS_WEIGHT,
+    prompt: Prompts = None,
     min_score: Annotated[
         float | None, typer.Option("--min-score", help="Only scores of at least this.", min=-1, max=1)
     ] = None,
@@ -60,18 +74,23 @@ def similar(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Print the stored images nearest to IMAGE, nearest first; several images are averaged.
+    """Print the stored images nearest to IMAGE, nearest first; several images and words are averaged.
 
     The score is the cosine similarity, 1 for the same picture. A stored image finds itself first, but not with --all.
+    What is looked away from counts a quarter; with --minus-weight 1, as much as the rest.
 
     Example: vecstore similar cat.jpg -k 5 --path 'holiday/'
 
+    Beside pictures, words: vecstore similar @12 --word snow --minus-word dog
+
     The graph of the whole store: vecstore similar --all --json
     """
-    if not images and not every:
-        raise typer.BadParameter("name an IMAGE, or --all for every stored one", param_hint="IMAGE...")
-    if every and (images or minus):
-        raise typer.BadParameter("it asks for every stored image; leave IMAGE and --minus out", param_hint="--all")
+    if not (images or word or every):
+        raise typer.BadParameter("name an IMAGE or a --word, or --all for every stored image", param_hint="IMAGE...")
+    if every and (images or minus or word or minus_word or prompt):
+        raise typer.BadParameter(
+            "it asks for every stored image; leave IMAGE, --minus, words and prompts out", param_hint="--all"
+        )
     if files.chosen is not None and every:
         raise typer.BadParameter("it lists pairs of images; files are taken of one answer", param_hint="--all")
     if every and into is not None:
@@ -89,7 +108,16 @@ def similar(
         if every:
             output.rows(opened.neighbours(**chosen), ("query", *columns), as_json, empty, no_table=True)
             return
-        found = opened.similar(*images or (), minus=minus or (), sort=sort, **chosen)
+        found = opened.similar(
+            *images or (),
+            minus=minus or (),
+            words=word or (),
+            minus_words=minus_word or (),
+            minus_weight=minus_weight,
+            prompts=prompt or (),
+            sort=sort,
+            **chosen,
+        )
         if curation.put_into_folder(opened, (hit.id for hit in found), files, as_json, quiet):
             return
         output.put_into(opened, into, (hit.id for hit in found), quiet)
@@ -105,6 +133,7 @@ def find(
     text: Annotated[list[str], typer.Argument(help="Names of things, such as dog.", metavar="WORD...")],
     store: StoreDir,
     conditions: Conditions,
+    prompt: Prompts = None,
     k: Count = 10,
     min_score: Annotated[
         float | None, typer.Option("--min-score", help="Only probabilities of at least this.", min=0, max=1)
@@ -121,12 +150,14 @@ def find(
     """Print the images that most probably show what WORD says, the most probable first.
 
     For stores whose embedder is a classifier (efficientnet-lite0, resnet50): it knows ImageNet's 1,000 things and what
-    they are kinds of, such as dog, bird, vehicle or food. Of several words an image has to show all.
+    they are kinds of, such as dog, bird, vehicle or food. Of several words an image has to show all. Stores of
+    open_clip take any words, and templates for them: --prompt "a photo of a {}".
 
     Example: vecstore find dog -k 20
     """
     with open_store(store, device, quiet, weights=weights) as opened:
-        found = opened.find(" ".join(text), k=k, min_score=min_score, sort=sort, **vars(conditions))
+        asked = {**vars(conditions), "prompts": prompt or (), "sort": sort}
+        found = opened.find(" ".join(text), k=k, min_score=min_score, **asked)
         if curation.put_into_folder(opened, (hit.id for hit in found), files, as_json, quiet):
             return
         output.put_into(opened, into, (hit.id for hit in found), quiet)
@@ -149,6 +180,8 @@ def tag(
     min_score: Annotated[
         float, typer.Option("--min-score", help="With --write-xmp, only words of at least this.", min=0, max=1)
     ] = 0.1,
+    words: WordsFile = None,
+    prompt: Prompts = None,
     weights: WeightsFile = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
@@ -157,14 +190,20 @@ def tag(
     """Print the five best words for each IMAGE, with their probabilities; with --all, record those of every image.
 
     Recorded words take 20 bytes an image, and [bold]find[/] answers at once with them; without IMAGE, all that are
-    recorded are printed.
+    recorded are printed. With --words, the best of your own words, of every image where none is named.
 
     Example: vecstore tag cat.jpg @12
+
+    With words of your own: vecstore tag --words labels.txt --prompt "a photo of a {}"
     """
     if images and every:
         raise typer.BadParameter("it records the words of every image; leave IMAGE out", param_hint="--all")
     if write_xmp and every:
         raise typer.BadParameter("it records words; run it first, then --write-xmp alone", param_hint="--all")
+    if every and (words is not None or prompt):
+        raise typer.BadParameter(
+            "it records the words that the embedder knows; without it, --words is for every image", param_hint="--all"
+        )
     with open_store(store, device, quiet, weights=weights) as opened:
         if every:
             with output.working("tagging", quiet):
@@ -177,7 +216,10 @@ def tag(
         if write_xmp:
             output.sidecars(opened.write_tags_xmp(*images or (), min_probability=min_score), as_json, quiet)
             return
-        found = opened.tag(*images) if images else opened.tags()
+        from vecstore.words.own_words import read_words
+
+        asked: dict[str, Any] = {"words": read_words(words) if words is not None else None, "prompts": prompt or ()}
+        found = opened.tag(*images, **asked) if images else opened.tags(**asked)
         output.rows(found, ("id", "path", "tags"), as_json, empty="no image has words", no_table=True)
 
 

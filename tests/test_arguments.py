@@ -92,6 +92,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "find": {"text": "dog"},
     "between": {"one": "pictures/0.png", "other": "pictures/1.png"},
     "tag": {"refs": [0]},
+    "evaluate_words": {"words": ["dog"]},
     "thumbnail": {"ref": 0},
     "report": {"file": "report.html"},
     "backup": {"target": "copy"},

@@ -363,14 +363,15 @@ def test_the_nearest_come_first_with_their_scores_and_paths(filled: Store, pictu
 
 def test_several_images_are_averaged_and_others_subtracted(filled: Store) -> None:
     rows = rows_of(filled)
-    query = (rows[1] + rows[2]) / 2 - (rows[3] + rows[4]) / 2
-    expected = np.argsort(-(rows @ query), kind="stable").tolist()
-    assert ids(filled, 1, 2, minus=[3, 4]) == expected
+    for weight, chosen in ((0.25, {}), (1, {"minus_weight": 1})):
+        query = (rows[1] + rows[2]) / 2 - weight * (rows[3] + rows[4]) / 2
+        expected = np.argsort(-(rows @ query), kind="stable").tolist()
+        assert ids(filled, 1, 2, minus=[3, 4], **chosen) == expected
 
 
 def test_an_image_less_itself_leaves_nothing_to_look_for(filled: Store) -> None:
     with pytest.raises(BadInput, match="cancel out"):
-        filled.similar(1, minus=[1])
+        filled.similar(1, minus=[1], minus_weight=1)
 
 
 def test_other_equal_scores_come_in_the_order_of_ids(open_store: OpenStore, tmp_path: Path) -> None:

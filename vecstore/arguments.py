@@ -144,6 +144,14 @@ def require_score(name: str, value: Any) -> float:
     return score
 
 
+def require_weight(name: str, value: Any) -> float:
+    """Return a weight, from 0 to 1."""
+    weight = require_number(name, value)
+    if not 0 <= weight <= 1:  # nor NaN
+        raise BadInput(f"{name} is {weight:g}; weights are from 0 to 1")
+    return weight
+
+
 def require_seconds(name: str, value: Any) -> float:
     """Return a number of seconds, 0 or more."""
     seconds = require_number(name, value)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 # The default score from which two images count as near duplicates. Chosen by measurement: below it are pictures of the
 # same thing, above it altered copies and bursts (docs/duplicates.md).
 NEAR_SCORE = 0.95
+# What examples to look away from count, beside those to look for: Rocchio's usual part
+# (https://nlp.stanford.edu/IR-book/html/htmledition/the-rocchio71-algorithm-1.html has 0.15 for 0.75).
+MINUS_WEIGHT = 0.25
 
 
 @dataclass(frozen=True)
@@ -630,6 +633,46 @@ class Evaluation:
     precision: float | None
     classes: tuple[ClassScore, ...]
     wrong: tuple[Misplaced, ...]
+
+
+@dataclass(frozen=True)
+class WordScore:
+    """How well images of a label are told by its word.
+
+    recall: fraction of the label's images of which it is the most probable word. precision: fraction of the images with
+    that word that have the label; 0 where there is none.
+    """
+
+    label: str
+    word: str
+    images: int
+    recall: float
+    precision: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How many images of a label have another word as the most probable one."""
+
+    label: str
+    word: str
+    images: int
+
+
+@dataclass(frozen=True)
+class WordEvaluation:
+    """How often the most probable of some words is an image's label.
+
+    images: number whose label is one of the words. left_out: number with another label. accuracy: fraction of `images`
+    that have their label's word. prompts: the templates that the words were put into. confusions: most images first.
+    """
+
+    images: int
+    left_out: int
+    accuracy: float
+    prompts: tuple[str, ...]
+    labels: tuple[WordScore, ...]
+    confusions: tuple[Confusion, ...]
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,9 @@ from vecstore.arguments import (
     require_seconds,
     require_seed,
     require_text,
+    require_weight,
 )
-from vecstore.clustering import by_hand, clusters, evaluation, lifecycle
+from vecstore.clustering import by_hand, clusters, evaluation, lifecycle, word_evaluation
 from vecstore.clustering.sklearn_attributes import FittedClustering
 from vecstore.curation import acts, decisions, groups, journal, selections, sidecars
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
@@ -50,6 +51,7 @@ from vecstore.ingest import bulk_import, fill_facts, relocate, sync
 from vecstore.ingest.sync import OnProgress, Selection
 from vecstore.maintenance import backup, check, compact, undo
 from vecstore.results import (
+    MINUS_WEIGHT,
     NEAR_SCORE,
     Act,
     ActReport,
@@ -98,6 +100,7 @@ from vecstore.results import (
     StoredImage,
     StoreMap,
     UndoReport,
+    WordEvaluation,
 )
 from vecstore.search import (
     between,
@@ -109,15 +112,16 @@ from vecstore.search import (
     oddities,
     query,
     stored_images,
-    words,
 )
 from vecstore.search.conditions import parse
 from vecstore.search.filters import Conditions, Filter, require_filter
+from vecstore.search.words import WordSearch
 from vecstore.session import Session
 from vecstore.sources.paths import AnyPath, absolute
 from vecstore.sources.scan import ALL_FILES, Patterns
 from vecstore.views import contact_sheets, map_layout, originals, report, thumbnails
-from vecstore.words import tagging
+from vecstore.words import own_words, tagging
+from vecstore.words.text_tower import require_no_prompts
 
 # Checks of arguments that several methods take.
 GROWING: dict[str, Check] = {
@@ -151,6 +155,7 @@ class Store:
         self.session = session
         self.session.before_writing = journal.recover
         self._thumbnails = thumbnails.Thumbnails()
+        self._word_search = WordSearch(session)
 
     @classmethod
     @checked(
@@ -366,26 +371,43 @@ class Store:
 
     # Asking
 
-    @checked(refs=each(require_image), minus=each(require_image), **FOUND)
+    @checked(
+        refs=each(require_image),
+        minus=each(require_image),
+        words=each(require_text),
+        minus_words=each(require_text),
+        minus_weight=require_weight,
+        prompts=each(require_text),
+        **FOUND,
+    )
     def similar(
         self,
         *refs: ImageRef,
         k: int = 10,
         minus: Sequence[ImageRef] = (),
+        words: Sequence[str] = (),
+        minus_words: Sequence[str] = (),
+        minus_weight: float = MINUS_WEIGHT,
+        prompts: Sequence[str] = (),
         min_score: float | None = None,
         exact: bool = False,
         sort: str | None = None,
         **conditions: Unpack[Conditions],
     ) -> list[Neighbour]:
-        """Return the k stored images nearest to the mean of `refs` less the mean of `minus`, nearest first.
+        """Return the k stored images nearest to a mean of examples, less a part of that of others, nearest first.
 
-        An image that is stored finds itself first, with score 1; other equal scores come in the order of ids. Fewer
-        than k come back only where fewer fit.
+        Examples are images and words alike. An image that is stored finds itself first, with score 1; other equal
+        scores come in the order of ids. Fewer than k come back only where fewer fit.
 
         Parameters
         ----------
-        refs, minus: images: files, bytes (`decoding.Encoded`), ids such as 12 or "@12".
+        refs, minus: images to look for, and to look away from: files, bytes (`decoding.Encoded`), ids such as 12 or
+            "@12".
         k: how many.
+        words, minus_words: words to look for, and to look away from: any text for an embedder that reads text, else
+            names as in `find`. A word counts as much as an image.
+        minus_weight: what is looked away from counts so much, beside 1 of what is looked for, from 0 to 1.
+        prompts: templates for the words, as in `find`.
         conditions: which images may be found, the fields of `filters.Filter`. cluster, not_cluster: images in, or not
             in, that cluster of the current clustering, by its id or name. in_selection, not_in_selection: the same of a
             selection (`select`). path: images of which a path fits this pattern, or any of several
@@ -400,16 +422,18 @@ class Store:
         Raises
         ------
         NotFound: an image or cluster is not there.
-        BadInput: a picture cannot be read, or a condition cannot be.
+        BadInput: a picture cannot be read, a word is not known, or a condition cannot be.
         """
-        found = query.similar(self.session, refs, minus, Filter.of(**conditions), k, min_score, exact)
+        examples = query.Examples(refs, minus, words, minus_words, minus_weight, prompts)
+        found = query.similar(self.session, examples, Filter.of(**conditions), k, min_score, exact)
         return facts.ordered(self.session, found, sort)
 
-    @checked(text=require_text, **CONDITIONS)
+    @checked(text=require_text, prompts=each(require_text), **CONDITIONS)
     def find(
         self,
         text: str,
         *,
+        prompts: Sequence[str] = (),
         k: int = 10,
         min_score: float | None = None,
         sort: str | None = None,
@@ -428,6 +452,8 @@ class Store:
         Parameters
         ----------
         text: one or more names, or any words for an embedder that reads text.
+        prompts: for an embedder that reads text, templates such as "a photo of a {}"; the text is put into each of
+            them, and their mean is looked for. None: the text as it is.
         k: how many.
         conditions: as in `similar`.
         min_score: only scores of at least this, in [0, 1].
@@ -438,16 +464,27 @@ class Store:
         BadInput: the embedder knows no words, or not this one; the message has near spellings.
         NotFound: a cluster is not there.
         """
-        found = words.find(self.session, text, Filter.of(**conditions), k, min_score)
+        found = self._word_search.find(text, prompts, Filter.of(**conditions), k, min_score)
         return facts.ordered(self.session, found, sort)
 
-    @checked(refs=each(require_image))
-    def tag(self, *refs: ImageRef) -> list[ImageTags]:
+    @checked(refs=each(require_image), words=optional(each(require_text)), prompts=each(require_text))
+    def tag(self, *refs: ImageRef, words: Sequence[str] | None = None, prompts: Sequence[str] = ()) -> list[ImageTags]:
         """Return the five best classes of each image with their probabilities; of a new picture too, without adding it.
 
-        Raises BadInput if the embedder knows no words, and what `similar` does.
+        Parameters
+        ----------
+        refs: images, as in `similar`.
+        words: take the best of these instead of the embedder's classes. An embedder that reads text takes any, and the
+            probability is the model's that it chooses this one of them (a softmax at its temperature), or that it
+            matches (a sigmoid) where the model says so; others take names, as in `find`, each by itself.
+        prompts: templates for the words, as in `find`.
+
+        Raises BadInput if the embedder knows no words, or not these, and what `similar` does.
         """
-        return tagging.tags_of(self.session, refs)
+        if words is None:
+            require_no_prompts(prompts)
+            return tagging.tags_of(self.session, refs)
+        return own_words.words_of(self.session, refs, words, prompts)
 
     def tag_all(self) -> int:
         """Record the best classes of all images, and from now on with each add; return of how many images.
@@ -457,9 +494,16 @@ class Store:
         """
         return tagging.tag_all(self.session)
 
-    def tags(self) -> Iterator[ImageTags]:
-        """Yield the recorded best classes of all images, by id. Raises NotFound if none are recorded."""
-        return tagging.every_images_tags(self.session)
+    @checked(words=optional(each(require_text)), prompts=each(require_text))
+    def tags(self, *, words: Sequence[str] | None = None, prompts: Sequence[str] = ()) -> Iterator[ImageTags]:
+        """Yield the recorded best classes of all images, by id; or the best of some words, as in `tag`.
+
+        Raises NotFound if none are recorded, without words; else what `tag` does, before the first step.
+        """
+        if words is None:
+            require_no_prompts(prompts)
+            return tagging.every_images_tags(self.session)
+        return own_words.every_images_words(self.session, words, prompts)
 
     @checked(**FOUND)
     def neighbours(
@@ -733,6 +777,7 @@ class Store:
         ray=optional(require_text),
         segments=optional(require_text),
         where=optional(require_text),
+        name_by_words=require_flag,
         on_progress=optional(require_callable),
     )
     def cluster(
@@ -750,6 +795,7 @@ class Store:
         ray: str | None = None,
         segments: str | None = None,
         where: str | None = None,
+        name_by_words: bool = False,
         on_progress: lifecycle.OnClusterProgress | None = None,
     ) -> FittedClustering:
         """Run k-means over all images and make it the current clustering.
@@ -772,6 +818,7 @@ class Store:
             folder.
         where: look for the clusters in the images alone of which this condition holds (docs/facts.md); every other
             image gets the nearest of them.
+        name_by_words: suggest names for the clusters too, as `suggest_names` does.
 
         Raises BadInput if k is more than the images, NotFound if there is no such cluster, StoreBusy.
         """
@@ -779,7 +826,9 @@ class Store:
 
         options = KMeansOptions(seed, iterations, restarts, spherical, init)
         among = clusters.Among(where, parse(where)) if where is not None else None
-        order = clusters.ClusterOrder(k, options, warm_start, within, full_iterations, ray, segments, among)
+        order = clusters.ClusterOrder(
+            k, options, warm_start, within, full_iterations, ray, segments, among, name_by_words
+        )
         return clusters.cluster(self.session, order, on_progress)
 
     @checked(number=require_integer)
@@ -970,6 +1019,22 @@ class Store:
         Raises NotFound without clusters or without labelled images, BadInput on what is not such a table.
         """
         return evaluation.evaluate(self.session, labels, neighbours)
+
+    @checked(words=each(require_text), prompts=each(require_text), labels=optional(require_path))
+    def evaluate_words(
+        self, words: Sequence[str], *, prompts: Sequence[str] = (), labels: AnyPath | None = None
+    ) -> WordEvaluation:
+        """Return how often the most probable of some words (`tag`) is an image's label.
+
+        Parameters
+        ----------
+        words: each stands for the label of its name, in any case, in the singular or plural.
+        prompts: templates for the words, as in `find`.
+        labels: as in `evaluate`.
+
+        Raises NotFound if no image's label is one of the words, BadInput as `tag` and `evaluate` do.
+        """
+        return word_evaluation.evaluate_words(self.session, words, prompts, labels)
 
     # Deciding and acting
 

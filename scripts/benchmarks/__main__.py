@@ -14,6 +14,7 @@ NAMES = (
     "duplicates",
     "engines",
     "facts",
+    "find",
     "growth",
     "import",
     "index",
@@ -25,6 +26,7 @@ NAMES = (
     "restarts",
     "search",
     "serve",
+    "words",
 )
 
 MODULES = {"import": "import_vectors"}  # Python's own word

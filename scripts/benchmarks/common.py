@@ -90,11 +90,13 @@ def resnet_like(n: int, dim: int, seed: int) -> Iterator[NDArray[np.float32]]:
         yield block
 
 
-def make_store(folder: Path, blocks: Iterable[NDArray[np.float32] | NDArray[np.float16]]) -> Path:
+def make_store(
+    folder: Path, blocks: Iterable[NDArray[np.float32] | NDArray[np.float16]], spec: EmbedderSpec | None = None
+) -> Path:
     """Make a store of vectors that nothing embedded, at pictures that are not there; return its folder.
 
     blocks: (n, dim) float32, unit length; float16 is of stored rows, and stays as it is. Row i is at
-    /pictures/<i // 1000>/<i>.jpg.
+    /pictures/<i // 1000>/<i>.jpg. spec: the embedder that they are said to be of.
     """
     folder.mkdir(parents=True)
     catalog, first = None, 0
@@ -103,7 +105,7 @@ def make_store(folder: Path, blocks: Iterable[NDArray[np.float32] | NDArray[np.f
             stored = quantize_unit_rows(block)
             file.write(stored.tobytes())
             if catalog is None:
-                spec = EmbedderSpec("imported", 1, None, block.shape[1], "made for a benchmark")
+                spec = spec or EmbedderSpec("imported", 1, None, block.shape[1], "made for a benchmark")
                 catalog = Catalog.create(folder / "catalog.sqlite", spec.to_json())
             with catalog.writing():
                 for row in range(first, first + len(block)):

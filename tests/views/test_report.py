@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import paint
+from tests.conftest import TinyEmbedder, paint
+from tests.words.conftest import random_head
 from vecstore.errors import BadInput, NotFound
 from vecstore.search.filters import Filter
 from vecstore.store import Store
@@ -124,6 +125,14 @@ def test_every_picture_has_a_text_for_those_who_do_not_see_it(store: Store, tmp_
     assert page.all("img")
     assert all(image.get("alt") for image in page.all("img"))
     assert all(svg.get("aria-label") for svg in page.all("svg"))
+
+
+def test_suggested_names_are_in_it_and_marked(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TinyEmbedder, "head", lambda self: random_head(), raising=False)
+    suggested = {cluster.cluster: cluster.suggested for cluster in store.suggest_names() if cluster.suggested}
+    page = reported(store, tmp_path)
+    assert suggested
+    assert all(f"Cluster {cluster}, {name}?" in page.text for cluster, name in suggested.items())
 
 
 def test_it_works_before_the_first_clustering(open_store: Callable[..., Store], pictures: Path, tmp_path: Path) -> None:

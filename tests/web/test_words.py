@@ -55,3 +55,16 @@ def test_an_unknown_word_is_answered_by_what_is_known(store: Store) -> None:
 def test_text_of_another_length_is_refused(q: str, store: Store) -> None:
     with serving(store.path) as client:
         assert client.get("/api/find", params={"q": q}).status_code == 422
+
+
+def test_words_are_examples_beside_images(store: Store) -> None:
+    asked = {"words": ["dog"], "minus": [2], "minus_words": ["car"], "minus_weight": 0.5, "k": 5}
+    with serving(store.path) as client:
+        found = client.post("/api/similar", json={"images": [1], **asked}).json()
+        alone = client.post("/api/similar", json={"words": ["dog"]}).json()
+        empty = client.post("/api/similar", json={})
+        unread = client.get("/api/find", params={"q": "dog", "prompts": "a {}"})
+    assert [hit["id"] for hit in found] == [hit.id for hit in store.similar(1, **asked)]  # type: ignore[arg-type]
+    assert [hit["id"] for hit in alone] == [hit.id for hit in store.similar(words=["dog"])]
+    assert (empty.status_code, "image or word" in empty.json()["detail"]) == (400, True)
+    assert (unread.status_code, "leave --prompt out" in unread.json()["detail"]) == (400, True)

@@ -1,6 +1,5 @@
 """Words: what they stand for, what is recorded of images, and which images they find. The oracle is NumPy."""
 
-import functools
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -14,6 +13,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from tests.conftest import TinyEmbedder, paint
+from tests.words.conftest import random_head
 from vecstore.embedders.heads import Head, head_from
 from vecstore.errors import BadInput, NotFound
 from vecstore.store import Store
@@ -22,19 +22,6 @@ from vecstore.words.vocabulary import vocabulary
 
 OpenStore = Callable[..., Store]
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@functools.cache
-def random_head() -> Head:
-    rng = np.random.default_rng(0)
-    weights = rng.normal(size=(1000, 12)).astype(np.float32)
-    return Head(weights, rng.normal(size=1000).astype(np.float32), 3.0)
-
-
-@pytest.fixture
-def tiny_knows_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the tiny embedder a head of random numbers."""
-    monkeypatch.setattr(TinyEmbedder, "head", lambda self: random_head(), raising=False)
 
 
 def probabilities(store: Store) -> NDArray[np.float64]:
@@ -346,24 +333,14 @@ def test_an_unknown_word_is_wrong_use(tmp_path: Path, tiny_knows_words: None) ->
     assert (code, out, err.count("\n"), err[:39]) == (2, "", 1, "Error: tiny does not know 'zebrra'; did")
 
 
-@pytest.mark.parametrize(
-    ("folder", "word", "label", "k", "least"),
-    [("catsdogs60", "dog", "dogs", 30, 1.0), ("catsdogs60", "cat", "cats", 30, 1.0)],
-)
-def test_words_find_real_pictures(
-    folder: str,
-    word: str,
-    label: str,
-    k: int,
-    least: float,
-    shared_pictures: Callable[[str], Path],
-    efficientnet: object,
-    tmp_path: Path,
-) -> None:
-    with Store.open(tmp_path / "store", embedder="efficientnet-lite0", create=True, device="cpu") as store:
-        store.add(shared_pictures(folder), tags=True)
-        hits = store.find(word, k=k)
-    assert sum(Path(hit.path).parent.name == label for hit in hits) / k >= least
+@pytest.mark.parametrize(("word", "label"), [("dog", "dogs"), ("cat", "cats")])
+def test_words_find_real_pictures(word: str, label: str, cats_and_dogs: Store) -> None:
+    assert {Path(hit.path).parent.name for hit in cats_and_dogs.find(word, k=30)} == {label}
+
+
+def test_a_word_is_an_example_for_real_pictures(cats_and_dogs: Store) -> None:
+    hits = cats_and_dogs.similar(words=["cat"], k=20)
+    assert sum(Path(hit.path).parent.name == "cats" for hit in hits) >= 19
 
 
 def test_an_export_carries_the_tags(
@@ -407,13 +384,9 @@ def test_a_suggested_name_lasts_until_a_person_names_the_cluster(
     assert store.name_cluster(cluster, "").suggested == suggested[cluster]
 
 
-def test_clusters_of_cats_and_dogs_are_called_so(
-    shared_pictures: Callable[[str], Path], efficientnet: object, tmp_path: Path
-) -> None:
-    with Store.open(tmp_path / "store", embedder="efficientnet-lite0", create=True, device="cpu") as store:
-        store.add(shared_pictures("catsdogs60"), tags=True)
-        store.cluster(2)
-        assert {cluster.suggested for cluster in store.suggest_names()} == {"cat", "dog"}
+def test_clusters_of_cats_and_dogs_are_called_so(cats_and_dogs: Store) -> None:
+    cats_and_dogs.cluster(2)
+    assert {cluster.suggested for cluster in cats_and_dogs.suggest_names()} == {"cat", "dog"}
 
 
 def test_names_are_suggested_where_no_tags_are_recorded(
@@ -433,6 +406,34 @@ def test_suggesting_names_without_words_is_refused(open_store: OpenStore, pictur
     store.cluster(2)
     with pytest.raises(BadInput, match="tiny knows no words"):
         store.suggest_names()
+
+
+def test_an_embedder_without_words_is_refused_before_it_is_clustered(open_store: OpenStore, pictures: Path) -> None:
+    store = open_store()
+    store.add(pictures)
+    with pytest.raises(BadInput, match="tiny knows no words"):
+        store.cluster(2, name_by_words=True)
+    assert store.clusterings() == []
+
+
+def test_clustering_suggests_names_and_says_them(open_store: OpenStore, pictures: Path, tiny_knows_words: None) -> None:
+    store = open_store()
+    store.add(pictures)
+    code, out, _ = run("cluster", "-k", "2", "--name-by-words", "-s", store.path)
+    suggested = [f"{found.suggested} ({found.cluster})" for found in store.clusters() if found.suggested]
+    assert suggested
+    assert (code, out.splitlines()[-1]) == (0, "suggested: " + ", ".join(suggested))
+
+
+@pytest.mark.usefixtures("tiny_reads_text")
+def test_an_embedder_of_any_text_has_no_words_of_its_own(open_store: OpenStore, pictures: Path) -> None:
+    store = open_store()
+    store.add(pictures)
+    for ask in (lambda: store.tag(0), store.tag_all, store.suggest_names):
+        with pytest.raises(
+            BadInput, match="tiny reads any text and has no list of words; .* `vecstore tag --words FILE`"
+        ):
+            ask()
 
 
 def test_one_of_name_and_suggest_is_asked_for(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class ClusterOrder:
     ray: str | None = None
     segments: str | None = None
     among: Among | None = None
+    name_by_words: bool = False
 
     def require_sound(self) -> None:
         """Raise BadInput for what contradicts itself."""
@@ -75,6 +76,8 @@ def cluster(
 ) -> FittedClustering:
     """Run k-means and make the result the current clustering; see `Store.cluster`. kind: of the operation."""
     order.require_sound()
+    if order.name_by_words:
+        stored_head(session)  # an embedder without words is refused before the work, not after it
     with session.writing(kind, str(order)):
         vectors, k, reason = session.vectors(), order.k, None
         among = order.among.condition if order.among is not None else None
@@ -88,6 +91,8 @@ def cluster(
         request = lifecycle.Request(k, order.options, order.warm_start, within, order.full_iterations, reason, among)
         with _blocks(session, vectors, order.ray, order.segments) as blocks:
             run = lifecycle.run(session.catalog, vectors, request, session.device, session.path, on_progress, blocks)
+    if order.name_by_words:
+        suggest_names(session)
     return FittedClustering.of(run, session.path / CATALOG)
 
 

@@ -46,6 +46,11 @@ def head_of(embedder: Embedder) -> Head:
     """
     make = getattr(embedder, "head", None)
     head: Head | None = make() if make is not None else None
+    if head is None and hasattr(embedder, "embed_text"):
+        raise BadInput(
+            f"{embedder.spec.name} reads any text and has no list of words; give words of your own: "
+            "`vecstore tag --words FILE`"
+        )
     if head is None:
         raise BadInput(
             f"{embedder.spec.name} knows no words; `vecstore embed DEST --embedder efficientnet-lite0` makes a "

@@ -3,8 +3,8 @@
 import functools
 import logging
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -185,7 +185,7 @@ def _make(name: str, weights: Path | None) -> Model:
         there = f"{name}/{tags[0]}" if tags else "--weights FILE"
         raise BadInput(f"{name} does not say which weights; name them, such as {there}")
     own = open_clip.get_pretrained_cfg(model, tag) if tag else {}
-    with downloading(name):
+    with downloading(name), _without_notice_of_weights():
         towers = open_clip.create_model(
             model,
             pretrained=tag if weights is None else None,
@@ -207,6 +207,21 @@ def _make(name: str, weights: Path | None) -> Model:
         "context_length": int(getattr(towers, "context_length", None) or text.context_length),
     }
     return Model(_picture_tower(towers), preprocessing_of(open_clip, towers.visual), more)
+
+
+@contextmanager
+def _without_notice_of_weights() -> Iterator[None]:
+    """Keep back what open_clip logs of a model whose weights are put in afterwards: that it is random."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "initialized randomly" not in record.getMessage()
+
+    root = logging.getLogger()  # open_clip has no logger of its own
+    root.addFilter(is_other)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_other)
 
 
 def _text_tower(towers: Any) -> Any:

@@ -1,35 +1,58 @@
-"""The images that are nearest to a query: to one image, or to the mean of several less the mean of others."""
+"""The images nearest to a query: to one image or word, or to the mean of several less a part of that of others.
+
+What is subtracted counts less than what is added, as in Rocchio's feedback: subtracted whole, one picture leads so far
+from all the others that what is left is unlike anything that was asked for.
+"""
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from vecstore.clustering.clusters import current_clusters
 from vecstore.errors import BadInput
 from vecstore.image_ref import ImageRef, NewPicture, identify, vector_of
-from vecstore.results import Neighbour
+from vecstore.results import MINUS_WEIGHT, Neighbour
 from vecstore.search.filters import Filter, Mask, allowed_rows
 from vecstore.session import Session
 from vecstore.storage.checksums import ChecksumVerifier
 from vecstore.storage.vector_file import Float32
+from vecstore.words.text_tower import require_no_prompts
+from vecstore.words.word_vectors import word_vectors
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What to look for.
+
+    images, words: the mean of all of them is looked for. minus, minus_words: the mean of all of these is subtracted,
+    times minus_weight. prompts: templates for the words, for embedders that read text.
+    """
+
+    images: Sequence[ImageRef]
+    minus: Sequence[ImageRef] = ()
+    words: Sequence[str] = ()
+    minus_words: Sequence[str] = ()
+    minus_weight: float = MINUS_WEIGHT
+    prompts: Sequence[str] = ()
 
 
 def similar(
-    session: Session,
-    refs: Sequence[ImageRef],
-    minus: Sequence[ImageRef],
-    conditions: Filter,
-    k: int,
-    min_score: float | None,
-    exact: bool,
+    session: Session, examples: Examples, conditions: Filter, k: int, min_score: float | None, exact: bool
 ) -> list[Neighbour]:
-    """Return the k stored images nearest to the mean of `refs` less that of `minus`; see `Store.similar`."""
-    if not refs:
-        raise BadInput("name at least one image to find others like it")
-    # Before the transaction: a new picture is embedded here, and its network may have to be downloaded first.
-    plus, less = ([identify(session, ref) for ref in given] for given in (refs, minus))
-    return nearest(session, plus, less, conditions, k, min_score, exact)
+    """Return the k stored images nearest to the examples; see `Store.similar`."""
+    if not examples.images and not examples.words:
+        raise BadInput("name at least one image or word to find others like it")
+    if not (examples.words or examples.minus_words):
+        require_no_prompts(examples.prompts)
+    # Before the transaction: a new picture or text is embedded here, and its network may have to be downloaded first.
+    plus, less = (
+        [identify(session, ref) for ref in images]
+        + [NewPicture(b"", vector) for vector in word_vectors(session, words, examples.prompts)]
+        for images, words in ((examples.images, examples.words), (examples.minus, examples.minus_words))
+    )
+    return nearest(session, plus, less, conditions, k, min_score, exact, examples.minus_weight)
 
 
 def nearest(
@@ -40,15 +63,16 @@ def nearest(
     k: int,
     min_score: float | None = None,
     exact: bool = False,
+    minus_weight: float = MINUS_WEIGHT,
 ) -> list[Neighbour]:
-    """Return the k stored images nearest to pictures that are identified already."""
+    """Return the k stored images nearest to pictures that are identified already, and to vectors of words."""
     with session.catalog.reading():
         vectors = session.vectors()
         # At once: a writer may put one of newer rows in its place.
         index = session.engine.searcher(vectors, exact=exact)
         allowed = allowed_in(session, len(vectors), conditions)
         verifier = ChecksumVerifier(session.catalog, vectors)
-        query = _query(session, plus, less)
+        query = _query(session, plus, less, minus_weight)
         found = index.search(query[None], k, allowed)
         hits = list(zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True))
         own = plus[0] if len(plus) == 1 and not less else None
@@ -75,13 +99,15 @@ def _neighbour(session: Session, rank: int, row: int, score: float) -> Neighbour
     return Neighbour(rank, row, score, os.fsdecode(path or b""), assigned[0] if assigned else None)
 
 
-def _query(session: Session, plus: Sequence[int | NewPicture], minus: Sequence[int | NewPicture]) -> Float32:
+def _query(
+    session: Session, plus: Sequence[int | NewPicture], minus: Sequence[int | NewPicture], minus_weight: float
+) -> Float32:
     query = np.mean([vector_of(session, image) for image in plus], axis=0)
     if minus:
-        query = query - np.mean([vector_of(session, image) for image in minus], axis=0)
+        query = query - np.float32(minus_weight) * np.mean([vector_of(session, image) for image in minus], axis=0)
     length = float(np.linalg.norm(query))
     if not length:
-        raise BadInput("the images and those to subtract cancel out, so nothing is left to look for; change one")
+        raise BadInput("what to look for and what to subtract cancel out, so nothing is left to look for; change one")
     return np.asarray(query / np.float32(length), np.float32)
 
 

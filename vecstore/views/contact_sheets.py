@@ -21,6 +21,7 @@ from vecstore.search.members import members
 from vecstore.search.query import nearest
 from vecstore.session import Session
 from vecstore.sources.paths import absolute, shown
+from vecstore.storage.catalog.clusterings import ClusterSize
 from vecstore.views import palette
 from vecstore.views.canvas import Picture, Rectangle, Text
 from vecstore.views.lettering import elided, width_of
@@ -188,7 +189,7 @@ def of_similar(
     return Sheet(f"Most similar to {query}", note, (Section("", "", asked + cells),), images)
 
 
-def called(cluster: Cluster) -> str:
+def called(cluster: Cluster | ClusterSize) -> str:
     """Return the name of a cluster in pictures; a suggested name is marked by a question mark."""
     if cluster.name:
         return f"{cluster.name} ({cluster.cluster})"

@@ -96,6 +96,7 @@ class Described:
 
     cluster: Cluster
     title: str
+    nearest: str
     colour: str
     shape: str
     typical: Sequence[Shot]
@@ -185,12 +186,14 @@ def _clusters(session: Session, chosen: Chosen) -> list[Cluster]:
 
 def _described(session: Session, shots: Shots, clusters: Sequence[Cluster], chosen: Chosen) -> list[Described]:
     described = []
+    names = {cluster.cluster: called(cluster) for cluster in clusters}
     for number, cluster in enumerate(clusters[:CLUSTERS]):
         typical = members(session, cluster.cluster, TYPICAL, False, 0, chosen.conditions, None)
         n_odd = min(ODD, cluster.size - len(typical))
         odd = members(session, cluster.cluster, n_odd, True, 0, chosen.conditions, None) if n_odd else []
         kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in some] for some in (typical, odd)]
-        described.append(Described(cluster, called(cluster), *palette.style(number), *kinds))
+        nearest = names.get(cluster.nearest, f"Cluster {cluster.nearest}") if cluster.nearest is not None else ""
+        described.append(Described(cluster, called(cluster), nearest, *palette.style(number), *kinds))
     return described
 
 
@@ -296,14 +299,15 @@ def _compared(
     pairs = ((row, then[row], cluster) for row, cluster, _ in catalog.memberships.all(current) if row in then)
     moved = [(row, one, other) for row, one, other in pairs if one != other]
     sizes_then = {
-        found.cluster: (found.name, found.size) for found in catalog.clusterings.cluster_sizes(before.clustering)
+        found.cluster: (found.name or called(found), found.size)
+        for found in catalog.clusterings.cluster_sizes(before.clustering)
     }
     if chosen.allowed is not None:
         counted = Counter(then.values())
         sizes_then = {cluster: (name, counted[cluster]) for cluster, (name, _) in sizes_then.items()}
     ids = {cluster.cluster for cluster in clusters}
     gone = [
-        (label or f"Cluster {number}", size)
+        (label, size)
         for number, (label, size) in sizes_then.items()
         # One that was empty from the first is not gone.
         if number not in ids and (size or catalog.memberships.member_rows(before.clustering, number))

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from vecstore.errors import BadInput, NotFound, StoreBusy
 from vecstore.results import (
+    MINUS_WEIGHT,
     Cluster,
     Clustering,
     Failure,
@@ -54,6 +55,7 @@ ClusterId = Annotated[int, Path(ge=0, lt=1 << 63, description="A cluster's id.")
 Ids: TypeAlias = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 63)]], Field(max_length=100)]
 In = Annotated[str | None, Query(max_length=MOST_NAME, description="Only images of this selection.")]
 NotIn = Annotated[str | None, Query(max_length=MOST_NAME, description="No images of this selection.")]
+Texts: TypeAlias = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=10)]
 K = Annotated[int, Query(ge=1, le=MOST_RESULTS, description="How many at the most.")]
 
 
@@ -81,20 +83,25 @@ class Words(Filters):
     """What pictures show, and which images may be found, as the options of `vecstore find` say it."""
 
     q: str = Field(min_length=1, max_length=200)
-
-
-class Examples(Conditions):
-    """Images to look like, and to look away from, by id."""
-
-    images: Ids = Field(min_length=1)
-    minus: Ids = []
+    prompts: Texts = []
 
 
 class UploadConditions(Conditions):
-    """More examples beside the picture that is sent: images to look like, and to look away from, by id."""
+    """More examples beside the picture that is sent: images, by id, and words, to look like and to look away from.
+
+    minus_weight: what is looked away from counts so much, beside 1 of the rest.
+    """
 
     images: Ids = []
     minus: Ids = []
+    words: Texts = []
+    minus_words: Texts = []
+    minus_weight: float = Field(MINUS_WEIGHT, ge=0, le=1)
+    prompts: Texts = []
+
+
+class Examples(UploadConditions):
+    """Images, by id, and words to look like, and to look away from; at least one to look like."""
 
 
 class NewName(Strict):
@@ -274,7 +281,7 @@ async def find(server: Here, words: Annotated[Words, Query()]) -> Response:
 
 @api.post("/similar", response_model=list[Neighbour], tags=["search"])
 async def similar_to_several(server: Here, examples: Examples) -> Response:
-    """The stored images nearest to the mean of several, less the mean of others."""
+    """The stored images nearest to the mean of several examples, less a quarter of the mean of others."""
     asked = dict(vars(examples))
     return answer(await server.asking.run(lambda store: store.similar(*asked.pop("images"), **asked)))
 

@@ -47,17 +47,37 @@ Tagger = Callable[[Float16], Iterable[bytes]]
 def best_classes(vectors: NDArray[np.floating], head: Head) -> Tags:
     """Return the tags of vectors of length 1, (n, 10) uint16: classes, then probabilities in 65,535ths."""
     logits = head.logits(vectors.astype(np.float32))
+    return _best_of(logits, _softmax(logits))
+
+
+def scores_and_tags(
+    vectors: NDArray[np.float32], head: Head, terms: Sequence[frozenset[int]]
+) -> tuple[NDArray[np.float32], Tags]:
+    """Return the probability that vectors of length 1 show all of some terms, (n,) float32, and their tags."""
+    logits = head.logits(vectors)
+    probabilities = _softmax(logits)
+    return _of_terms(probabilities, terms), _best_of(logits, probabilities)
+
+
+def term_probabilities(
+    vectors: NDArray[np.float32], head: Head, words: Sequence[Sequence[frozenset[int]]]
+) -> NDArray[np.float32]:
+    """Return the probability that vectors of length 1 show each word, which is some terms, (n, words) float32."""
+    probabilities = _softmax(head.logits(vectors))
+    return np.stack([_of_terms(probabilities, terms) for terms in words], axis=1)
+
+
+def _of_terms(probabilities: NDArray[np.float32], terms: Sequence[frozenset[int]]) -> NDArray[np.float32]:
+    """Return the sum of the probabilities of a term's classes, (n,); of several terms that of the least."""
+    return np.minimum.reduce([probabilities[:, sorted(term)].sum(axis=1) for term in terms])  # type: ignore[no-any-return]
+
+
+def _best_of(logits: NDArray[np.float32], probabilities: NDArray[np.float32]) -> Tags:
     best = np.argpartition(-logits, BEST, axis=1)[:, :BEST]
     best = np.take_along_axis(best, np.argsort(-np.take_along_axis(logits, best, 1), axis=1, kind="stable"), 1)
-    probabilities = np.take_along_axis(_softmax(logits), best, 1)
     # Rounded down, so that their sum is never more than 65,535.
-    return np.concatenate([best, np.floor(probabilities * SCALE)], axis=1).astype(np.uint16)
-
-
-def probabilities_of(vectors: NDArray[np.floating], head: Head, classes: Sequence[int]) -> NDArray[np.float32]:
-    """Return the sum of the probabilities of some classes, (n,) float32, of (n, dim) vectors of length 1."""
-    summed: NDArray[np.float32] = _softmax(head.logits(vectors.astype(np.float32)))[:, list(classes)].sum(axis=1)
-    return summed
+    shares = np.floor(np.take_along_axis(probabilities, best, 1) * SCALE)
+    return np.concatenate([best, shares], axis=1).astype(np.uint16)
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

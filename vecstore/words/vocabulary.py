@@ -71,6 +71,7 @@ class Vocabulary:
         return None
 
     def _forms(self, name: str) -> list[str]:
+        """Return what a name in lower case may be the plural of, itself first."""
         regular = [name[: -len(end)] + singular for end, singular in ENDINGS if name.endswith(end)]
         return [name, *([self.plurals[name]] if name in self.plurals else []), *regular]
 
@@ -106,6 +107,11 @@ def vocabulary() -> Vocabulary:
         tuple(kinds),
         table["plurals"],
     )
+
+
+def spellings(text: str) -> list[str]:
+    """Return a name in lower case without articles, and what it may be the plural of."""
+    return vocabulary()._forms(" ".join(_words(text)))
 
 
 def _and_above(wnid: str, nouns: dict[str, tuple[list[str], list[str]]]) -> list[str]:

@@ -69,6 +69,11 @@ class Catalog(Queries):
             self.close()
             raise
 
+    def state(self) -> tuple[int, int]:
+        """Return what stays the same as long as nothing is committed, here or by another process."""
+        # SQLite's number is of other connections' commits alone (https://sqlite.org/pragma.html#pragma_data_version).
+        return int(self._value("pragma data_version")), self.db.total_changes
+
     @classmethod
     def create(cls, path: Path, embedder: str, engine: str | None = None, *, shared: bool = False) -> "Catalog":
         """Make the catalog of a new store.

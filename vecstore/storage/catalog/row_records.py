@@ -30,8 +30,13 @@ class RowRecords(Queries):
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
         """Yield (first row, bytes of the rows from there on) of each block, ascending. Raises StoreDamaged."""
+        for block, found, _ in self.blocks_with_checksums():
+            yield block * BLOCK_ROWS, found
+
+    def blocks_with_checksums(self) -> Iterator[tuple[int, bytes, int]]:
+        """Yield (number, bytes of its rows, checksum of these) of each block, ascending. Raises StoreDamaged."""
         for block, found, checksum in self.db.execute(self._all()):
-            yield block * BLOCK_ROWS, self._sound(block, found, checksum)
+            yield block, self._sound(block, found, checksum), checksum
 
     def block_numbers(self) -> list[int]:
         return [block for (block,) in self.db.execute(f"select block from {self.table} order by block")]
