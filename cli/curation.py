@@ -58,8 +58,8 @@ class Acting:
             metavar="ACT",
         ),
     ] = None
-    near: Annotated[
-        bool, typer.Option("--near", help="Act on near images too, by --keep-by: trash and move:DIR only.")
+    near_too: Annotated[
+        bool, typer.Option("--near-too", help="Act on near images too, by --keep-by: trash and move:DIR only.")
     ] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do what --apply says.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only list what --apply would do.")] = False
@@ -74,8 +74,8 @@ class Acting:
         """Raise BadInput for options that contradict each other."""
         if self.review and self.apply is not None:
             raise BadInput("--review decides and --apply acts on what was decided; give one after the other")
-        if self.apply is None and (self.yes or self.dry_run or self.near):
-            raise BadInput("--yes, --dry-run and --near are for --apply; say what to do, such as --apply trash")
+        if self.apply is None and (self.yes or self.dry_run or self.near_too):
+            raise BadInput("--yes, --dry-run and --near-too are for --apply; say what to do, such as --apply trash")
         if self.yes and self.dry_run:
             raise BadInput("--yes acts and --dry-run does not; give one of them")
         if self.inline is not None and not self.review:
@@ -149,7 +149,7 @@ def act_on_duplicates(opened: "Store", acting: Acting, found: dict[str, Any], as
     report = opened.act_on_duplicates(
         acting.apply or "",
         keep_by=rules,
-        near=acting.near,
+        near=acting.near_too,
         **found,
         dry_run=not acting.yes,
         on_act=partial(_tell, as_json),

@@ -1,5 +1,6 @@
 """The command that serves the store to browsers and other programs."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ import typer
 
 from cli import output
 from cli.options import AsJson, DeviceName, EmbedderName, Quiet, StoreDir, WeightsFile
+from vecstore.errors import BadInput
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Look")
@@ -15,7 +17,12 @@ command = partial(commands.command, rich_help_panel="Look")
 
 @command()
 def serve(
+    ctx: typer.Context,
     store: StoreDir,
+    stores: Annotated[
+        list[str] | None,
+        typer.Argument(help="Stores to serve together, with a switch; instead of --store.", metavar="STORE..."),
+    ] = None,
     host: Annotated[
         str, typer.Option("--host", help="The address to bind to; others than this machine's own need a token.")
     ] = "127.0.0.1",
@@ -44,6 +51,9 @@ def serve(
             show_default="any on this machine's own addresses, else none",
         ),
     ] = None,
+    root_path: Annotated[
+        str, typer.Option("--root-path", help="The path that a proxy has it below, such as /photos.", metavar="PATH")
+    ] = "",
     max_upload: Annotated[int, typer.Option("--max-upload", help="MiB of a picture to search by.", min=1)] = 64,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Only show and search: nothing can be changed through it.")
@@ -55,7 +65,7 @@ def serve(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Serve the store: a page to look at it, search it and name clusters, and an HTTP API (/docs). Ctrl-C ends it.
+    """Serve stores: a page to look at them, search them and name clusters, and an HTTP API (/docs). Ctrl-C ends it.
 
     Only this machine can reach it, unless --host says otherwise.
 
@@ -64,25 +74,31 @@ def serve(
     from vecstore.web.serve import listening_on, serve, url
     from vecstore.web.settings import Settings
 
-    settings = Settings.safe(
+    source = ctx.get_parameter_source("store")
+    if stores and source is not None and source.name == "COMMANDLINE":
+        raise BadInput(f"stores are named twice, by --store {store} and as {stores[0]}; name all of them in one way")
+    first = Settings.safe(
         host=host,
         token=token or None,
         roots=tuple(root) if root else None,
-        store=store,
+        store=(stores or [store])[0],
         hosts=tuple(allow_host or ()),
         embedder=embedder,
         weights=weights,
         device=device,
         max_upload_bytes=max_upload << 20,
         read_only=read_only,
+        root_path=root_path.rstrip("/"),
     )
-    with settings.open(create=True):  # what is wrong with it is reported now
-        pass
-    with listening_on(settings, port) as listening:
-        made = settings.token is not None and not token
-        page = url(settings, listening) + (f"#token={settings.token}" if made else "")
+    served = [first, *(replace(first, store=other) for other in (stores or [])[1:])]
+    for settings in served:
+        with settings.open(create=True):  # what is wrong with it is reported now
+            pass
+    with listening_on(first, port) as listening:
+        made = first.token is not None and not token
+        page = url(first, listening) + (f"#token={first.token}" if made else "")
         if as_json:
-            output.object_of(url=url(settings, listening), token=settings.token if made else None, store=str(store))
+            output.object_of(url=url(first, listening), token=first.token if made else None, store=str(first.store))
         else:
             print(page, flush=True)
             if not quiet:
@@ -90,6 +106,6 @@ def serve(
         if open_page:
             typer.launch(page)
         try:
-            serve(settings, listening)
+            serve(served, listening)
         except KeyboardInterrupt:  # how a server is meant to end
             pass

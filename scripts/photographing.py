@@ -94,16 +94,17 @@ def _cluster(page: Page, pictures: Path) -> None:
 
 def _similar(page: Page, pictures: Path) -> None:
     page.get_by_text("Reefs").click()
-    page.locator(".tile a").nth(3).click()
-    page.locator(".detail").wait_for()
+    page.locator(".tile a.picture").nth(3).click()
+    page.get_by_role("link", name="Find similar").click()
+    page.locator(".score").first.wait_for()
 
 
 def _examples(page: Page, pictures: Path) -> None:
     page.locator("#file").set_input_files(pictures / "sunset" / "sunset-04.jpg")
     page.locator(".score").first.wait_for()
-    page.get_by_role("button", name="More like reef").first.click()
+    page.get_by_role("link", name="More like reef").first.click()
     page.locator(".chip").nth(1).wait_for()
-    page.get_by_role("button", name="Less like").nth(7).click()
+    page.get_by_role("link", name="Less like").nth(7).click()
     page.locator(".chip.minus").wait_for()
 
 

@@ -86,6 +86,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "sync": {"paths": ["pictures"]},
     "preview": {"paths": ["pictures"]},
     "follow": {"paths": ["pictures"]},
+    "count_new": {"paths": ["pictures"]},
     "import_vectors": {"vectors": "vectors.npy"},
     "remove": {"refs": [0]},
     "similar": {"refs": [0]},

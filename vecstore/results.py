@@ -569,6 +569,67 @@ class Oddity:
 
 
 @dataclass(frozen=True)
+class Page:
+    """A part of a list of images. total: how many there are in all of it."""
+
+    total: int
+    images: tuple[StoredImage, ...]
+
+
+@dataclass(frozen=True)
+class FolderCount:
+    """A folder or archive, and how many images are in it or below it."""
+
+    path: str
+    images: int
+
+
+@dataclass(frozen=True)
+class ClusterCount:
+    """A cluster of the current clustering, and how many images are in it."""
+
+    cluster: int
+    name: str | None
+    suggested: str | None
+    images: int
+
+
+@dataclass(frozen=True)
+class WordCount:
+    """A class, by its name, and how many images it is the best one of."""
+
+    word: str
+    images: int
+
+
+@dataclass(frozen=True)
+class Facets:
+    """What the images of a list have in common, with counts; each part counts as if it had no condition itself.
+
+    total: how many images the conditions allow. under: the folder that `folders` are in, the deepest that has all of
+    them. words: the most frequent first; empty where no words are recorded.
+    """
+
+    total: int
+    under: str
+    folders: tuple[FolderCount, ...]
+    clusters: tuple[ClusterCount, ...]
+    words: tuple[WordCount, ...]
+
+
+@dataclass(frozen=True)
+class NewFiles:
+    """What an add would look at. seen: files that are, or may be, pictures. new: those that are not known as they are.
+
+    is_complete: whether all were looked at in the time that was given.
+    """
+
+    seen: int
+    new: int
+    is_complete: bool
+
+
+@dataclass(frozen=True)
 class Original:
     """A stored picture as a browser can show it. data: the bytes of its file, or of a JPEG made from it.
 

@@ -70,6 +70,7 @@ from vecstore.results import (
     EmbedReport,
     Evaluation,
     ExportReport,
+    Facets,
     FactsReport,
     Failure,
     Finding,
@@ -86,9 +87,11 @@ from vecstore.results import (
     MigrateReport,
     MoveReport,
     Neighbour,
+    NewFiles,
     Oddity,
     Operation,
     Original,
+    Page,
     Pin,
     RelocateReport,
     RemoveReport,
@@ -104,6 +107,7 @@ from vecstore.results import (
 )
 from vecstore.search import (
     between,
+    browsing,
     facts,
     index,
     info,
@@ -156,6 +160,7 @@ class Store:
         self.session.before_writing = journal.recover
         self._thumbnails = thumbnails.Thumbnails()
         self._word_search = WordSearch(session)
+        self._listings = browsing.Listings()
 
     @classmethod
     @checked(
@@ -286,6 +291,26 @@ class Store:
         does, and raises what it does before it starts.
         """
         return sync.preview(self.session, Selection.of(paths, listed, patterns))
+
+    @checked(**GROWING, seconds=optional(require_seconds))
+    def count_new(
+        self,
+        *paths: AnyPath,
+        listed: Iterable[AnyPath] = (),
+        patterns: Patterns = ALL_FILES,
+        seconds: float | None = None,
+    ) -> NewFiles:
+        """Return how many files `add` would look at, and how many of them are new or changed; nothing is read or added.
+
+        A file that is new here may hold a picture that the store has, or none at all: `preview` reads it to know.
+
+        Parameters
+        ----------
+        seconds: after which to return what was counted by then.
+
+        Raises what `add` does before it starts.
+        """
+        return sync.count_new(self.session, Selection.of(paths, listed, patterns), seconds)
 
     @checked(**GROWING, stop=optional(require_event))
     def follow(
@@ -661,6 +686,53 @@ class Store:
         """
         return stored_images.newest(self.session, k, before)
 
+    @checked(start=require_offset, k=require_count, order=require_text, word=optional(require_text))
+    def browse(
+        self,
+        start: int = 0,
+        k: int = 100,
+        *,
+        order: str = "newest",
+        word: str | None = None,
+        **conditions: Unpack[Conditions],
+    ) -> Page:
+        """Return at most k images, from position `start` on, of a list of all or of those that the conditions allow.
+
+        Any part of a list of a million images is there in milliseconds, one under conditions from the second time on.
+
+        Parameters
+        ----------
+        order: "newest" or "oldest", by when they were added; "path"; "typical" or "odd", by the distance to their
+            centroid.
+        conditions: as in `similar`.
+        word: only images whose best class has this name, where words are recorded (`tag_all`).
+
+        Raises BadInput, and NotFound for a cluster that is not there.
+        """
+        listing = browsing.Listing(Filter.of(**conditions), word, order)
+        return browsing.browse(self.session, self._listings, listing, start, k)
+
+    @checked(under=optional(require_path), word=optional(require_text))
+    def facets(
+        self,
+        *,
+        under: AnyPath | None = None,
+        word: str | None = None,
+        **conditions: Unpack[Conditions],
+    ) -> Facets:
+        """Return the folders, clusters and words of the images that the conditions allow, with counts.
+
+        Parameters
+        ----------
+        under: the folder whose folders are counted; by default the deepest one that has all images.
+        word, conditions: as in `browse`.
+
+        Raises what `browse` does.
+        """
+        listing = browsing.Listing(Filter.of(**conditions), word)
+        folder = None if under is None else os.fsdecode(absolute(under))
+        return browsing.facets(self.session, self._listings, listing, folder)
+
     @checked(ids=each(require_integer))
     def count_without_file(self, ids: Iterable[int]) -> int:
         """Return how many of these images have no file left at any of their paths: moved or deleted since.
@@ -676,14 +748,16 @@ class Store:
 
     # Looking
 
-    @checked(ref=require_image)
-    def thumbnail(self, ref: ImageRef) -> bytes:
-        """Return the thumbnail of a stored image: a JPEG of at most 320 pixels on the longer side, upright.
+    @checked(ref=require_image, size=require_text)
+    def thumbnail(self, ref: ImageRef, size: str = "small") -> bytes:
+        """Return the thumbnail of a stored image, upright: a JPEG of at most 320 pixels on the longer side.
 
         It is made once and kept in the cache folder, and served from there also when the file is gone. Raises NotFound
         for an image or a file that is not there, BadInput for a file that cannot be read or is another picture by now.
+
+        size: "small", or "large" for a WebP of at most 960 pixels.
         """
-        return thumbnails.thumbnail(self.session, ref, self._thumbnails)
+        return thumbnails.thumbnail(self.session, ref, self._thumbnails, size)
 
     @checked(ref=require_image)
     def original(self, ref: ImageRef) -> Original:

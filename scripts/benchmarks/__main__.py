@@ -19,6 +19,7 @@ NAMES = (
     "import",
     "index",
     "ingest",
+    "page",
     "pins",
     "precision",
     "preprocessing",

@@ -162,7 +162,10 @@ def test_found_pictures_go_into_a_folder(vecstore_: Vecstore, folder: Path, tmp_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("duplicates", "--yes"), "--yes, --dry-run and --near are for --apply; say what to do, such as --apply trash"),
+        (
+            ("duplicates", "--yes"),
+            "--yes, --dry-run and --near-too are for --apply; say what to do, such as --apply trash",
+        ),
         (("duplicates", "--apply", "trash", "--yes", "-n"), "--yes acts and --dry-run does not; give one of them"),
         (
             ("duplicates", "--review", "--apply", "trash"),

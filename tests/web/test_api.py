@@ -58,6 +58,10 @@ def plain(result: object) -> object:
 def test_answers_are_the_librarys(client: TestClient, library: Store) -> None:
     asked = {
         "/api/images/3": library.image(3),
+        "/api/browse?start=3&k=4": library.browse(3, 4),
+        "/api/browse?order=odd&cluster=1&path=reef/": library.browse(order="odd", cluster=1, path="reef/"),
+        "/api/facets?cluster=1": library.facets(cluster=1),
+        "/api/operations": library.operations(),
         "/api/images?k=5&before=9": library.images(5, before=9),
         "/api/images/3/similar?k=4": library.similar(3, k=4),
         "/api/images/3/similar?k=4&cluster=2&exact=true": library.similar(3, k=4, cluster=2, exact=True),
@@ -111,6 +115,32 @@ def test_an_uploaded_picture_is_searched_by_with_others_and_not_added(
     assert library.info().images == 6 * PER_KIND
 
 
+def test_several_uploaded_pictures_are_searched_by_together(client: TestClient, library: Store) -> None:
+    paths = [Path(library.image(id).paths[0]) for id in (4, 9)]
+    data = [path.read_bytes() for path in paths]
+    sizes = "&".join(f"sizes={len(one)}" for one in data)
+    answer = client.post(f"/api/similar/upload?k=3&{sizes}", content=b"".join(data))
+    assert answer.json() == plain(library.similar(*paths, k=3))
+    wrong = client.post(f"/api/similar/upload?k=3&{sizes}", content=data[0])
+    assert (wrong.status_code, wrong.json()["detail"][:20]) == (400, "the sizes add up to ")
+
+
+def test_an_embedder_without_words_gives_an_image_none(client: TestClient) -> None:
+    assert client.get("/api/images/3/words").json() == []
+    assert client.get("/api/images/99/words").status_code == 404
+
+
+def test_new_files_are_counted_before_anything_is_added(client: TestClient, store: Path, tmp_path: Path) -> None:
+    paint("reef", 9).save(tmp_path / "new.png")
+    asked = {"paths": [str(tmp_path), str(store.parent / "pictures")]}
+    found = {"seen": 19, "new": 1, "is_complete": True}
+    assert client.post("/api/preview", json=asked).json() == found
+    with serving(tmp_path / "none yet", embedder="hsv") as other:
+        assert other.post("/api/preview", json=asked).json() == {**found, "new": 19}
+        assert other.post("/api/preview", json={"paths": ["/nowhere"]}).status_code == 404
+    assert not (tmp_path / "none yet").exists()
+
+
 def test_members_are_read_on_from_where_an_answer_ended(client: TestClient) -> None:
     everything = client.get("/api/clusters/0/members").json()
     pages = [client.get(f"/api/clusters/0/members?k=2&start={start}").json() for start in (0, 2, 4)]
@@ -160,6 +190,17 @@ def test_a_thumbnail_is_kept_by_the_browser_and_not_sent_again(client: TestClien
     again = client.get("/api/images/3/thumbnail", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["cache-control"] == "private, no-cache"
+
+
+def test_a_large_thumbnail_is_a_webp_of_its_own(client: TestClient, tmp_path: Path) -> None:
+    from io import BytesIO
+
+    large = client.get("/api/images/3/thumbnail?v=1&size=large")
+    assert large.headers["content-type"] == "image/webp"
+    with Image.open(BytesIO(large.content)) as picture:
+        assert (picture.format, picture.size) == ("WEBP", (320, 240))  # it is no larger itself
+    assert client.get("/api/images/3/thumbnail?size=large").content == large.content  # from the cache
+    assert client.get("/api/images/3/thumbnail?size=huge").status_code == 422
 
 
 def test_an_original_is_the_files_bytes_under_the_type_of_its_content(client: TestClient, library: Store) -> None:
@@ -238,6 +279,21 @@ def test_a_cluster_is_named_and_an_image_removed(writable: Path) -> None:
         assert client.get("/api/images/3/thumbnail").status_code == 404
     with Store.open(writable) as store:
         assert {cluster.name for cluster in store.clusters()} == {None, "my reefs"}
+
+
+def test_several_images_are_removed_and_that_is_undone_and_redone(writable: Path) -> None:
+    with serving(writable) as client:
+        before = client.get("/api/state").json()
+        assert client.post("/api/remove", json={"images": [1, 99]}).status_code == 404
+        assert client.get("/api/state").json() == before
+        assert client.post("/api/remove", json={"images": [1, 2]}).json() == {"removed": 2, "forgotten": 2}
+        removed = client.get("/api/state").json()
+        assert removed["images"] == 16
+        assert client.post("/api/undo", json={}).json()["restored"] == 2
+        undone = client.get("/api/state").json()
+        assert undone["images"] == 18
+        assert client.post("/api/undo", json={"redo": True}).json()["forgotten"] == 2
+        assert len({state["changes"] for state in (before, removed, undone)}) == 3
 
 
 def test_an_earlier_clustering_is_gone_back_to(writable: Path) -> None:

@@ -3,6 +3,7 @@
 `pipeline.py` does the work on one stream of files; here is which files those are, and what is forgotten.
 """
 
+import math
 import os
 import stat
 import threading
@@ -19,7 +20,7 @@ from vecstore.errors import NotFound, NothingAdded, StoreBusy
 from vecstore.image_ref import ImageRef, as_path, as_row, named, require_row
 from vecstore.ingest.moved_root import moved_root
 from vecstore.ingest.pipeline import Ingest, Progress
-from vecstore.results import AddReport, Change, RemoveReport
+from vecstore.results import AddReport, Change, NewFiles, RemoveReport
 from vecstore.session import Session, log
 from vecstore.sources import archives, decoding
 from vecstore.sources.exclusions import LeftOut
@@ -101,6 +102,20 @@ def preview(session: Session, selection: Selection) -> Iterator[Change]:
     """Yield what a sync would do; see `Store.preview`. Raises before the first step."""
     _require_pictures(session, selection, forget=True)
     return _changes(session, selection)
+
+
+def count_new(session: Session, selection: Selection, seconds: float | None) -> NewFiles:
+    """Return how many files an add would look at, and how many are new; see `Store.count_new`."""
+    _require_pictures(session, selection, forget=False)
+    ends, seen, new = time.monotonic() + (math.inf if seconds is None else seconds), 0, 0
+    catalog = session.catalog if session.exists else None
+    for file in selection.pictures(session.path, catalog, LeftOut()):
+        if seen % 256 == 0 and seen and time.monotonic() > ends:
+            return NewFiles(seen, new, False)
+        known = catalog.paths.known(file.path) if catalog else None
+        seen += 1
+        new += known is None or not known.is_as_in(file)
+    return NewFiles(seen, new, True)
 
 
 def follow(

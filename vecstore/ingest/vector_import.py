@@ -449,7 +449,7 @@ def _surely_have_directions(block: NDArray[Any]) -> bool:
 
 
 def _lengths(block: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt(np.vecdot(block, block))
+    return np.asarray(np.sqrt(np.vecdot(block, block)), np.float64)
 
 
 def _require_lengths(lengths: NDArray[np.float64], first: int, source: Path, outcome: str) -> None:

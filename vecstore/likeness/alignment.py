@@ -257,7 +257,7 @@ def _sampled(pixels: Float32, x: Float32, y: Float32) -> tuple[Float32, NDArray[
 def _climbed(pixels: Float32, template: Float32, points: Float32, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a map made better by Gauss-Newton steps, as long as they make it better."""
     half = np.float32(len(pixels) / 2)
-    by_row, by_column = (part.astype(np.float32) * half for part in np.gradient(pixels))
+    by_row, by_column = (np.asarray(part, np.float32) * half for part in np.gradient(pixels))
     best, best_fit = matrix, -1.0
     for _ in range(STEPS + 1):
         x, y = (matrix @ points).astype(np.float32)

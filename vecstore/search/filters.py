@@ -32,6 +32,8 @@ from vecstore.storage.catalog.conditions import AllOf, AnyOf, Comparison, Condit
 
 # The `!` behind an archive's name in the path of a member: patterns treat an archive as a folder of that name.
 INTO_ARCHIVE = re.compile(f"({'|'.join(re.escape(os.fsdecode(end)) for end in ARCHIVE_SUFFIXES)})!(?=/|$)", re.I)
+# A folder that is called like an archive, in a pattern.
+ARCHIVE_NAME = re.compile(f"({'|'.join(re.escape(os.fsdecode(end)) for end in ARCHIVE_SUFFIXES)})/", re.I)
 Mask: TypeAlias = NDArray[np.bool_]
 
 
@@ -139,8 +141,7 @@ def allowed_rows(catalog: Catalog, n_rows: int, conditions: Filter, clustering: 
         if name is not None:
             allowed &= _mask(n_rows, catalog.selections.rows(catalog.selections.require(name))) == is_in
     if conditions.path:
-        fits = [path_test(pattern) for pattern in conditions.path]
-        allowed &= _mask(n_rows, [row for row, path in catalog.paths.all() if any(test(path) for test in fits)])
+        allowed &= _mask(n_rows, [row for pattern in conditions.path for row in _rows_at(catalog, pattern)])
     if conditions.added_after is not None:
         allowed &= _mask(n_rows, catalog.images.added_since(moment(conditions.added_after)))
     on_facts = [*_on_facts(conditions)]
@@ -163,6 +164,21 @@ def _on_facts(conditions: Filter) -> Iterator[Condition]:
         yield near(conditions.near)
     if conditions.where is not None:
         yield parse(conditions.where)
+
+
+def _rows_at(catalog: Catalog, pattern: AnyPath) -> list[int]:
+    folder = _plain_folder(os.fsdecode(pattern))
+    if folder is not None:  # as the test below answers it, without a look at the other paths
+        return catalog.paths.rows_below(os.fsencode(folder))
+    fits = path_test(pattern)
+    return [row for row, path in catalog.paths.all() if fits(path)]
+
+
+def _plain_folder(pattern: str) -> str | None:
+    """Return the folder that a pattern names in full, as `/photos/2024/` does; None for any other pattern."""
+    if not re.fullmatch(r"/(?:[^/*?\[\]!\\\n]*[^/*?\[\]!\\\s]/)+", pattern) or ARCHIVE_NAME.search(pattern):
+        return None
+    return None if {".", ".."} & {*pattern.split("/")} else pattern
 
 
 def path_test(pattern: AnyPath) -> Callable[[bytes], bool]:

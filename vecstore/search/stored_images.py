@@ -16,7 +16,7 @@ PATHS_LOOKED_AT = 20
 def image(session: Session, ref: ImageRef) -> StoredImage:
     """Return what the store knows of an image. Raises NotFound for one that is not stored."""
     with session.catalog.reading():
-        return _described(session, require_stored(session, ref))
+        return described(session, require_stored(session, ref))
 
 
 def newest(session: Session, k: int, before: int | None) -> list[StoredImage]:
@@ -24,7 +24,7 @@ def newest(session: Session, k: int, before: int | None) -> list[StoredImage]:
     with session.catalog.reading():
         n_rows = session.catalog.images.row_count()
         before = n_rows if before is None else min(max(before, 0), n_rows)
-        return [_described(session, row) for row in session.catalog.images.newest_rows(min(k, n_rows), before)]
+        return [described(session, row) for row in session.catalog.images.newest_rows(min(k, n_rows), before)]
 
 
 def count_without_file(session: Session, rows: Iterable[int]) -> int:
@@ -40,7 +40,8 @@ def _is_without_file(catalog: Catalog, row: int) -> bool:
     return bool(paths) and all(map(is_gone, paths))
 
 
-def _described(session: Session, row: int) -> StoredImage:
+def described(session: Session, row: int) -> StoredImage:
+    """Return what the catalog says of an image. Inside a transaction."""
     catalog = session.catalog
     cluster, distance = catalog.memberships.cluster_of(row) or (None, None)
     paths = tuple(os.fsdecode(path) for path in catalog.paths.of(row))

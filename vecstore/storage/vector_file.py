@@ -70,7 +70,7 @@ def quantize_unit_rows(rows: Float32 | Float16) -> Float16:
         return np.ascontiguousarray(rows)
     stored = np.empty(rows.shape, ROW_DTYPE)
     for given, block in zip(in_blocks(rows, NUDGED_ROWS), in_blocks(stored, NUDGED_ROWS), strict=True):
-        block[:] = to_float16(given)
+        block[:] = to_float16(np.asarray(given, np.float32))
         _restore_lengths(block)
     return stored
 
@@ -82,7 +82,7 @@ def _squared_lengths(codes: NDArray[np.uint16]) -> NDArray[np.float64]:
     numbers = magnitudes.view(np.float32)
     numbers *= SCALE
     wide = numbers.astype(np.float64)
-    return np.vecdot(wide, wide)
+    return np.asarray(np.vecdot(wide, wide), np.float64)
 
 
 def _restore_lengths(rows: Float16) -> None:

@@ -115,7 +115,8 @@ def describe(found: StoreMap) -> str:
 
 
 def _draw(canvas: Canvas, found: StoreMap, clusters: Sequence[Cluster], layout: _Layout, titles: bool) -> None:
-    styles = {cluster.cluster: palette.style(i) for i, cluster in enumerate(clusters)}
+    styles = {cluster.cluster: palette.style(cluster.cluster) for cluster in clusters}
+    shared = len({colour for colour, _ in styles.values()}) < len(clusters)
     n_framed, n_marks = len(layout.framed), len(found.points) - len(layout.framed)
     canvas.draw(Text(MARGIN, 50, f"Map of {describe(found)}", 26, bold=True))
     shown_as = f" · {n_framed:,} shown as thumbnails, {n_marks:,} as marks" if n_marks else ""
@@ -133,7 +134,7 @@ def _draw(canvas: Canvas, found: StoreMap, clusters: Sequence[Cluster], layout: 
         for rim, paint in ((RIM + 1, "paper"), (RIM, colour)):
             canvas.draw(Rectangle(left - rim, top - rim, picture.width + 2 * rim, picture.height + 2 * rim, paint))
         canvas.draw(Picture(left, top, picture, title))
-        if len(clusters) > len(palette.COLOURS):  # a colour stands for more than one cluster
+        if shared:  # a colour stands for more than one cluster
             canvas.draw(Mark(left + 2, top + 2, 6, colour, shape))
     for cluster in clusters:
         if cluster.cluster in layout.labels:

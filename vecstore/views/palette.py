@@ -26,5 +26,5 @@ CIRCLE_RADIUS = 0.85
 
 
 def style(number: int) -> tuple[str, str]:
-    """Return the colour and the shape of the cluster that is this many-th in order, from 0."""
+    """Return the colour and the shape of the cluster of this id: the same in every picture, report and page."""
     return COLOURS[number % len(COLOURS)], SHAPES[number // len(COLOURS) % len(SHAPES)]

@@ -187,13 +187,13 @@ def _clusters(session: Session, chosen: Chosen) -> list[Cluster]:
 def _described(session: Session, shots: Shots, clusters: Sequence[Cluster], chosen: Chosen) -> list[Described]:
     described = []
     names = {cluster.cluster: called(cluster) for cluster in clusters}
-    for number, cluster in enumerate(clusters[:CLUSTERS]):
+    for cluster in clusters[:CLUSTERS]:
         typical = members(session, cluster.cluster, TYPICAL, False, 0, chosen.conditions, None)
         n_odd = min(ODD, cluster.size - len(typical))
         odd = members(session, cluster.cluster, n_odd, True, 0, chosen.conditions, None) if n_odd else []
         kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in some] for some in (typical, odd)]
         nearest = names.get(cluster.nearest, f"Cluster {cluster.nearest}") if cluster.nearest is not None else ""
-        described.append(Described(cluster, called(cluster), nearest, *palette.style(number), *kinds))
+        described.append(Described(cluster, called(cluster), nearest, *palette.style(cluster.cluster), *kinds))
     return described
 
 

@@ -1,7 +1,8 @@
 """The app: routes, page, documentation and metrics, behind the guard."""
 
+import mimetypes
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -12,8 +13,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
-from vecstore.errors import NotFound, VecstoreError
+from vecstore.errors import BadInput, NotFound, VecstoreError
+from vecstore.sources.paths import shown
 from vecstore.store import Store
 from vecstore.version import __version__
 from vecstore.web.curation_routes import curation_api
@@ -26,6 +29,7 @@ from vecstore.web.security import SecurityMiddleware, Token
 from vecstore.web.selection_routes import api as selection_api
 from vecstore.web.settings import Settings
 from vecstore.web.store_pool import StorePool
+from vecstore.web.sub_path import Site, SubPath
 
 STATIC = Path(__file__).parent / "static"
 SWAGGER_UI = Path(str(files("fastapi_swagger"))) / "resources"
@@ -37,8 +41,39 @@ DESCRIPTION = (
 )
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Return the ASGI app that serves a store. It opens the store when it is first asked; close it by its lifespan."""
+mimetypes.add_type("application/manifest+json", ".webmanifest")
+
+
+def create_site(stores: Sequence[Settings]) -> ASGIApp:
+    """Return the ASGI app that serves stores, the first at the top and each below `/s/NAME/`.
+
+    Their settings differ in the store alone. Raises BadInput for none.
+    """
+    if not stores:
+        raise BadInput("no store is named to serve; name one at least")
+    names = _names_of(stores)
+    apps = {name: create_app(settings, names, name) for name, settings in zip(names, stores, strict=True)}
+    first, *others = apps.values()
+    first.state.others = others  # which its lifespan ends too
+    site: ASGIApp = Site(apps) if others else first
+    return SubPath(site, stores[0].root_path) if stores[0].root_path else site
+
+
+def _names_of(stores: Sequence[Settings]) -> tuple[str, ...]:
+    """Return a name for each store, of its folder; a number tells two of one name apart."""
+    names: list[str] = []
+    for settings in stores:
+        name = shown(os.fsencode(settings.folder.name)).replace("/", "-") or "store"
+        same = sum(name == other or other.startswith(f"{name}-") for other in names)
+        names.append(f"{name}-{same + 1}" if name in names else name)
+    return tuple(names)
+
+
+def create_app(settings: Settings, names: tuple[str, ...] = (), name: str = "") -> FastAPI:
+    """Return the ASGI app that serves a store. It opens the store when it is first asked; close it by its lifespan.
+
+    names: of all stores of the server. name: of this one.
+    """
     metrics = Metrics()
     app = FastAPI(
         title="vecstore",
@@ -58,6 +93,8 @@ def create_app(settings: Settings) -> FastAPI:
         writing=StorePool(settings, 1, "writing"),
         jobs=Jobs(settings, metrics.count_job),
         metrics=metrics,
+        names=names,
+        name=name,
     )
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
@@ -77,11 +114,12 @@ def create_app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    server: Server = app.state.server
     yield
-    server.jobs.close()
-    for stores in (server.asking, server.looking, server.embedding, server.writing):
-        stores.close()
+    for one in (app, *getattr(app.state, "others", ())):
+        server: Server = one.state.server
+        server.jobs.close()
+        for stores in (server.asking, server.looking, server.embedding, server.writing):
+            stores.close()
 
 
 def _add_pages(app: FastAPI) -> None:

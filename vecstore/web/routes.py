@@ -1,8 +1,9 @@
 """The HTTP API: each route is one call of the library, with the same names and the same results as `--json`."""
 
 import asyncio
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
@@ -13,26 +14,31 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from vecstore.errors import BadInput, NotFound, StoreBusy
+from vecstore.errors import BadInput, NotFound, StoreBusy, WeightsUnavailable
 from vecstore.results import (
     MINUS_WEIGHT,
     Cluster,
     Clustering,
+    Facets,
     Failure,
     Found,
     Info,
     Member,
     Membership,
     Neighbour,
+    NewFiles,
+    Page,
     RemoveReport,
     StoredImage,
     StoreMap,
+    Tag,
 )
 from vecstore.search.filters import Filter
 from vecstore.sources.decoding import Encoded
 from vecstore.sources.paths import absolute
 from vecstore.store import Store
-from vecstore.views import map_layout
+from vecstore.views import map_layout, palette
+from vecstore.views.thumbnails import SIZES
 from vecstore.web.filters import MOST_NAME, ImageFilters
 from vecstore.web.jobs import Job, Jobs
 from vecstore.web.metrics import Metrics
@@ -43,7 +49,10 @@ from vecstore.web.store_pool import StorePool, identity
 
 T = TypeVar("T")
 
-MOST_RESULTS = 1_000
+MOST_RESULTS = 10_000
+# Of a folder that is named to be added: how long its files are counted before it is said what was found until then.
+COUNT_SECONDS = 4.0
+MOST_PICTURES = 20
 # Pictures to search by that are in memory at once, and the seconds in which one has to come.
 MOST_UPLOADS, UPLOAD_SECONDS = 4, 60
 COOKIE_SECONDS = 90 * 24 * 3600
@@ -79,6 +88,26 @@ class Conditions(Filters):
     exact: bool = False
 
 
+class Listed(ImageFilters):
+    """Which images a list has, and in which order, as `Store.browse` takes it."""
+
+    word: str | None = Field(None, max_length=200)
+
+
+class PartOfList(Listed):
+    """A part of a list, by the position of its first image."""
+
+    start: int = Field(0, ge=0, lt=1 << 62)
+    k: int = Field(100, ge=1, le=1_000)
+    order: Literal["newest", "oldest", "path", "typical", "odd"] = "newest"
+
+
+class Faceted(Listed):
+    """What to count. under: the folder whose folders are counted; by default the deepest that has all images."""
+
+    under: str | None = Field(None, min_length=1, max_length=4096)
+
+
 class Words(Filters):
     """What pictures show, and which images may be found, as the options of `vecstore find` say it."""
 
@@ -89,7 +118,8 @@ class Words(Filters):
 class UploadConditions(Conditions):
     """More examples beside the picture that is sent: images, by id, and words, to look like and to look away from.
 
-    minus_weight: what is looked away from counts so much, beside 1 of the rest.
+    minus_weight: what is looked away from counts so much, beside 1 of the rest. sizes: the bytes of each, if several
+    pictures are sent one behind the other.
     """
 
     images: Ids = []
@@ -98,6 +128,19 @@ class UploadConditions(Conditions):
     minus_words: Texts = []
     minus_weight: float = Field(MINUS_WEIGHT, ge=0, le=1)
     prompts: Texts = []
+    sizes: Annotated[list[Annotated[int, Field(ge=1, lt=1 << 40)]], Field(max_length=MOST_PICTURES)] = []
+
+
+class WantedPaths(Strict):
+    """Pictures and folders of the server's machine."""
+
+    paths: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(min_length=1, max_length=100)
+
+
+class Chosen(Strict):
+    """Images, by id."""
+
+    images: list[Annotated[int, Field(ge=0, lt=1 << 63)]] = Field(min_length=1, max_length=10_000)
 
 
 class Examples(UploadConditions):
@@ -121,6 +164,12 @@ class AddWork(Strict):
     paths: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(min_length=1, max_length=100)
 
 
+class RetryWork(Strict):
+    """Try the files again that could not be added."""
+
+    kind: Literal["retry"]
+
+
 class ClusterWork(Strict):
     """Run k-means, as `vecstore cluster` does."""
 
@@ -138,7 +187,7 @@ class MapWork(Strict):
     kind: Literal["map"]
 
 
-Work: TypeAlias = Annotated[AddWork | ClusterWork | MapWork, Body(discriminator="kind")]
+Work: TypeAlias = Annotated[AddWork | RetryWork | ClusterWork | MapWork, Body(discriminator="kind")]
 
 
 @dataclass(frozen=True)
@@ -146,7 +195,8 @@ class State:
     """What changes when others write to the store. store: tells it from another one at the same address.
 
     images: how many there are. newest: the newest one's id, None in an empty store. clustering: the current one.
-    map: whether one was drawn. jobs: those that wait or run. read_only: nothing can be changed through this server.
+    map: whether one was drawn. jobs: those that wait or run. failures: files that could not be added. changes: differs
+    after everything that can be undone, and after undoing it. read_only: nothing can be changed through this server.
     """
 
     store: str
@@ -155,7 +205,31 @@ class State:
     clustering: int | None
     map: bool
     jobs: int
+    failures: int
+    changes: str
     read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Palette:
+    """How clusters are marked: cluster c has colour c modulo their number and, where colours end, the next shape.
+
+    polygons: (x, y) from -1 to 1, y downwards, of every shape but the circle, whose radius is `circle`.
+    """
+
+    colours: tuple[str, ...]
+    shapes: tuple[str, ...]
+    polygons: Mapping[str, tuple[tuple[float, ...], ...]]
+    circle: float
+
+
+@dataclass(frozen=True)
+class ServedStore:
+    """A store of this server. url: where its page is, on this server. current: whether it is the one that was asked."""
+
+    name: str
+    url: str
+    current: bool
 
 
 @dataclass
@@ -170,6 +244,9 @@ class Server:
     writing: StorePool
     jobs: Jobs
     metrics: Metrics
+    # The names of the stores that one server has, and this one's.
+    names: tuple[str, ...] = ()
+    name: str = ""
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_UPLOADS))
 
     async def write(self, function: Callable[[Store], T]) -> T:
@@ -216,6 +293,13 @@ async def info(server: Here) -> Response:
     return answer(await server.asking.run(Store.info))
 
 
+@api.get("/stores", response_model=list[ServedStore], tags=["server"])
+async def stores(server: Here) -> Response:
+    """The stores that this server has, and where the page of each is."""
+    root = server.settings.root_path
+    return answer([ServedStore(name, f"{root}/s/{quote(name)}/", name == server.name) for name in server.names])
+
+
 @api.get("/state", response_model=State, tags=["store"])
 async def state(server: Here) -> Response:
     """What changes when others write to the store: cheap, to be asked again and again."""
@@ -223,7 +307,7 @@ async def state(server: Here) -> Response:
     try:
         found = await server.asking.run(partial(_state, server.jobs.map is not None, waiting))
     except NotFound:  # no store yet, but jobs can be there: one of them may be making it
-        found = State("", 0, None, None, False, waiting)
+        found = State("", 0, None, None, False, waiting, 0, "")
     return answer(replace(found, read_only=server.settings.read_only))
 
 
@@ -236,6 +320,8 @@ def _state(has_map: bool, jobs: int, store: Store) -> State:
         clustering=store.session.catalog.clusterings.current(),
         map=has_map or map_layout.has_stored_map(store.session),
         jobs=jobs,
+        failures=store.session.catalog.failures.count(),
+        changes=store.session.catalog.operations.state(),
     )
 
 
@@ -257,10 +343,42 @@ async def images(
     return answer(await server.asking.run(lambda store: store.images(k, before=before)))
 
 
+@api.get("/browse", response_model=Page, tags=["images"])
+async def browse(server: Here, part: Annotated[PartOfList, Query()]) -> Response:
+    """A part of a list of images by position, with the total: of all, or under conditions, in any order."""
+    return answer(await server.asking.run(lambda store: store.browse(**vars(part))))
+
+
+@api.get("/facets", response_model=Facets, tags=["images"])
+async def facets(server: Here, listed: Annotated[Faceted, Query()]) -> Response:
+    """The folders, clusters and words of a list of images, with counts."""
+    return answer(await server.asking.run(lambda store: store.facets(**vars(listed))))
+
+
+@api.get("/palette", response_model=Palette, tags=["clusters"])
+async def palette_() -> Response:
+    """The colours and shapes of clusters: those of drawn maps and the report."""
+    return answer(Palette(palette.COLOURS, palette.SHAPES, palette.POLYGONS, palette.CIRCLE_RADIUS))
+
+
 @api.get("/images/{id}", response_model=StoredImage, tags=["images"])
 async def image(server: Here, id: Id) -> Response:
     """One image: all its paths, its size, its cluster."""
     return answer(await server.asking.run(lambda store: store.image(id)))
+
+
+@api.get("/images/{id}/words", response_model=list[Tag], tags=["images"])
+async def words_of(server: Here, id: Id) -> Response:
+    """The best classes of a stored image; none where the store's embedder knows no words."""
+    return answer(await server.asking.run(partial(_words_of, id=id)))
+
+
+def _words_of(store: Store, id: int) -> tuple[Tag, ...]:
+    store.image(id)  # raises for one that is not there
+    try:
+        return store.tag(id)[0].tags
+    except (BadInput, WeightsUnavailable):
+        return ()
 
 
 @api.get("/images/{id}/similar", response_model=list[Neighbour], tags=["search"])
@@ -298,12 +416,25 @@ async def similar_to_upload(
     """The stored images nearest to the picture that is the body.
 
     `curl --data-binary @cat.jpg -H Content-Type:image/jpeg` sends it so. It is embedded and forgotten; a stored one is
-    found by its content, and comes first itself.
+    found by its content, and comes first itself. Several, one behind the other with `sizes`, are searched by together.
     """
     asked = dict(vars(conditions))
-    return answer(
-        await _of_upload(server, request, lambda store, sent: store.similar(sent, *asked.pop("images"), **asked))
-    )
+    images, sizes = asked.pop("images"), asked.pop("sizes")
+
+    def similar_to(store: Store, sent: Encoded) -> list[Neighbour]:
+        return store.similar(*_parts(sent, sizes), *images, **asked)
+
+    return answer(await _of_upload(server, request, similar_to))
+
+
+def _parts(sent: Encoded, sizes: list[int]) -> list[Encoded]:
+    """Return the pictures that were sent one behind the other. Raises BadInput if their sizes are not these."""
+    if not sizes:
+        return [sent]
+    if sum(sizes) != len(sent.data):
+        raise BadInput(f"the sizes add up to {sum(sizes):,} bytes, and {len(sent.data):,} were sent; name those of all")
+    ends = list(itertools.accumulate(sizes))
+    return [Encoded(sent.data[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
 
 
 @api.post(
@@ -380,28 +511,31 @@ async def clusterings(server: Here) -> Response:
 
 @api.get("/map", response_model=StoreMap, tags=["images"])
 async def map_(server: Here) -> Response:
-    """Where every image lies on a plane, near those it is like: as a job of the kind "map" drew it, or as the store
-    keeps it."""
-    if server.jobs.map is not None:
-        return answer(server.jobs.map)
-    kept = await server.asking.run(lambda store: map_layout.stored_map(store.session))
+    """Where every image lies on a plane, near those it is like, with the cluster that it is in now."""
+    kept: StoreMap | dict[str, Any] | None = await server.asking.run(lambda store: map_layout.stored_map(store.session))
+    kept = kept or server.jobs.map  # of a store that could not keep its own
     if kept is None:
         raise NotFound('there is no map yet; POST /api/jobs {"kind": "map"} draws one')
     return answer(kept)
 
 
 @api.get("/images/{id}/thumbnail", response_class=Response, responses={200: PICTURE}, tags=["images"])
-async def thumbnail(server: Here, request: Request, id: Id, v: str = "") -> Response:
-    """A JPEG of at most 320 pixels on the longer side, upright. v: anything; with it, browsers need not ask again."""
-    tag = f'"{(await server.looking.run(partial(_sha256, id=id))).hex()}-thumbnail"'
+async def thumbnail(
+    server: Here, request: Request, id: Id, v: str = "", size: Literal["small", "large"] = "small"
+) -> Response:
+    """A JPEG of at most 320 pixels on the longer side, upright; large: a WebP of at most 960.
+
+    v: anything; with it, browsers need not ask again.
+    """
+    tag = f'"{(await server.looking.run(partial(_sha256, id=id))).hex()}-{size}"'
     headers = {"ETag": tag, "Cache-Control": FOREVER if v else ASK_AGAIN}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:
-        data = await server.looking.run(lambda store: store.thumbnail(id))
+        data = await server.looking.run(lambda store: store.thumbnail(id, size))
     except BadInput as error:  # what was asked is right; the file is what has become another
         raise NotFound(str(error)) from error
-    return Response(data, media_type="image/jpeg", headers=headers)
+    return Response(data, media_type=SIZES[size].media_type, headers=headers)
 
 
 @api.get("/images/{id}/original", response_class=Response, responses={200: PICTURE}, tags=["images"])
@@ -432,6 +566,12 @@ async def remove(server: Here, id: Id) -> Response:
     return answer(await server.write(lambda store: store.remove(id)))
 
 
+@api.post("/remove", response_model=RemoveReport, tags=["images"])
+async def remove_several(server: Here, chosen: Chosen) -> Response:
+    """Forget several images with all their paths, all or none; the files stay where they are."""
+    return answer(await server.write(lambda store: store.remove(*chosen.images)))
+
+
 @api.patch("/clusters/{id}", response_model=Cluster, tags=["clusters"])
 async def name_cluster(server: Here, id: ClusterId, new: NewName) -> Response:
     """Name a cluster. It keeps the name as long as it keeps its id, also through new clusterings."""
@@ -449,6 +589,29 @@ async def use_clustering(server: Here, number: Annotated[int, Path(ge=1, lt=1 <<
 # Jobs
 
 
+@api.post("/preview", response_model=NewFiles, tags=["jobs"])
+async def preview(server: Here, wanted: WantedPaths) -> Response:
+    """How many files an add would look at, and how many of them are new: counted for some seconds, and nothing read."""
+    for path in wanted.paths:
+        require_allowed(server.settings, path)
+    count = partial(_count_new, paths=wanted.paths)
+    try:
+        return answer(await server.looking.run(count))
+    except NotFound:
+        if identity(server.settings.folder) is not None:  # it is a path that is not there
+            raise
+    return answer(await asyncio.to_thread(_count_for_new_store, server.settings, count))
+
+
+def _count_new(store: Store, paths: list[str]) -> NewFiles:
+    return store.count_new(*paths, seconds=COUNT_SECONDS)
+
+
+def _count_for_new_store(settings: Settings, count: Callable[[Store], NewFiles]) -> NewFiles:
+    with settings.open(create=True) as store:  # which is made by its first add alone
+        return count(store)
+
+
 @api.get("/jobs", response_model=list[Job], tags=["jobs"])
 async def jobs(server: Here) -> Response:
     """The jobs of this server, the newest first."""
@@ -456,13 +619,13 @@ async def jobs(server: Here) -> Response:
 
 
 @api.post("/jobs", response_model=Job, status_code=202, tags=["jobs"])
-async def start_job(server: Here, work: Work) -> Response:
+async def start_job(server: Here, request: Request, work: Work) -> Response:
     """Add pictures, or run k-means, in the background, one job after the other; its own address says how far it is."""
     if isinstance(work, AddWork):
         for path in work.paths:
             require_allowed(server.settings, path)
     job = server.jobs.start(work.model_dump())
-    return answer(job, 202, {"Location": f"/api/jobs/{job.id}"})
+    return answer(job, 202, {"Location": f"{request.scope.get('root_path', '')}/api/jobs/{job.id}"})
 
 
 @api.get("/jobs/{number}", response_model=Job, tags=["jobs"])
@@ -505,6 +668,7 @@ async def login(server: Here, request: Request, shown: TokenShown) -> Response:
             server.token.cookie_name,
             server.token.cookie_value,
             max_age=COOKIE_SECONDS,
+            path=server.settings.root_path or "/",
             secure=request.url.scheme == "https",
             httponly=True,
             samesite="strict",
@@ -516,5 +680,7 @@ async def login(server: Here, request: Request, shown: TokenShown) -> Response:
 async def logout(server: Here) -> Response:
     """Take the cookie back."""
     done = Response(status_code=204)
-    done.delete_cookie(server.token.cookie_name, httponly=True, samesite="strict")
+    done.delete_cookie(
+        server.token.cookie_name, path=server.settings.root_path or "/", httponly=True, samesite="strict"
+    )
     return done

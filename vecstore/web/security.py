@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vecstore.web.responses import refusal
 from vecstore.web.settings import Settings
+from vecstore.web.sub_path import inner_path
 
 MAX_JSON_BYTES = 1 << 20
 READING = frozenset({"GET", "HEAD"})
@@ -36,7 +37,13 @@ CONTENT_SECURITY_POLICY = "; ".join(
     [
         *("default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"),
         # blob: the picture that is being searched by, which is nowhere but in the browser. data: Swagger UI's icons.
-        *("img-src 'self' blob: data:", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"),
+        *(
+            "manifest-src 'self'",
+            "img-src 'self' blob: data:",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ),
     ]
 )
 HEADERS = {
@@ -114,7 +121,7 @@ class SecurityMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("cache-control", "no-store" if scope["path"].startswith("/api/") else "no-cache")
+                headers.setdefault("cache-control", "no-store" if inner_path(scope).startswith("/api/") else "no-cache")
             await send(message)
 
         try:
@@ -125,7 +132,7 @@ class SecurityMiddleware:
         await self.app(scope, self._bounded(scope, receive), send_guarded)
 
     def _check(self, scope: Scope) -> None:
-        headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
+        headers, path, method = Headers(scope=scope), inner_path(scope), scope["method"]
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_own_name(hosts[0]):
             raise HTTPException(

@@ -2,11 +2,12 @@
 
 import logging
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 
 from vecstore.errors import BadInput, VecstoreError
-from vecstore.web.app import create_app
+from vecstore.web.app import create_site
 from vecstore.web.settings import Settings
 
 # More than these at once, and the rest is told to come back.
@@ -39,14 +40,14 @@ def listening_on(settings: Settings, port: int) -> socket.socket:
 def url(settings: Settings, listening: socket.socket) -> str:
     """Return the address of the page."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listening.getsockname()[1]}/"
+    return f"http://{host}:{listening.getsockname()[1]}{settings.root_path}/"
 
 
-def serve(settings: Settings, listening: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM; running jobs commit what they have done."""
+def serve(stores: Sequence[Settings], listening: socket.socket) -> None:
+    """Serve stores until Ctrl-C or SIGTERM; running jobs commit what they have done."""
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = uvicorn.Config(
-        create_app(settings),
+        create_site(stores),
         log_config=None,
         access_log=False,
         server_header=False,

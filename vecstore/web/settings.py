@@ -1,6 +1,7 @@
 """How a server is set up, and what is refused before it starts. Loads nothing heavy."""
 
 import ipaddress
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 MAX_UPLOAD_BYTES = 64 << 20
 # A token is compared in constant time, so its length alone is what guessing has to overcome.
 LEAST_TOKEN = 16
+ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+# What the server's own paths begin with.
+OWN_NAMES = frozenset({"api", "static", "docs", "openapi.json", "healthz", "metrics", "s"})
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Settings:
     token: what every request has to show; None: nothing, which only this machine's own address allows.
     hosts: names, beside IP addresses and localhost, that requests may call the server by. roots: folders that pictures
     may be added from; None: any. embedder, weights: of a store that its first add makes. device: as `Store.open` takes.
-    max_upload_bytes: of a picture to search by. read_only: nothing may be changed through the server.
+    max_upload_bytes: of a picture to search by. read_only: nothing may be changed through the server. root_path: below
+    which path a proxy has the server, "" for at its top.
     """
 
     store: str | Path
@@ -37,8 +42,13 @@ class Settings:
     device: str = "auto"
     max_upload_bytes: int = MAX_UPLOAD_BYTES
     read_only: bool = False
+    root_path: str = ""
 
     def __post_init__(self) -> None:
+        if self.root_path and not ROOT_PATH.fullmatch(self.root_path):
+            raise BadInput(f"{self.root_path!r} is no path for a server to be below; give one such as /photos")
+        if self.root_path.split("/")[1:2] in ([name] for name in OWN_NAMES):
+            raise BadInput(f"{self.root_path} cannot be told from the server's own paths; choose another one")
         if self.token is None and not is_local(self.host):
             raise BadInput(f"{self.host} can be reached from other machines; a server there needs a token")
         if self.token is not None and len(self.token) < LEAST_TOKEN:

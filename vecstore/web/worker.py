@@ -44,6 +44,12 @@ def grow(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return {**asdict(report), "images_per_second": report.images_per_second}
 
 
+def retry(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Try the files again that could not be added."""
+    report = store.retry_failures(on_progress=lambda p: tell({"done": p.done, "total": p.total, "note": ""}))
+    return {**asdict(report), "images_per_second": report.images_per_second}
+
+
 def cluster(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """Run k-means."""
 
@@ -63,6 +69,7 @@ def draw_map(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any
 WORK: dict[str, Callable[["Store", dict[str, Any], Tell], dict[str, Any]]] = {
     "add": grow,
     "sync": grow,
+    "retry": retry,
     "cluster": cluster,
     "map": draw_map,
 }

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 BEST = 5
 SCALE = 65_535
+NO_CLASS = 65_535
 # Rows whose tags are recorded in one transaction.
 COMMIT_ROWS = 65_536
 # Rows whose logits are made at a time: 16 MB of them.
@@ -197,6 +198,15 @@ def kept_blocks(session: Session) -> Iterator[tuple[int, Tags]]:
     """Yield (first row, (n, 10) uint16 tags) of the tags that are recorded; rows without have the probability 0."""
     for first, classes in session.catalog.tags.blocks():
         yield first, as_tags(classes)
+
+
+def best_recorded(session: Session, n_rows: int) -> NDArray[np.uint16]:
+    """Return the best class of each row, (n_rows,), of the tags that are recorded; `NO_CLASS` where there are none."""
+    best = np.full(n_rows, NO_CLASS, np.uint16)
+    for first, tags in kept_blocks(session):
+        own = tags[: max(n_rows - first, 0)]
+        best[first : first + len(own)] = np.where(own[:, BEST] > 0, own[:, 0], NO_CLASS)
+    return best
 
 
 def every_block(session: Session, vectors: Float16, wanted: Mask | None) -> Iterator[tuple[NDArray[np.int64], Tags]]:

@@ -69,11 +69,6 @@ class Catalog(Queries):
             self.close()
             raise
 
-    def state(self) -> tuple[int, int]:
-        """Return what stays the same as long as nothing is committed, here or by another process."""
-        # SQLite's number is of other connections' commits alone (https://sqlite.org/pragma.html#pragma_data_version).
-        return int(self._value("pragma data_version")), self.db.total_changes
-
     @classmethod
     def create(cls, path: Path, embedder: str, engine: str | None = None, *, shared: bool = False) -> "Catalog":
         """Make the catalog of a new store.
@@ -109,6 +104,10 @@ class Catalog(Queries):
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """One read transaction: every query inside sees the same moment, whatever a writer commits meanwhile."""
         return self._database.reading()
+
+    def state(self) -> tuple[int, int]:
+        """Return what differs after every commit, by whomever; to be compared by this object alone."""
+        return self._database.state()
 
     def writing(self) -> AbstractContextManager[sqlite3.Connection]:
         """One write transaction: all of it or, on any error or interruption, nothing."""

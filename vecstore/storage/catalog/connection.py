@@ -68,6 +68,11 @@ class Database:
         """Return the format of the store, 0 for a database that is none yet."""
         return int(self.db.execute("pragma user_version").fetchone()[0])
 
+    def state(self) -> tuple[int, int]:
+        """Return what differs after every commit, by this connection or another; to be compared on this one alone."""
+        # SQLite's number is of other connections' commits alone (https://sqlite.org/pragma.html#pragma_data_version).
+        return int(self.db.execute("pragma data_version").fetchone()[0]), self.db.total_changes
+
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One write transaction: all of it or, on any error or interruption, nothing."""

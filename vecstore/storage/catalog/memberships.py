@@ -63,6 +63,24 @@ class Memberships(Queries):
         query = "select row from memberships where clustering = :clustering and cluster = :cluster"
         return [row for (row,) in self.db.execute(query, {"clustering": clustering, "cluster": cluster})]
 
+    def rows_by_distance(self, clustering: int, cluster: int | None = None, *, farthest: bool = False) -> list[int]:
+        """Return the rows that have a label, the nearest to their centroid first. cluster: only its members.
+
+        farthest: the other way round.
+        """
+        query = f"""
+            select   row from memberships
+            where    clustering = :clustering {"" if cluster is None else "and cluster = :cluster"}
+            order by distance {"desc" if farthest else "asc"}, row"""
+        values = {"clustering": clustering} | ({} if cluster is None else {"cluster": cluster})
+        return [row for (row,) in self.db.execute(query, values)]
+
+    def labels(self, clustering: int) -> list[tuple[int, int]]:
+        """Return (row, cluster) of every label of a clustering."""
+        return self.db.execute(
+            "select row, cluster from memberships where clustering = :clustering", {"clustering": clustering}
+        ).fetchall()
+
     def farthest(self, clustering: int, limit: int) -> list[tuple[int, bytes, float]]:
         """Return (row, path, distance) of the living images that are farthest from their centroid, these first."""
         query = f"""

@@ -106,6 +106,44 @@ class Paths(Queries):
         recorded = [RecordedPath(FileStamp(bytes(p), size, time), row, bytes(sha)) for p, row, size, time, sha in found]
         return recorded + (self.recorded_under(root + b"!") if is_archive_name(root) else [])
 
+    def first_and_last(self) -> tuple[bytes, bytes] | None:
+        """Return the first and the last path in byte order, None where there is none."""
+        first, last = self.db.execute("select min(path), max(path) from paths").fetchone()
+        return None if first is None else (bytes(first), bytes(last))
+
+    def rows_below(self, folder: bytes) -> list[int]:
+        """Return the row of each path below a folder."""
+        query = "select row from paths where path >= :below and path < :beyond"
+        return [row for (row,) in self.db.execute(query, below(folder))]
+
+    def rows_in_order(self) -> list[int]:
+        """Return the row of each path, in the paths' byte order; one that has several comes as often."""
+        return [row for (row,) in self.db.execute("select row from paths order by path")]
+
+    def folders_in(self, folder: bytes) -> list[tuple[bytes, int]]:
+        """Return (path, images) of each folder in a folder, by path; an archive has its `!`."""
+        query = """
+            select   name, count(distinct row)
+            from     (
+                select substr(path, :start, instr(substr(path, :start), x'2f') - 1) as name, row
+                from   paths
+                where  path >= :below and path < :beyond and instr(substr(path, :start), x'2f') > 0
+            )
+            group by name
+            order by name"""
+        bounds = below(folder)
+        found = self.db.execute(query, {**bounds, "start": len(bounds["below"]) + 1})
+        return [(bounds["below"] + bytes(name), int(images)) for name, images in found]
+
+    def rows_in_folders_in(self, folder: bytes) -> Iterator[tuple[bytes, int]]:
+        """Yield (folder, row) of each path in a folder that is in a folder; see `folders_in`."""
+        bounds = below(folder)
+        start = len(bounds["below"])
+        for path, row in self.db.execute("select path, row from paths where path >= :below and path < :beyond", bounds):
+            name, slash, _ = bytes(path[start:]).partition(b"/")
+            if slash:
+                yield bounds["below"] + name, row
+
     def sample(self, n: int) -> list[bytes]:
         """Return the paths shown of at most n images, spread over all rows, less those that came without a file."""
         query = "select path, size, mtime_ns from paths where row >= :row order by row, path limit 1"

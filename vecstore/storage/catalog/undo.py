@@ -54,6 +54,13 @@ class Operations(Queries):
         found = self.db.execute(query).fetchall()
         return [Operation(number, kind, what, began, bool(undone)) for number, kind, what, began, undone in found]
 
+    def state(self) -> str:
+        """Return a text that differs after each operation, undo and redo."""
+        last, undone = self.db.execute(
+            "select coalesce(max(id), 0), coalesce(sum(undone), 0) from operations"
+        ).fetchone()
+        return f"{last}.{undone}"
+
     def undo(self, operation: Operation) -> UndoReport:
         """Put back what an operation replaced, keeping what it made, so that the next call does it again.
 

@@ -1,6 +1,37 @@
-// The HTTP API, as this page uses it.
+// The HTTP API, as this page uses it. Addresses are relative to the page's, so that it works below any path.
+
+/**
+ * @typedef {{store: string, images: number, newest: number|null, clustering: number|null, map: boolean, jobs: number,
+ *   failures: number, changes: string, read_only?: boolean}} State
+ * @typedef {{id: number, paths: string[], width: number, height: number, added: string, cluster: number|null,
+ *   distance: number|null}} StoredImage
+ * @typedef {{total: number, images: StoredImage[]}} Part
+ * @typedef {{rank: number, id: number, score: number, path: string, cluster: number|null, words?: string[]}} Hit
+ * @typedef {{cluster: number, name: string|null, suggested: string|null, size: number, cohesion: number|null,
+ *   separation: number|null, nearest: number|null, representative_id: number|null}} Cluster
+ * @typedef {{clustering: number, k: number, rows: number, created: string, current: boolean, previous: number|null,
+ *   kept: number, born: number, gone: number, moved: number, k_reason: string|null}} Clustering
+ * @typedef {{id: number, path: string, distance: number}} Member
+ * @typedef {{path: string, reason: string}} Failure
+ * @typedef {{id: number, x: number, y: number, cluster: number|null, path: string}} MapPoint
+ * @typedef {{points: MapPoint[], images: number, sampled: boolean}} StoreMap
+ * @typedef {{colours: string[], shapes: string[], polygons: Record<string, number[][]>, circle: number}} Palette
+ * @typedef {{path: string, images: number}} FolderCount
+ * @typedef {{cluster: number, name: string|null, suggested: string|null, images: number}} ClusterCount
+ * @typedef {{total: number, under: string, folders: FolderCount[], clusters: ClusterCount[],
+ *   words: {word: string, images: number}[]}} Facets
+ * @typedef {{seen: number, new: number, is_complete: boolean}} NewFiles
+ * @typedef {{operation: number, kind: string, what: string, began: string, undone: boolean, forgotten?: number,
+ *   restored?: number, lost?: number}} Operation
+ * @typedef {{word: string, probability: number}} Tag
+ * @typedef {{id: number, kind: string, asked: any, state: string, done: number, total: number|null, note: string,
+ *   result: any, error: string|null, created: string, started: string|null, ended: string|null}} Job
+ * @typedef {{name: string, url: string, current: boolean}} ServedStore
+ * @typedef {Record<string, string|number|boolean|null|undefined|(string|number)[]>} Query
+ */
 
 export class ApiError extends Error {
+  /** @param {number} status 0: the server was not reached. @param {string} detail */
   constructor(status, detail) {
     super(detail);
     this.status = status;
@@ -10,12 +41,34 @@ export class ApiError extends Error {
 /** Which store this is; thumbnails of another one at the same address must not come from the browser's cache. */
 let storeName = "";
 
+// What the library's messages say of the command line, as it is called here.
+/** @type {[RegExp, string][]} */
+const PLAIN = [
+  [/choose -k from 1 to (\d+)/, "choose a number from 1 to $1"],
+  [/; give -k N( or -k auto)?$/, "; name a number of clusters"],
+  [/k is (\d+), but/, "$1 clusters were asked for, but"],
+  [/; `vecstore failures[^`]*` says why/, "; the list of failures says why"],
+  [/; `vecstore sync` its folder/, "; add its folder again"],
+  [/; run `vecstore sync` on its folder/, "; add its folder again"],
+  [/; `vecstore add` some first/, "; add some first"],
+  [/; make some with `vecstore cluster -k N`/, "; group the pictures first"],
+  [/ \(GET \/api\/jobs\)/, ""],
+  [/; GET \/api\/jobs lists them/, ""],
+];
+
+/** A message of the library, in the page's words. @param {string} text */
+export function plain(text) {
+  return PLAIN.reduce((said, [pattern, words]) => said.replace(pattern, words), text);
+}
+
+/** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
 async function ask(path, options = {}) {
   let response;
   try {
     response = await fetch(path, options);
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    dispatchEvent(new Event("server-missed"));
     throw new ApiError(0, "The server cannot be reached. Is it still running?");
   }
   if (response.ok) return response.status === 204 ? null : response.json();
@@ -25,50 +78,91 @@ async function ask(path, options = {}) {
   } catch {
     // not ours: a proxy's page, say
   }
-  if (response.status === 401) window.dispatchEvent(new Event("token-needed"));
-  throw new ApiError(response.status, detail);
+  if (response.status === 401) dispatchEvent(new Event("token-needed"));
+  throw new ApiError(response.status, plain(detail));
 }
 
+/** @param {string} method @param {string} path @param {unknown} body */
 function send(method, path, body) {
   return ask(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 }
 
+/** @param {string} path @param {Query} values */
 function withQuery(path, values) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) {
     for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== undefined && one !== null) query.append(name, one);
+      if (one !== undefined && one !== null && one !== "") query.append(name, String(one));
     }
   }
   return `${path}?${query}`;
 }
 
 export const api = {
+  /** @returns {Promise<State>} */
   async state() {
-    const state = await ask("/api/state");
+    const state = await ask("api/state");
     storeName = state.store;
     return state;
   },
-  info: () => ask("/api/info"),
-  image: (id) => ask(`/api/images/${id}`),
-  images: (k, before) => ask(withQuery("/api/images", { k, before })),
-  clusters: () => ask("/api/clusters"),
-  members: (id, k, start, farthest) => ask(withQuery(`/api/clusters/${id}/members`, { k, start, farthest })),
-  find: (q, k) => ask(withQuery("/api/find", { q, k })),
-  similar: (images, minus, k) => send("POST", "/api/similar", { images, minus, k }),
-  similarToFile: (file, images, minus, k) =>
-    ask(withQuery("/api/similar/upload", { images, minus, k }), {
+  /** @returns {Promise<ServedStore[]>} */
+  stores: () => ask("api/stores"),
+  /** @param {number} id @returns {Promise<StoredImage>} */
+  image: (id) => ask(`api/images/${id}`),
+  /** @param {number} id @returns {Promise<Tag[]>} */
+  words: (id) => ask(`api/images/${id}/words`),
+  /** @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Part>} */
+  browse: (query, signal) => ask(withQuery("api/browse", query), { signal }),
+  /** @param {Query} query @returns {Promise<Facets>} */
+  facets: (query) => ask(withQuery("api/facets", query)),
+  /** @returns {Promise<Cluster[]>} */
+  clusters: () => ask("api/clusters"),
+  /** @param {number} id @param {number} k @returns {Promise<Member[]>} */
+  members: (id, k) => ask(withQuery(`api/clusters/${id}/members`, { k })),
+  /** @param {number} k @returns {Promise<Member[]>} */
+  outliers: (k) => ask(withQuery("api/outliers", { k })),
+  /** @returns {Promise<Failure[]>} */
+  failures: () => ask("api/failures"),
+  /** @returns {Promise<Clustering[]>} */
+  clusterings: () => ask("api/clusterings"),
+  /** @returns {Promise<Operation[]>} */
+  operations: () => ask("api/operations"),
+  /** @returns {Promise<Palette>} */
+  palette: () => ask("api/palette"),
+  /** @param {Query} query @returns {Promise<Hit[]>} */
+  find: (query) => ask(withQuery("api/find", query)),
+  /** @param {object} query @returns {Promise<Hit[]>} */
+  similar: (query) => send("POST", "api/similar", query),
+  /** @param {File[]} files @param {Query} query @returns {Promise<Hit[]>} */
+  similarToFiles: (files, query) =>
+    ask(withQuery("api/similar/upload", { ...query, sizes: files.length > 1 ? files.map((file) => file.size) : [] }), {
       method: "POST",
       headers: { "Content-Type": "application/octet-stream" },
-      body: file,
+      body: new Blob(files),
     }),
-  map: () => ask("/api/map"),
-  name: (cluster, name) => send("PATCH", `/api/clusters/${cluster}`, { name }),
-  remove: (id) => ask(`/api/images/${id}`, { method: "DELETE" }),
-  jobs: () => ask("/api/jobs"),
-  start: (work) => send("POST", "/api/jobs", work),
-  cancel: (id) => ask(`/api/jobs/${id}`, { method: "DELETE" }),
-  login: (token) => send("POST", "/api/login", { token }),
-  thumbnail: (id) => `/api/images/${id}/thumbnail?v=${encodeURIComponent(storeName)}`,
-  original: (id) => `/api/images/${id}/original`,
+  /** @returns {Promise<StoreMap>} */
+  map: () => ask("api/map"),
+  /** @param {number} cluster @param {string} name @returns {Promise<Cluster>} */
+  name: (cluster, name) => send("PATCH", `api/clusters/${cluster}`, { name }),
+  /** @param {number} number @returns {Promise<Clustering>} */
+  useClustering: (number) => send("POST", `api/clusterings/${number}/use`, {}),
+  /** @param {number[]} images @returns {Promise<{removed: number, forgotten: number}>} */
+  remove: (images) => send("POST", "api/remove", { images }),
+  /** @param {boolean} [redo] @returns {Promise<Operation>} */
+  undo: (redo = false) => send("POST", "api/undo", { redo }),
+  /** @param {string[]} paths @returns {Promise<NewFiles>} */
+  preview: (paths) => send("POST", "api/preview", { paths }),
+  /** @returns {Promise<Job[]>} */
+  jobs: () => ask("api/jobs"),
+  /** @param {object} work @returns {Promise<Job>} */
+  start: (work) => send("POST", "api/jobs", work),
+  /** @param {number} id */
+  cancel: (id) => ask(`api/jobs/${id}`, { method: "DELETE" }),
+  /** @param {string} token */
+  login: (token) => send("POST", "api/login", { token }),
+  /** @param {number} id @param {"small"|"large"} [size] */
+  thumbnail: (id, size = "small") =>
+    `api/images/${id}/thumbnail?v=${encodeURIComponent(storeName)}${size === "large" ? "&size=large" : ""}`,
+  /** @param {number} id */
+  original: (id) => `api/images/${id}/original`,
 };

@@ -1,69 +1,473 @@
-// Grids of pictures: tiles, loading more as one scrolls, and arrow keys.
+// The grid of pictures, for lists of any length: only tiles near the view are in the page, and each is where its
+// position says. Browsers bound how high an element may be, so a list that is higher is mapped onto that height: the
+// scroll bar leads to a place in proportion, and from there one scrolls pixel by pixel.
 
 import { api } from "./api.js";
-import { baseName, element } from "./dom.js";
+import { chosen } from "./chosen.js";
+import { baseName, button, element, number, shown, thumbnail } from "./dom.js";
+import { live } from "./live.js";
+import { changed } from "./router.js";
 
-/** One picture. caption: under it. actions: buttons beside the caption. */
-export function tile({ id, path, href, caption = null, actions = [] }) {
-  const name = baseName(path);
-  const image = element("img", { src: api.thumbnail(id), alt: name, loading: "lazy", decoding: "async" });
-  image.addEventListener("error", () => image.replaceWith(missing(name)), { once: true });
-  const foot = caption === null && !actions.length ? null : element("div", { class: "foot" }, caption, ...actions);
-  return element("li", { class: "tile" }, element("a", { href, title: name }, image), foot);
+/** @typedef {import("./sources.js").Item} Item @typedef {import("./sources.js").Source} Source */
+/** @typedef {{label: string, source: Source, lines?: number, extra?: (item: Item) => (Node|null)[],
+ *   link?: (item: Item, at: number) => string}} Options extra: what stands below the name; lines: how many lines that takes. */
+
+const SIZES = [76, 104, 140, 190, 260, 360];
+const LARGE_THUMBNAIL = 330;
+const GAP = 10;
+const LINE = 22;
+const MOST_PX = 8_000_000;
+// How far beyond the view tiles are there, and how long scrolling has to rest before pictures are asked for.
+const BEYOND = 500;
+const REST_MS = 70;
+const PRESS_MS = 480;
+
+let size = Number(stored("size") ?? 2);
+
+/** @param {string} name */
+function stored(name) {
+  try {
+    return localStorage.getItem(`vecstore.${name}`);
+  } catch {
+    return null;
+  }
 }
 
-/** What stands for a picture whose file is gone or cannot be read. */
-export function missing(name) {
-  return element("span", { class: "missing" }, element("span", {}, name), element("small", {}, "its file is not there"));
+/** Sets how large thumbnails are. @param {number} wanted */
+export function setSize(wanted) {
+  size = Math.min(Math.max(wanted, 0), SIZES.length - 1);
+  try {
+    localStorage.setItem("vecstore.size", String(size));
+  } catch {
+    // a browser that keeps nothing
+  }
+  dispatchEvent(new Event("size"));
 }
 
-/** A grid that asks for the next pictures when its end comes into view. more(): the next tiles, none at the end. */
-export function endlessGrid(label, more) {
-  const list = element("ul", { class: "grid", "aria-label": label });
-  const end = element("p", { class: "end" });
-  const holder = element("div", {}, list, end);
-  let busy = false;
-  let over = false;
-  async function load() {
-    if (busy || over || !holder.isConnected) return;
-    busy = true;
-    list.setAttribute("aria-busy", "true");
-    try {
-      const tiles = await more();
-      list.append(...tiles);
-      over = !tiles.length;
-      if (over) watcher.disconnect();
-    } catch (error) {
-      over = true;
-      watcher.disconnect();
-      end.replaceChildren(error.message);
-      end.classList.add("problem");
-    } finally {
-      busy = false;
-      list.removeAttribute("aria-busy");
+/** The control of how large thumbnails are. */
+export function sizeControl() {
+  const input = element("input", { type: "range", min: "0", max: String(SIZES.length - 1), step: "1", "aria-label": "Size of the pictures", class: "size" });
+  input.value = String(size);
+  input.addEventListener("input", () => setSize(Number(input.value)));
+  return input;
+}
+
+export class Grid {
+  /** @param {Options} options */
+  constructor({ label, source, lines = 0, extra = () => [], link = (item) => changed({ at: item.id }) }) {
+    this.source = source;
+    this.extra = extra;
+    this.link = link;
+    this.foot = LINE * (1 + lines) + (lines ? 14 : 4);
+    this.list = element("ul", { class: "grid", "aria-label": label });
+    this.note = element("p", { class: "end", hidden: true });
+    this.holder = element("div", { class: "grid-holder", tabindex: "-1" }, this.list);
+    this.element = element("div", {}, this.holder, this.note);
+    /** @type {Map<number, HTMLLIElement>} */
+    this.tiles = new Map();
+    this.offset = 0;
+    this.lastY = 0;
+    this.active = 0;
+    /** The position to be focused as soon as its tile is there. @type {number|null} */
+    this.awaited = null;
+    /** @type {number|null} */
+    this.anchor = null;
+    this.columns = 1;
+    this.side = 100;
+    this.first = 0;
+    this.last = -1;
+    this.offsetShown = 0;
+    this.wasDragged = false;
+    this.resting = 0;
+    this.listen();
+  }
+
+  listen() {
+    const options = { passive: true };
+    const controller = (this.gone = new AbortController());
+    const { signal } = controller;
+    addEventListener("scroll", () => this.onScroll(), { ...options, signal });
+    addEventListener("size", () => this.measure(), { signal });
+    this.observer = new ResizeObserver(() => this.measure());
+    this.observer.observe(this.holder);
+    this.source.addEventListener("changed", () => this.measure(), { signal });
+    this.source.addEventListener("failed", (event) => this.fail(/** @type {CustomEvent} */ (event).detail), { signal });
+    live.addEventListener("up", () => this.again(), { signal });
+    chosen.addEventListener("changed", () => this.markChosen(), { signal });
+    this.holder.addEventListener("keydown", (event) => this.onKey(event));
+    this.holder.addEventListener("click", (event) => this.onClick(event));
+    this.holder.addEventListener("focusin", (event) => {
+      const tile = event.target instanceof Element && event.target.closest("li");
+      if (tile instanceof HTMLElement) this.setActive(Number(tile.dataset.at));
+    });
+    this.listenToDrags();
+  }
+
+  /** The grid is left. */
+  destroy() {
+    this.gone?.abort();
+    this.observer?.disconnect();
+    clearTimeout(this.resting);
+    for (const tile of this.tiles.values()) stop(tile);
+  }
+
+  /** @param {Error} error */
+  fail(error) {
+    this.note.replaceChildren(error.message, " ", button("Try again", () => this.again(), { class: "quiet" }));
+    this.note.classList.add("problem");
+    this.note.hidden = false;
+  }
+
+  again() {
+    this.note.hidden = true;
+    this.ask();
+  }
+
+  // Where things are
+
+  get top() {
+    return this.holder.getBoundingClientRect().top + scrollY;
+  }
+
+  get rowHeight() {
+    return this.side + this.foot + GAP;
+  }
+
+  get rows() {
+    return Math.ceil(this.source.total / this.columns);
+  }
+
+  get realHeight() {
+    return this.rows * this.rowHeight;
+  }
+
+  get height() {
+    return Math.min(this.realHeight, MOST_PX);
+  }
+
+  /** How far the list itself is scrolled, in its own pixels. */
+  get at() {
+    return scrollY + this.offset;
+  }
+
+  /** @param {number} real Where to be in the list's own pixels. */
+  scrollTo(real) {
+    if (this.realHeight <= MOST_PX) {
+      this.offset = 0;
+      scrollTo(0, real);
+    } else {
+      const wanted = Math.min(Math.max(real, 0), this.realHeight + this.top - innerHeight);
+      scrollTo(0, this.proportional(wanted));
+      this.offset = Math.round(wanted - scrollY);
     }
-    if (!over && end.getBoundingClientRect().top < innerHeight + 600) load();
+    this.lastY = scrollY;
+    this.render();
   }
-  const watcher = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && load(), {
-    rootMargin: "600px",
-  });
-  watcher.observe(end);
-  return holder;
+
+  /** Where the scroll bar is when the list is scrolled so far. @param {number} real */
+  proportional(real) {
+    if (this.realHeight <= MOST_PX) return real;
+    const span = MOST_PX + this.top - innerHeight;
+    return Math.round((real / (this.realHeight + this.top - innerHeight)) * span);
+  }
+
+  onScroll() {
+    if (this.realHeight > MOST_PX) {
+      const span = MOST_PX + this.top - innerHeight;
+      const whole = this.realHeight + this.top - innerHeight;
+      if (Math.abs(scrollY - this.lastY) > innerHeight * 2 || scrollY < 1 || scrollY > span - 1) {
+        this.offset = Math.round((Math.min(scrollY, span) / span) * whole) - scrollY; // a jump: in proportion
+      }
+      this.lastY = scrollY;
+    }
+    this.render();
+  }
+
+  measure() {
+    const width = this.holder.clientWidth;
+    if (!width || !this.holder.isConnected) return;
+    const before = this.columns * this.rowHeight;
+    const first = this.firstVisible();
+    const narrow = width < 560;
+    const least = narrow ? SIZES[size] * 0.75 : SIZES[size];
+    this.columns = Math.max(Math.floor((width + GAP) / (least + GAP)), 1);
+    this.side = Math.floor((width - GAP * (this.columns - 1)) / this.columns);
+    this.holder.style.height = `${this.height}px`;
+    this.list.classList.toggle("small", this.side < 90);
+    if (before !== this.columns * this.rowHeight && first > 0 && this.tiles.size) {
+      this.scrollTo(this.top + Math.floor(first / this.columns) * this.rowHeight - barHeight());
+    }
+    for (const [at, tile] of this.tiles) this.put(tile, at);
+    this.render();
+  }
+
+  firstVisible() {
+    return Math.max(Math.floor((this.at - this.top + barHeight()) / this.rowHeight), 0) * this.columns;
+  }
+
+  /** @param {HTMLElement} tile @param {number} at */
+  put(tile, at) {
+    const [row, column] = [Math.floor(at / this.columns), at % this.columns];
+    tile.style.transform = `translate(${column * (this.side + GAP)}px, ${row * this.rowHeight - this.offset}px)`;
+    tile.style.width = `${this.side}px`;
+    tile.style.height = `${this.side + this.foot}px`;
+    tile.style.setProperty("--side", `${this.side}px`);
+  }
+
+  // What is there
+
+  render() {
+    if (!this.holder.isConnected) return;
+    const y = this.at - this.top;
+    const first = Math.max(Math.floor((y - BEYOND) / this.rowHeight), 0) * this.columns;
+    const last = Math.min(Math.ceil((y + innerHeight + BEYOND) / this.rowHeight) * this.columns, this.source.total) - 1;
+    for (const [at, tile] of this.tiles) {
+      const item = this.source.peek(at);
+      const isGone = at < first || at > last || tile.dataset.id !== (item ? String(item.id) : "");
+      if (isGone && !(tile.contains(document.activeElement) && item && tile.dataset.id === String(item.id))) {
+        if (tile.contains(document.activeElement)) {
+          this.awaited = at <= last && at >= first ? at : null;
+          this.holder.focus({ preventScroll: true });
+        }
+        stop(tile);
+        tile.remove();
+        this.tiles.delete(at);
+      } else if (this.offsetShown !== this.offset) this.put(tile, at);
+    }
+    this.offsetShown = this.offset;
+    let after = null;
+    for (let at = last; at >= first; at -= 1) {
+      let tile = this.tiles.get(at);
+      if (!tile) {
+        tile = this.makeTile(at);
+        this.tiles.set(at, tile);
+        this.put(tile, at);
+        this.list.insertBefore(tile, after);
+      }
+      after = tile;
+    }
+    this.first = first;
+    this.last = last;
+    if (this.awaited !== null) this.focusAwaited();
+    this.keepOneTabStop();
+    clearTimeout(this.resting);
+    this.resting = window.setTimeout(() => this.rest(), REST_MS);
+  }
+
+  rest() {
+    const y = this.proportional(this.at);
+    if (this.realHeight > MOST_PX && Math.abs(y - scrollY) > 1) {
+      // The scroll bar is put where it belongs; nothing else moves.
+      const real = this.at;
+      this.offset = real - y;
+      scrollTo(0, y);
+      this.lastY = scrollY;
+      this.offset = real - scrollY;
+      this.render();
+      return;
+    }
+    this.ask();
+    for (const tile of this.tiles.values()) {
+      const image = tile.querySelector("img[data-src]");
+      if (image instanceof HTMLImageElement) {
+        image.src = image.dataset.src ?? "";
+        delete image.dataset.src;
+      }
+    }
+  }
+
+  ask() {
+    if (this.source.total) this.source.want(this.first, Math.max(this.last, this.first));
+  }
+
+  /** @param {number} at @returns {HTMLLIElement} */
+  makeTile(at) {
+    const item = this.source.peek(at);
+    const place = { "data-at": at, "aria-posinset": at + 1, "aria-setsize": this.source.total };
+    if (!item) return element("li", { class: "tile waiting", "data-id": "", ...place }, element("span", { class: "picture" }));
+    const name = baseName(item.path);
+    const image = thumbnail("", name);
+    image.dataset.src = api.thumbnail(item.id, this.side * devicePixelRatio > LARGE_THUMBNAIL ? "large" : "small");
+    const isChosen = chosen.has(item.id);
+    const tile = element(
+      "li",
+      { class: isChosen ? "tile chosen" : "tile", "data-id": item.id, ...place },
+      element("a", { href: this.link(item, at), class: "picture", title: shown(item.path), tabindex: "-1" }, image),
+      element("button", { type: "button", class: "corner", tabindex: "-1", "aria-pressed": String(isChosen), "aria-label": `Choose ${name}` }),
+      element("div", { class: "foot" }, element("span", { class: "name", dir: "auto", "aria-hidden": "true" }, name), ...this.extra(item)),
+    );
+    return tile;
+  }
+
+  markChosen() {
+    for (const tile of this.tiles.values()) {
+      const isChosen = tile.dataset.id !== "" && chosen.has(Number(tile.dataset.id));
+      tile.classList.toggle("chosen", isChosen);
+      tile.querySelector(".corner")?.setAttribute("aria-pressed", String(isChosen));
+    }
+  }
+
+  // Keys
+
+  keepOneTabStop() {
+    const inside = this.tiles.has(this.active) ? this.active : Math.min(this.firstVisible(), this.source.total - 1);
+    for (const [at, tile] of this.tiles) tile.querySelector("a")?.setAttribute("tabindex", at === inside ? "0" : "-1");
+  }
+
+  /** @param {number} at */
+  setActive(at) {
+    this.active = at;
+    this.keepOneTabStop();
+  }
+
+  /** Focuses a picture, wherever it is. @param {number} at */
+  focus(at) {
+    this.active = Math.min(Math.max(at, 0), this.source.total - 1);
+    this.awaited = this.active;
+    this.holder.focus({ preventScroll: true });
+    this.reveal(this.active);
+    this.focusAwaited();
+  }
+
+  /** Focuses the picture that was active, if it is in view; says whether it was. */
+  focusIfShown() {
+    const link = this.tiles.get(this.active)?.querySelector("a");
+    const box = link?.getBoundingClientRect();
+    if (!link || !box || box.bottom < 0 || box.top > innerHeight) return false;
+    link.focus({ preventScroll: true });
+    return true;
+  }
+
+  focusAwaited() {
+    const link = this.tiles.get(this.awaited ?? -1)?.querySelector("a");
+    const hasFocus = document.activeElement === document.body || this.holder.contains(document.activeElement);
+    if (!link) return;
+    this.awaited = null;
+    if (hasFocus) link.focus({ preventScroll: true });
+  }
+
+  /** Scrolls no further than it takes to see a picture. @param {number} at */
+  reveal(at) {
+    const top = this.top + Math.floor(at / this.columns) * this.rowHeight;
+    if (top < this.at + barHeight()) this.scrollTo(top - barHeight() - GAP);
+    else if (top + this.rowHeight > this.at + innerHeight) this.scrollTo(top + this.rowHeight - innerHeight);
+    else this.render();
+  }
+
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
+    if (event.altKey || (event.target instanceof Element && event.target.closest("input"))) return;
+    const page = Math.max(Math.floor((innerHeight - barHeight()) / this.rowHeight), 1) * this.columns;
+    const last = this.source.total - 1;
+    /** @type {Record<string, number>} */
+    const to = {
+      ArrowLeft: this.active - 1,
+      ArrowRight: this.active + 1,
+      ArrowUp: this.active - this.columns,
+      ArrowDown: this.active + this.columns,
+      PageUp: Math.max(this.active - page, 0),
+      PageDown: Math.min(this.active + page, last),
+      Home: 0,
+      End: last,
+    };
+    const item = this.source.peek(this.active);
+    if (event.key in to && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      const [from, next] = [this.active, to[event.key]];
+      if (next < 0 || next > last) return;
+      if (event.shiftKey) this.chooseRange(this.anchor ?? (this.anchor = from), next);
+      this.focus(next);
+    } else if (event.key === " " && item && !(event.target instanceof HTMLButtonElement)) {
+      event.preventDefault();
+      this.chooseAt(this.active, event.shiftKey);
+    } else if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      this.chooseRange(0, last);
+    } else if (event.key === "+" || event.key === "-") setSize(size + (event.key === "+" ? 1 : -1));
+  }
+
+  // Choosing
+
+  /** @param {number} at @param {boolean} [range] */
+  chooseAt(at, range = false) {
+    if (range && this.anchor !== null) return this.chooseRange(this.anchor, at);
+    const item = this.source.peek(at);
+    if (item) chosen.toggle(item.id);
+    this.anchor = at;
+  }
+
+  /** @param {number} from @param {number} to */
+  async chooseRange(from, to) {
+    const items = await this.source.between(Math.min(from, to), Math.max(from, to));
+    chosen.set(items.map((item) => item.id));
+  }
+
+  /** @param {MouseEvent} event */
+  onClick(event) {
+    const target = event.target instanceof Element ? event.target : null;
+    const tile = target?.closest("li");
+    if (!(tile instanceof HTMLElement) || target?.closest(".foot")) return;
+    const at = Number(tile.dataset.at);
+    const isCorner = Boolean(target?.closest(".corner"));
+    if (this.wasDragged) {
+      event.preventDefault();
+    } else if (isCorner || event.shiftKey || (chosen.size() && !event.ctrlKey && !event.metaKey)) {
+      event.preventDefault();
+      this.chooseAt(at, event.shiftKey);
+    }
+    this.wasDragged = false;
+  }
+
+  /** From a corner one drags over others with a mouse; with a finger a long press chooses. */
+  listenToDrags() {
+    /** @type {{from: number, to: number, wanted: boolean}|null} */
+    let drag = null;
+    let press = 0;
+    const tileAt = (/** @type {PointerEvent} */ event) => document.elementFromPoint(event.clientX, event.clientY)?.closest("li[data-at]");
+    this.holder.addEventListener("pointerdown", (event) => {
+      const tile = event.target instanceof Element ? event.target.closest("li") : null;
+      this.wasDragged = false;
+      if (!tile || !tile.dataset.id) return;
+      const at = Number(tile.dataset.at);
+      if (event.pointerType === "mouse") {
+        if (event.button === 0 && event.target instanceof Element && event.target.closest(".corner")) drag = { from: at, to: at, wanted: !chosen.has(Number(tile.dataset.id)) };
+        return;
+      }
+      press = window.setTimeout(() => {
+        this.wasDragged = true;
+        this.chooseAt(at);
+        navigator.vibrate?.(10);
+      }, PRESS_MS);
+    });
+    for (const name of ["pointermove", "pointerup", "pointercancel"]) this.holder.addEventListener(name, (event) => (name !== "pointermove" || Math.abs(/** @type {PointerEvent} */ (event).movementY) > 4) && clearTimeout(press));
+    this.holder.addEventListener("contextmenu", (event) => this.wasDragged && event.preventDefault());
+    const { signal } = /** @type {AbortController} */ (this.gone);
+    addEventListener("pointermove", (event) => {
+      const tile = drag && tileAt(event);
+      if (!drag || !(tile instanceof HTMLElement)) return;
+      const at = Number(tile.dataset.at);
+      if (at === drag.to) return;
+      drag.to = at;
+      this.wasDragged = true;
+      this.anchor = drag.from;
+      const [from, to] = [Math.min(drag.from, at), Math.max(drag.from, at)];
+      const items = Array.from({ length: to - from + 1 }, (_, i) => this.source.peek(from + i)).filter((item) => item !== undefined);
+      chosen.set(items.map((item) => item.id), drag.wanted);
+    }, { signal });
+    addEventListener("pointerup", () => (drag = null), { signal });
+  }
 }
 
-/** Arrow keys go from picture to picture, as the grid lies on the screen. */
-document.addEventListener("keydown", (event) => {
-  const here = event.target instanceof Element ? event.target.closest(".grid a, .cards a") : null;
-  if (!here || event.ctrlKey || event.metaKey || event.altKey) return;
-  const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-  if (!step) return;
-  const links = [...here.closest("ul").querySelectorAll(":scope > li > a")];
-  const at = links.indexOf(here);
-  const top = here.getBoundingClientRect().top;
-  const columns = links.filter((link) => Math.abs(link.getBoundingClientRect().top - top) < 2).length;
-  const next = links[at + step[0] + step[1] * Math.max(columns, 1)];
-  if (next) {
-    event.preventDefault();
-    next.focus();
-  }
-});
+/** What is on its way to a tile that is left is not waited for. @param {Element} tile */
+function stop(tile) {
+  const image = tile.querySelector("img");
+  if (image && !image.complete) image.removeAttribute("src");
+}
+
+/** What covers the upper end of the view. */
+export function barHeight() {
+  return document.querySelector(".bar")?.getBoundingClientRect().height ?? 0;
+}
+
+/** A line such as "12 pictures". @param {number} n */
+export const pictures = (n) => `${number(n)} ${n === 1 ? "picture" : "pictures"}`;

@@ -1,0 +1,61 @@
+// Keys that hold everywhere, and the list of all keys.
+
+import { chosen } from "./chosen.js";
+import { button, element, within } from "./dom.js";
+import { go } from "./router.js";
+import { closeSidebar } from "./sidebar.js";
+
+const KEYS = [
+  ["/", "search"],
+  ["g then c, p, m, o, h, f", "clusters, pictures, map, outliers, history, failures"],
+  ["← → ↑ ↓", "go through the pictures"],
+  ["Home, End, Page up, Page down", "first, last, a page back, a page on"],
+  ["Enter", "look at the picture"],
+  ["Space, or a click on its corner", "choose the picture"],
+  ["Shift with an arrow or a click", "choose all up to there"],
+  ["Ctrl A", "choose all of the list"],
+  ["+ −", "larger and smaller thumbnails; on the map and a picture, zoom"],
+  ["0", "all of the map, or the picture"],
+  ["x, i, s, o, Delete", "of a picture: choose, what is known of it, find similar, open original, remove"],
+  ["Escape", "close; choose nothing"],
+  ["?", "this list"],
+];
+/** @type {Record<string, string>} */
+const PLACES = { c: "#/", p: "#/pictures", m: "#/map", o: "#/outliers", h: "#/history", f: "#/failures" };
+let isGoing = false;
+
+export function showKeys() {
+  /** @type {HTMLDialogElement} */
+  const dialog = element(
+    "dialog",
+    { class: "keys", "aria-labelledby": "keys-title" },
+    element("h2", { id: "keys-title" }, "Keys"),
+    element("dl", {}, KEYS.map(([key, what]) => [element("dt", {}, key), element("dd", {}, what)])),
+    element("div", { class: "buttons" }, button("Close", () => dialog.close(), { class: "primary" })),
+  );
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+export function listenToKeys() {
+  document.addEventListener("keydown", (event) => {
+    const isTyping = event.target instanceof Element && event.target.closest("input:not([type=range], [type=checkbox]), textarea");
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.key === "Escape" && !event.defaultPrevented) {
+      if (isTyping instanceof HTMLElement) isTyping.blur();
+      else if (!closeSidebar()) chosen.clear();
+      return;
+    }
+    if (isTyping) return;
+    if (isGoing && event.key in PLACES) go(PLACES[event.key]);
+    else if (event.key === "/") within(document, "#find-text", HTMLInputElement).select();
+    else if (event.key === "?") showKeys();
+    else {
+      isGoing = event.key === "g";
+      return;
+    }
+    isGoing = false;
+    event.preventDefault();
+  });
+}
