@@ -20,6 +20,7 @@ from cli.options import (
     as_filter,
     with_groups,
 )
+from vecstore.errors import BadInput
 
 if TYPE_CHECKING:
     from vecstore.results import ImageFacts
@@ -71,7 +72,7 @@ def facts(
     store: StoreDir,
     conditions: Conditions,
     every: Annotated[
-        bool, typer.Option("--all", help="First read the files of images without facts; nothing is embedded.")
+        bool, typer.Option("--all", help="Read the files of images without facts instead; nothing is embedded.")
     ] = False,
     group_by: Annotated[
         str | None,
@@ -92,6 +93,10 @@ def facts(
     How many of each month: vecstore facts --group-by month
     """
     asked = as_filter(conditions)
+    if every and (group_by is not None or sort is not None or k is not None or asked != type(asked)()):
+        raise BadInput("--all reads the files of all images without facts, and lists none; leave the other options out")
+    if group_by is not None and (sort is not None or k is not None):
+        raise BadInput("groups have an order of their own, and all are printed; leave --sort and -k out")
     with open_store(store, device, quiet) as opened:
         if every:
             with output.progress_bar(quiet) as on_progress:
@@ -108,8 +113,8 @@ def facts(
             output.rows(groups, ("images", "group"), as_json, empty="nothing fits these conditions")
             return
         found = opened.all_facts(asked, sort=sort, k=k)
-    columns = ("id", "taken", "camera", "width", "height", "format", "rating", "path")
-    output.rows(found, columns, as_json, empty="nothing fits these conditions")
+        columns = ("id", "taken", "camera", "width", "height", "format", "rating", "path")
+        output.rows(found, columns, as_json, empty="nothing fits these conditions")
 
 
 @command()

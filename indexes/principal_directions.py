@@ -4,9 +4,13 @@ Not by scikit-learn's `randomized_range_finder`: importing it takes at least 1.2
 would change the results of a seed. Not by `faiss.PCAMatrix`: it computes all directions, and only a few are needed.
 """
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+
+_LIMITING = threading.Lock()
 
 
 def principal_directions(
@@ -56,5 +60,7 @@ def leading_eigenvectors(
 
 
 def _orthonormal(columns: NDArray[np.float32]) -> NDArray[np.float32]:
-    with threadpool_limits(1):  # many small steps: two threads wait for each other longer than one works
+    # Many small steps: two threads wait for each other longer than one works. The limit is the whole process's, and two
+    # that overlap would put back each other's.
+    with _LIMITING, threadpool_limits(1):
         return np.linalg.qr(columns)[0]

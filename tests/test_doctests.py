@@ -13,9 +13,11 @@ MODULES = [
     "indexes.kmeans",
     "indexes.close_hashes",
     "indexes.near_duplicates",
+    "vecstore.curation.xmp",
     "vecstore.search.conditions",
     "vecstore.search.filters",
     "vecstore.sources.paths",
+    "vecstore.storage.catalog.near_names",
 ]
 
 

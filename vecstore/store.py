@@ -640,10 +640,11 @@ class Store:
     @checked(conditions=require_filter, sort=optional(require_text), k=optional(require_count))
     def all_facts(
         self, conditions: Filter | None = None, *, sort: str | None = None, k: int | None = None
-    ) -> list[ImageFacts]:
-        """Return what is known of all images that conditions hold of, by id or as `sort` says, at most k.
+    ) -> Iterator[ImageFacts]:
+        """Yield what is known of all images that conditions hold of, by id or as `sort` says, at most k.
 
-        sort: "taken", "size" or "path".
+        sort: "taken", "size" or "path". Images that are removed while it is read are left out. Raises BadInput for what
+        is no condition, NotFound for no such cluster, before the first step.
         """
         return facts.facts_of_all(self.session, conditions or Filter(), sort, k)
 

@@ -18,8 +18,6 @@ from vecstore.results import NEAR_SCORE, Duplicate
 
 # Rows of the tile by which the cost of comparing every pair in all dimensions is told.
 TILE_ROWS = 4_096
-# The least scores that are compared on pictures.
-LEAST_SCORES = (0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.99)
 
 
 def main(
@@ -36,13 +34,13 @@ def main(
         Path | None, typer.Option(help="Keep the vectors here, 4 KB each, and use those that are there.")
     ] = None,
 ) -> None:
-    """Print planted copies found, other groups, seconds and peak memory; or, with --pictures, a table for docs/."""
+    """Print planted copies found, other groups, seconds and peak memory; or, with --pictures, what is in groups."""
     describe_machine("numpy")
     with tempfile.TemporaryDirectory() as scratch:
         if pictures is not None:
             with Store.open(Path(scratch) / "store", embedder=embedder, create=True) as store:
                 store.add(pictures)
-                _print_by_score(store, pictures)
+                _print_groups(store, pictures, min_score)
                 if each:
                     _print_each(store, min_score)
         else:
@@ -96,33 +94,37 @@ def _all_dimensions(vectors: NDArray[np.float16]) -> float:
     return (time.perf_counter() - started) * (len(vectors) / len(tile)) ** 2 / 2
 
 
-def _print_by_score(store: Store, pictures: Path) -> None:
+def _print_groups(store: Store, pictures: Path, min_score: float) -> None:
     info = store.info()
-    print(f"{pictures.name}: {info.paths} pictures, {info.images} contents, {info.embedder}\n")
+    groups = _grouped(store.duplicates(min_score=min_score)).values()
+    near = sum(member.kind == "near" for members in groups for member in members)
+    mixed = sum(len({Path(member.path).parent for member in members}) > 1 for members in groups)
+    print(f"{pictures.name}: {info.paths} pictures, {info.images} contents, {info.embedder}")
     print(
-        "| least score | groups | pictures in them | of these near | groups of several folders |\n|---|---|---|---|---|"
+        f"{len(groups)} groups of {sum(map(len, groups))} pictures, {near} of them altered, {mixed} of several folders"
     )
-    for least in LEAST_SCORES:
-        groups = _grouped(store.duplicates(min_score=least)).values()
-        near = sum(member.kind == "near" for members in groups for member in members)
-        mixed = sum(len({Path(member.path).parent for member in members}) > 1 for members in groups)
-        print(f"| {least} | {len(groups)} | {sum(map(len, groups))} | {near} | {mixed} |")
 
 
 def _print_each(store: Store, min_score: float) -> None:
     """Print each picture, its score with the first of its folder, and the group it is in."""
     groups = _grouped(store.duplicates(min_score=min_score))
     group_of = {member.path: number for number, members in groups.items() for member in members}
+    relations = {member.path: member.relation or "keep" for members in groups.values() for member in members}
     files = sorted(Path(os.fsdecode(path)) for _, path in store.session.catalog.paths.all())
     first_of = {file.parent: file for file in reversed(files)}
-    print("\n| picture | score with the first | nearest other of its folder | group |\n|---|---|---|---|")
+    print(
+        "\n| picture | score with the first | nearest other of its folder | group | relation |\n|---|---|---|---|---|"
+    )
     for file in files:
         # A hit names one path of an image, which may have several.
         scores = {path: hit.score for hit in store.similar(file, k=len(files)) for path in _paths(store, hit.id)}
         others = [score for path, score in scores.items() if path.parent == file.parent and path != file]
         nearest = f"{max(others):.3f}" if others else "-"
         name = f"{file.parent.name}/{file.name}"
-        print(f"| {name} | {scores[first_of[file.parent]]:.3f} | {nearest} | {group_of.get(str(file), '-')} |")
+        print(
+            f"| {name} | {scores[first_of[file.parent]]:.3f} | {nearest} | {group_of.get(str(file), '-')} | "
+            f"{relations.get(str(file), '-')} |"
+        )
 
 
 def _paths(store: Store, row: int) -> list[Path]:

@@ -395,7 +395,7 @@ def test_an_unknown_embedder_is_wrong_use(vecstore_: Vecstore, pictures: Path) -
 
 
 def test_an_unknown_device_is_wrong_use(filled: Vecstore) -> None:
-    expected = "Error: no device is called 'tpu'; choose one of auto, cpu, cuda\n"
+    expected = "Error: no device is called 'tpu'; choose one of auto, cpu, cuda, cuda:N\n"
     assert outcome(filled("similar", "@0", "--device", "tpu")) == (2, "", expected)
 
 
@@ -646,7 +646,9 @@ KEYS = {
     ("failures",): {"path", "reason"},
     ("similar", "@0"): {"rank", "id", "score", "path", "cluster"},
     ("similar", "--all"): {"query", "rank", "id", "score", "path", "cluster"},
-    ("duplicates", "--min-score", "-1"): {"group", "id", "path", "score"},
+    ("duplicates", "--min-score", "-1", "--series"): {
+        *("group", "kind", "relation", "confidence", "score", "id", "path", "keep", "pixels", "bytes")
+    },
     ("outliers",): {"id", "path", "distance"},
     ("cluster", "-k", "2", "--restarts", "2"): {"clustering", "k", "rows", "objective", "seconds", "device"},
     ("clusters",): {"cluster", "name", "size", "cohesion", "representative"},

@@ -212,6 +212,56 @@ def test_every_change_by_hand_is_undone_and_redone(operate: Callable[[Store], ob
     assert (undone == before, after != before, state(store) == after, store.check()) == (True, True, True, [])
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_any_sequence_of_changes_is_gone_back_and_forth(seed: int, store: Store) -> None:
+    random = np.random.default_rng(seed)
+
+    def now() -> tuple[object, ...]:
+        pins = [(pin.id, pin.cluster) for pin in store.pins()]
+        chosen = {found.name: [image.id for image in store.selected(found.name)] for found in store.selections()}
+        return labels_of(store), pins, chosen, store.session.catalog.clusterings.current()
+
+    states = [now()]
+    for _ in range(14):
+        alive = store.session.catalog.images.alive_rows()
+        rows = random.choice(alive, 3, replace=False).tolist()
+        found = store.clusters()
+        match int(random.integers(8)):
+            case 0:
+                store.move(*rows, to=found[int(random.integers(len(found)))].cluster)
+            case 1:
+                store.move(*rows, to="new")
+            case 2 if len(found) > 2:
+                store.merge_clusters(found[0].cluster, found[-1].cluster)
+            case 3:
+                store.split_cluster(found[0].cluster)
+            case 4:
+                store.pin(*rows)
+            case 5:
+                store.unpin(*alive[::2])
+            case 6:
+                store.select("some", *rows, remove=random.random() < 0.3 and "some" in now()[2])  # type: ignore[operator]
+                store.remove(rows[0])
+            case _:
+                pinned = len({pin.cluster for pin in store.pins()})
+                store.cluster(max(pinned, int(random.integers(2, 6))), restarts=2, iterations=5)
+        if now() != states[-1]:
+            states.append(now())
+    assert store.check() == []
+    n_undone = 0
+    seen = [now()]
+    while len(store.operations()) - 2 > n_undone:  # the import and the first clustering stay
+        store.undo()
+        n_undone += 1
+        if now() != seen[-1]:
+            seen.append(now())
+    assert (seen[-1], seen[0]) == (states[0], states[-1])
+    assert [state for state in seen if state in states] == states[::-1]
+    for _ in range(n_undone):
+        store.undo(redo=True)
+    assert (now(), store.check()) == (states[-1], [])
+
+
 @pytest.mark.parametrize(
     ("operate", "error", "message"),
     [
@@ -285,6 +335,18 @@ def test_training_keeps_pinned_rows_and_is_no_worse_than_its_first_step(seed: in
         [rows[found.labels == c].mean(0) if (found.labels == c).any() else long.centroids[c] for c in range(k)]
     )
     np.testing.assert_allclose(long.centroids, means, atol=1e-5)
+
+
+def test_a_training_with_pinned_rows_that_was_interrupted_ends_the_same() -> None:
+    rows = np.random.default_rng(0).standard_normal((60, 300)).astype(np.float32)
+    held = np.full(60, -1, np.int64)
+    held[:4] = 0, 0, 1, 1
+    pinned, options, states = Pinned(held, held), KMeansOptions(3, 8, 3), list[kmeans.State]()
+    whole = kmeans.train(rows, 5, options, CPU, watch=states.append, pinned=pinned)
+    assert len(states) > 6
+    for state in states[::4]:
+        resumed = kmeans.train(rows, 5, options, CPU, resume=state, pinned=pinned)
+        np.testing.assert_array_equal(resumed.centroids, whole.centroids)
 
 
 def test_one_run_is_made_where_every_centroid_has_its_seeds() -> None:

@@ -41,6 +41,13 @@ def test_images_are_put_in_and_taken_out_by_any_name_of_theirs(store: Store, pic
     assert [(found.name, found.images) for found in store.selections()] == [("holiday", 3)]
 
 
+def test_a_name_is_the_same_however_it_is_typed(store: Store) -> None:
+    store.select(" Cafe\u0301 ", 1)
+    store.select("Caf\u00e9", 2)
+    assert [image.id for image in store.selected("Cafe\u0301 ")] == [1, 2]
+    assert [found.name for found in store.selections()] == ["Caf\u00e9"]
+
+
 def test_sets_are_put_together(store: Store) -> None:
     store.select("a", 0, 1, 2, 3)
     store.select("b", 2, 3, 4)

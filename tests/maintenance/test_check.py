@@ -67,7 +67,7 @@ def test_a_damaged_vector_is_found_and_told(store: Store) -> None:
         lambda store: store.similar(4),
         lambda store: store.similar(0, k=10),
         lambda store: list(store.neighbours(k=9)),
-        lambda store: list(store.duplicates(min_score=-1)),
+        lambda store: list(store.duplicates(min_score=-1, series=True)),
         lambda store: store.cluster(2),
     ],
 )

@@ -13,6 +13,8 @@ from cli.app import app
 from tests.altered import ALTERATIONS, cropped, scene, with_bars
 from vecstore.errors import BadInput, WrongEmbedder
 from vecstore.likeness import comparison
+from vecstore.likeness.comparison import Relation
+from vecstore.likeness.look import Look
 from vecstore.results import Duplicate
 from vecstore.search.duplicates import duplicates
 from vecstore.store import Store
@@ -44,7 +46,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[int]]:
     pairs: list[frozenset[int]] = []
     compare = comparison.compare
 
-    def counting(one: comparison.Look, other: comparison.Look, **options: bool) -> comparison.Relation | None:
+    def counting(one: Look, other: Look, **options: bool) -> Relation | None:
         pairs.append(frozenset(int(seen.grey.astype(int).sum()) for seen in (one, other)))
         return compare(one, other, **options)
 
@@ -206,8 +208,9 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
 FOUND = [("0.png", "same.png", "same bytes"), ("1.png", "altered.png", "mirrored")]
 
 
-def in_both(store: Store, *places: Path, **options: bool) -> list[tuple[str, str, str]]:
-    return [(Path(f.path).name, Path(f.other_path).name, f.relation) for f in store.between(*places, **options)]
+def in_both(store: Store, one: Path, other: Path, exact: bool = False) -> list[tuple[str, str, str]]:
+    found = store.between(one, other, exact=exact)
+    return [(Path(f.path).name, Path(f.other_path).name, f.relation) for f in found]
 
 
 def test_pictures_of_one_folder_are_found_in_another(open_store: OpenStore, places: tuple[Path, Path]) -> None:

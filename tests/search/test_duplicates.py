@@ -549,6 +549,9 @@ def test_deleting_every_copy_leaves_a_readable_file_of_each_content(
             groups.setdefault(one.group, []).append(one)
         for group in groups.values():
             kept = [one for one in group if one.kind == "keep"]
+            if group[0].relation == "series":  # of which none is to be kept over another
+                assert {one.kind for one in group}.isdisjoint({"keep", "copy", "near"})
+                continue
             assert kept == group[: len(kept)]
             assert len(kept) == any(record[one.id] in there and is_whole(one, record, unreadable) for one in group)
             assert all(is_whole(one, record, unreadable) for one in group if one.kind in ("keep", "copy"))

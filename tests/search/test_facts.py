@@ -248,7 +248,7 @@ def test_the_facts_of_what_is_not_stored_are_not_found(store: Store, tmp_path: P
 def test_facts_survive_what_is_done_to_a_store(store: Store, folder: Path, tmp_path: Path) -> None:
     before = told(store)
     store.undo()
-    assert store.all_facts() == []
+    assert [*store.all_facts()] == []
     TinyEmbedder.embedded_count = 0
     store.undo(redo=True)
     assert (told(store), TinyEmbedder.embedded_count) == (before, 0)
@@ -349,6 +349,8 @@ def test_facts_lists_and_counts(vecstore_: Callable[..., Result], folder: Path) 
         (("facts", "--near", "here"), "'here' is not LATITUDE,LONGITUDE,KM"),
         (("facts", "--sort", "colour"), "'colour' is no order"),
         (("facts", "--group-by", "mood"), "not counted by 'mood'"),
+        (("facts", "--all", "--camera", "x"), "--all reads the files of all images without facts"),
+        (("facts", "--group-by", "month", "--sort", "taken"), "groups have an order of their own"),
         (("oddities", "--kind", "ugly"), "there is no oddity 'ugly'"),
         (("cluster", "-k", "1", "--where", "id"), "'the end' stands behind id"),
         (("cluster", "--use", "1", "--where", "id > 1"), "leave -k, --within, --where and --warm-start out"),

@@ -337,6 +337,15 @@ def test_one_content_at_three_places_is_one_image(catalog: Catalog) -> None:
     assert (catalog.images.count(), catalog.paths.count(), catalog.paths.first_of(0)) == (1, 3, b"/a")
 
 
+def test_what_an_answer_says_of_its_rows_is_read_for_all_of_them(catalog: Catalog) -> None:
+    add(catalog, 0, b"/b", b"/a")
+    add(catalog, 1)
+    add(catalog, 2, b"/c")
+    assert catalog.paths.first_of_each([2, 0, 1]) == {0: b"/a", 2: b"/c"}
+    assert catalog.checksums.of_each([2, 7]) == {2: (bytes([2]) * 32, None)}
+    assert catalog.memberships.clusters_of([0, 2]) == {}
+
+
 def test_the_same_content_is_never_numbered_twice(catalog: Catalog) -> None:
     add(catalog, 0, b"/a")
     with pytest.raises(sqlite3.IntegrityError), catalog.writing():

@@ -88,7 +88,7 @@ def test_only_what_could_be_freed_is_a_spare_copy(store: Store, pictures: Path, 
     page = reported(store, tmp_path)
     text = " ".join(page.text.split())
     assert "spare copies 1 " in text
-    assert all(f"{kind} " in text for kind in ("to keep", "copy", "link", "same file", "missing"))
+    assert all(f"{kind}, " in text for kind in ("to keep", "copy", "link", "same file", "missing"))
 
 
 def test_it_loads_nothing_and_runs_nothing(store: Store, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_answers_are_the_librarys(client: TestClient, library: Store) -> None:
         "/api/images/3/similar?path=reef/&min_score=0.1": library.similar(3, path="reef/", min_score=0.1),
         "/api/images/3/similar?path=reef/&path=3": library.similar(3, path=["reef/", "3"]),
         "/api/images/3/similar?where=width%3E9&sort=path": library.similar(3, where="width > 9", sort="path"),
-        "/api/facts?where=format%3DJPEG&k=2": library.all_facts(Filter(where="format = JPEG"), k=2),
+        "/api/facts?where=format%3DJPEG&k=2": list(library.all_facts(Filter(where="format = JPEG"), k=2)),
         "/api/facts/by/folder?path=reef/": library.count_by("folder", Filter(path=("reef/",))),
         "/api/oddities?kind=tiny&kind=blank": list(library.oddities("tiny", "blank")),
         "/api/images/3/cluster": library.which(3)[0],

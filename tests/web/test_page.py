@@ -572,6 +572,100 @@ def test_all_of_it_can_be_reached_with_the_keyboard(page: Any, address: str) -> 
     expect(page.locator("h1")).to_have_text("History")
 
 
+# Duplicates, selections, and clusters by hand
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Path:
+    """A store of four pictures, two of which have a copy each, and one a smaller one beside it."""
+    for number, kind in enumerate(("reef", "city", "sunset", "forest")):
+        paint_one(kind, number, tmp_path / "pictures" / f"{kind}.png")
+    for kind in ("reef", "city"):
+        shutil.copyfile(tmp_path / f"pictures/{kind}.png", tmp_path / f"pictures/{kind}-copy.png")
+    paint_one("forest", 3, tmp_path / "pictures" / "forest-small.png", side=120)
+    with Store.open(tmp_path / "copies", embedder="hsv", create=True) as store:
+        store.add(tmp_path / "pictures")
+        store.cluster(2, restarts=1)
+    return tmp_path / "copies"
+
+
+def test_duplicates_are_decided_by_keys_and_cleared_away_with_undo(page: Any, copies: Path) -> None:
+    pictures = copies.parent / "pictures"
+    with Store.open(copies) as store:
+        n_groups = len(list(store.duplicate_groups()))
+    with running(page, copies) as address:
+        go(page, address, "#/duplicates")
+        expect(page.locator(".review-bar strong")).to_have_text(f"1 of {n_groups}")
+        expect(page.locator(".pair figure")).to_have_count(2)
+        page.locator("body").press("b")  # both of the first are kept, and are never asked about again
+        expect(page.locator(".review-bar strong")).to_have_text(f"1 of {n_groups - 1}")
+        page.keyboard.press("l")
+        page.keyboard.press("p")
+        page.keyboard.press("d")
+        page.get_by_label("Which one to keep").select_option("pixels")
+        expect(page.locator("figure.keep .badge").first).to_contain_text("To keep")
+        page.get_by_role("button", name="Clear them away").click()
+        page.get_by_label("What to do").select_option("hardlink")
+        expect(page.locator(".plan")).to_contain_text("1 file, ")
+        expect(page.locator(".plan li")).to_have_count(1)
+        inodes = "reef-copy.png", "reef.png", "city-copy.png", "city.png"
+        before = {name: (pictures / name).stat().st_ino for name in inodes}
+        page.get_by_role("button", name="Do it").click()
+        expect(page.locator(".toast")).to_contain_text(["All are kept", "1 file"])
+        assert len({(pictures / name).stat().st_ino for name in inodes}) == 3
+        page.locator(".toast", has_text="now links").get_by_role("button", name="Undo").click()
+        expect(page.locator(".toast").last).to_contain_text("undone")
+        assert len({(pictures / name).stat().st_ino for name in inodes}) == len(set(before.values())) == 4
+
+
+def test_chosen_pictures_are_put_into_a_selection_that_is_a_filter(page: Any, copies: Path) -> None:
+    with running(page, copies) as address:
+        go(page, address, "#/pictures")
+        for at in (0, 2):
+            page.locator(".tile .corner").nth(at).click()
+        page.get_by_role("button", name="Add to selection").click()
+        page.get_by_label("Name of the selection").fill("for <print>")
+        page.keyboard.press("Enter")
+        expect(page.locator(".toast")).to_contain_text("2 pictures put into for <print>")
+        page.locator("#sidebar").get_by_role("link", name="for <print> 2").click()
+        expect(page.locator(".tile")).to_have_count(2)
+        page.locator(".tile .corner").first.click()
+        page.get_by_role("button", name="Take out").click()
+        expect(page.locator(".tile")).to_have_count(1)
+        page.locator(".toast").last.get_by_role("button", name="Undo").click()
+        expect(page.locator(".tile")).to_have_count(2)
+
+
+def test_chosen_pictures_are_moved_to_a_new_cluster_and_clusters_merged(page: Any, copies: Path) -> None:
+    with running(page, copies) as address:
+        go(page, address, "#/pictures")
+        page.locator(".tile .corner").first.click()
+        page.get_by_role("button", name="Move to cluster").click()
+        page.get_by_role("button", name="Move", exact=True).click()
+        expect(page.locator(".toast")).to_contain_text("1 picture moved to the new cluster")
+        page.locator("nav").get_by_role("link", name="Clusters").click()
+        expect(page.locator("h1")).to_have_text("3 clusters")
+        page.locator(".card a").first.click()
+        page.get_by_role("button", name="Merge").click()
+        page.locator("dialog[open]").get_by_role("button", name="Merge").click()
+        expect(page.locator(".toast").last).to_contain_text("Merged into")
+        page.locator("nav").get_by_role("link", name="Clusters").click()
+        expect(page.locator("h1")).to_have_text("2 clusters")
+
+
+def test_a_page_for_reading_alone_offers_nothing_that_writes(page: Any, copies: Path) -> None:
+    with running(page, copies, read_only=True) as address:
+        for view in ("#/", "#/duplicates", "#/history", "#/cluster/0", "#/pictures?at=1"):
+            go(page, address, view)
+            page.locator("main h1").first.wait_for()
+            page.wait_for_load_state("networkidle")
+            words = " ".join(page.locator("button:visible").all_text_contents())
+            assert not re.search("Add|Group|Remove|Name|Undo|Keep|Clear|Split|Merge|Not dup", words), (view, words)
+        page.get_by_role("button", name="Close").click()
+        page.locator(".tile .corner").first.click()
+        assert page.locator("#acts button").all_text_contents() == ["More like these", "Clear"]
+
+
 # The map
 
 
@@ -706,6 +800,7 @@ VIEWS = {
     "#/cluster/1": ".tile img",
     "#/similar?plus=1,2&minus=3": ".tile img",
     "#/pictures?at=3": ".near img",
+    "#/duplicates": "h1",
     "#/outliers": ".tile img",
     "#/history": ".entry",
     "#/failures": "h1",

@@ -38,7 +38,7 @@ def same(one: list[tuple[int, float]], other: list[tuple[int, float]]) -> bool:
 STEPS = st.lists(st.sampled_from(["add", "remove", "undo", "compact", "forget tags", "tag", "find"]), max_size=6)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, by_another=st.booleans())
 def test_what_is_kept_follows_every_change(
     steps: list[str], by_another: bool, pictures: Path, tmp_path_factory: pytest.TempPathFactory
@@ -169,3 +169,12 @@ def test_the_index_is_asked_for_images_without_tags_alone(
     monkeypatch.setattr(engine, "searcher", lambda self, vectors, **options: Spy(searcher(self, vectors, **options)))
     assert same(found(store), truth)
     assert asked == [[2, 3, 7]]
+
+
+SUMS = st.lists(st.one_of(st.integers(0, 3), st.integers(65_530, 65_535), st.integers(0, 65_535)), max_size=40)
+
+
+@given(sums=SUMS, count=st.integers(1, 50))
+def test_the_best_rows_have_the_highest_sums_and_of_equal_ones_the_lowest_ids(sums: list[int], count: int) -> None:
+    best = sorted((row for row, value in enumerate(sums) if value), key=lambda row: (-sums[row], row))[:count]
+    assert search_words._best(np.array(sums, np.uint16), count).tolist() == sorted(best)

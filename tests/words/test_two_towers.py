@@ -18,7 +18,7 @@ CONFIG = {
     "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
 }
 SAID = ["a picture of a {}", "{}", "the {} that we saw"]
-PER_KIND, STEPS = 12, 80
+PER_KIND, STEPS = 8, 60
 
 
 @pytest.fixture(scope="module")

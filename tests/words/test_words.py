@@ -16,8 +16,10 @@ from tests.conftest import TinyEmbedder, paint
 from tests.words.conftest import random_head
 from vecstore.embedders.heads import Head, head_from
 from vecstore.errors import BadInput, NotFound
+from vecstore.storage.derived_arrays import load_arrays, save_arrays
 from vecstore.store import Store
 from vecstore.views.contact_sheets import called
+from vecstore.words.stored_head import _arrays
 from vecstore.words.vocabulary import vocabulary
 
 OpenStore = Callable[..., Store]
@@ -81,7 +83,8 @@ def test_a_dingo_is_a_dog_but_a_sea_lion_is_not_a_lion() -> None:
 
 def test_the_longest_known_name_is_one_term() -> None:
     classes_of = vocabulary().classes_of
-    assert vocabulary().require("sports car dog", "lite0") == [classes_of["sports car"], classes_of["dog"]]
+    assert vocabulary().require("tiger cat dog", "lite0") == [classes_of["tiger cat"], classes_of["dog"]]
+    assert "tiger" in classes_of
 
 
 def test_every_class_has_a_name_that_finds_it() -> None:
@@ -226,6 +229,30 @@ def test_a_head_that_is_damaged_or_gone_is_made_again(
     assert (answer(store, "animal"), head.read_bytes()) == (before, whole)
 
 
+def test_the_head_of_another_embedder_is_not_used(
+    open_store: OpenStore, pictures: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures)
+    before = answer(store, "animal")
+    other = Head(-random_head().weights, random_head().bias, 3.0)
+    save_arrays(store.path / "head.npz", **_arrays(other, store.session.spec.to_json().replace("tiny", "other")))
+    assert answer(store, "animal") == before
+
+
+def test_a_kept_head_with_other_numbers_than_were_kept_is_made_again(
+    open_store: OpenStore, pictures: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures)
+    before = answer(store, "animal")
+    kept = load_arrays(store.path / "head.npz")
+    assert kept is not None
+    save_arrays(store.path / "head.npz", **{**kept, "weights": -kept["weights"]})
+    assert [found.kind for found in store.check()] == ["head"]
+    assert answer(store, "animal") == before
+
+
 def test_words_need_no_embedder_once_the_head_is_kept(
     open_store: OpenStore, pictures: Path, tiny_knows_words: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +319,14 @@ def test_weights_with_another_classifier_are_refused(shape: tuple[int, int] | No
 
     state = {} if shape is None else {"fc.weight": torch.zeros(shape), "fc.bias": torch.zeros(shape[0])}
     with pytest.raises(BadInput, match=message):
+        head_from(state, "fc", 12, None, "weights.pth")
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    import torch
+
+    state = {"fc.weight": torch.zeros(1000, 12), "fc.bias": torch.full((1000,), float("nan"))}
+    with pytest.raises(BadInput, match="holds numbers that are not finite"):
         head_from(state, "fc", 12, None, "weights.pth")
 
 
@@ -398,6 +433,15 @@ def test_names_are_suggested_where_no_tags_are_recorded(
     unrecorded = [cluster.suggested for cluster in store.suggest_names()]
     store.tag_all()
     assert [cluster.suggested for cluster in store.suggest_names()] == unrecorded
+
+
+def test_a_single_cluster_has_nothing_to_be_told_from(
+    open_store: OpenStore, pictures: Path, tiny_knows_words: None
+) -> None:
+    store = open_store()
+    store.add(pictures)
+    store.cluster(1)
+    assert [cluster.suggested for cluster in store.suggest_names()] == [None]
 
 
 def test_suggesting_names_without_words_is_refused(open_store: OpenStore, pictures: Path) -> None:

@@ -68,12 +68,13 @@ def groups(
 
 def _chosen(catalog: Catalog, found: Iterator[Duplicate], rules: Sequence[Rule]) -> Iterator[Group]:
     number = 0
-    for _, files in groupby(found, key=lambda file: file.group):
+    for _, listed in groupby(found, key=lambda file: file.group):
         with catalog.reading():
-            group = _group(catalog, [*files], rules)
+            group = _group(catalog, [*listed], rules)
         if len(group.files) > 1:
             number += 1
-            yield replace(group, files=[replace(file, group=number) for file in group.files])
+            files = [replace(file, group=number, keep=file.kind == KEEP) for file in group.files]
+            yield replace(group, files=files)
 
 
 def _group(catalog: Catalog, files: list[Duplicate], rules: Sequence[Rule]) -> Group:

@@ -375,7 +375,7 @@ class Ingest:
 
     def _assign(self, clusters: CurrentClusters, rows: set[int]) -> None:
         """Give the rows their nearest cluster, from the vectors as they are stored."""
-        unassigned = sorted(rows - self.catalog.memberships.rows_with_cluster(rows))
+        unassigned = sorted(rows - self.catalog.memberships.clusters_of(rows).keys())
         if unassigned:
             stored = self.vectors.read(self.catalog.images.row_count())[unassigned].astype(np.float32)
             assigned = clusters.assign(stored)

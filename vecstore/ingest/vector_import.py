@@ -449,7 +449,8 @@ def _surely_have_directions(block: NDArray[Any]) -> bool:
 
 
 def _lengths(block: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.sqrt(np.vecdot(block, block)), np.float64)
+    lengths: NDArray[np.float64] = np.sqrt(np.vecdot(block, block))
+    return lengths
 
 
 def _require_lengths(lengths: NDArray[np.float64], first: int, source: Path, outcome: str) -> None:

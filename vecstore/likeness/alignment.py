@@ -26,6 +26,8 @@ FINE, PARTS = 64, 8
 LEAST_COARSE = 0.6
 # Steps of the alignment, on blurred levels and on sharp ones, and by how much each has to better the correlation.
 STEPS, LEAST_GAIN = 6, 1e-4
+# It ends where one picture would be that much fainter than the other, or so many times its size away.
+LEAST_CONTRAST, FARTHEST = 1e-3, 20.0
 # Detail that agrees so well needs no look anywhere else.
 GOOD_DETAIL = 0.85
 # What the steps lead to counts only if so much more detail agrees there.
@@ -233,7 +235,7 @@ def _aligned(one: Look, other: Look, start: _Start) -> Alignment:
     points = np.stack([across.ravel(), down.ravel(), np.ones(FINE * FINE)]).astype(np.float32)
     matrix = start.matrix
     for outer_level, inner_level in zip(outer, inner, strict=True):
-        template, _ = _sampled(inner_level, *points[:2])
+        template, _ = _sampled(inner_level, points[0], points[1])
         matrix = _climbed(outer_level, template, points, matrix)
     # What is written across a picture can lead the steps astray, and brightness that is cut off too.
     found = [_judged(outer[1], template, points, each, start) for each in (start.matrix, matrix)]
@@ -257,7 +259,7 @@ def _sampled(pixels: Float32, x: Float32, y: Float32) -> tuple[Float32, NDArray[
 def _climbed(pixels: Float32, template: Float32, points: Float32, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a map made better by Gauss-Newton steps, as long as they make it better."""
     half = np.float32(len(pixels) / 2)
-    by_row, by_column = (np.asarray(part, np.float32) * half for part in np.gradient(pixels))
+    by_row, by_column = (np.asarray(part * half, np.float32) for part in np.gradient(pixels))
     best, best_fit = matrix, -1.0
     for _ in range(STEPS + 1):
         x, y = (matrix @ points).astype(np.float32)
@@ -273,9 +275,11 @@ def _climbed(pixels: Float32, template: Float32, points: Float32, matrix: NDArra
         slopes = np.stack([*(across * p for p in points), *(down * p for p in points), values, np.ones_like(values)])
         slopes = slopes[:, inside].astype(np.float64)
         solved = np.linalg.solve(slopes @ slopes.T + 1e-3 * np.eye(len(slopes)), slopes @ template[inside])
-        if abs(solved[6]) < 1e-3:
+        if abs(solved[6]) < LEAST_CONTRAST:
             break
         matrix = matrix + (solved[:6] / solved[6]).reshape(2, 3)
+        if np.abs(matrix).max() > FARTHEST:
+            break
     return best
 
 

@@ -24,6 +24,8 @@ LEAST_DETAIL, MOST_TONE, MOST_TONE_OF_PART = 0.8, 3.2, 4.0
 EXACTLY_ON_PLACE, EXACT_DETAIL, MOST_TONE_IF_EXACT = 0.001, 0.95, 6.0
 # As fractions of a side: how far the corners of a picture may lie from where an edit would have left them.
 ON_PLACE, INSIDE = 0.015, 0.012
+# No picture is looked for at less of the other's size.
+LEAST_SCALE = 0.1
 # How far from the picture bars may end.
 BARS_END = 0.03
 # A crop is not turned, by more degrees than this, and not squeezed by more than this factor.
@@ -33,7 +35,7 @@ MOST_TURN, TURNED_DETAIL = 15.0, 0.9
 # What is re-encoded differs by no more levels and keeps so much detail, at its size or at a fraction of it.
 RE_ENCODED_DIFFERENCE, RE_ENCODED_DETAIL = 2.5, 0.88
 RESIZED_DIFFERENCE, SMALLER = 7.0, 0.7
-# And in no part by more than this.
+# And at its size in no part by more than this.
 WORST_PART = 9.0
 # On average so far from grey, a picture is grey, or has colours.
 GREY_AT_MOST, COLOURED = 1.2, 2.5
@@ -118,7 +120,7 @@ def _name(one: Look, other: Look, found: Alignment) -> str | None:
 
 
 def _of_a_part(one: Look, other: Look, found: Alignment) -> str | None:
-    if found.tone > MOST_TONE_OF_PART:
+    if found.tone > MOST_TONE_OF_PART or min(found.scales) < LEAST_SCALE:
         return None
     corners = found.mapped(WHOLE)
     if abs(found.angle) > MOST_ANGLE:
@@ -175,14 +177,9 @@ def _of_the_whole(one: Look, other: Look, found: Alignment) -> str:
     if GREY_AT_MOST >= min(one.colours, other.colours) and max(one.colours, other.colours) > COLOURED:
         return GREY
     smaller = min(one.width, other.width) / max(one.width, other.width)
-    most = RESIZED_DIFFERENCE if smaller <= SMALLER else RE_ENCODED_DIFFERENCE
+    most, worst = (RESIZED_DIFFERENCE, np.inf) if smaller <= SMALLER else (RE_ENCODED_DIFFERENCE, WORST_PART)
     colours = np.abs(one.colour.astype(np.float32) - other.colour).mean()
-    if (
-        found.difference > most
-        or found.worst > WORST_PART
-        or found.detail < RE_ENCODED_DETAIL
-        or colours > EDITED_COLOURS
-    ):
+    if found.difference > most or found.worst > worst or found.detail < RE_ENCODED_DETAIL or colours > EDITED_COLOURS:
         return EDITED
     return _of_sizes(one, other)
 

@@ -6,9 +6,9 @@ near to something.
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,11 @@ from vecstore.words.tagging import NO_CLASS, best_recorded
 from vecstore.words.vocabulary import vocabulary
 
 Rows = NDArray[np.int64]
+T = TypeVar("T")
 
 ORDERS = ("newest", "oldest", "path", "typical", "odd")
-# Lists that are kept, each of eight bytes an image; someone who pages through one asks for no other.
-LISTS_KEPT = 2
+# What is kept of a store, each of eight bytes an image or path: someone who pages through a list asks for few others.
+KEPT = 6
 MOST_WORDS = 200
 
 
@@ -51,15 +52,17 @@ class Listing:
 
 
 class Listings:
-    """The lists that were asked for last, as long as the store is as it was."""
+    """The lists, and what facets are counted from, that were asked for last, as long as the store is as it was."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[Listing, tuple[int, int]], Rows] = {}
+        self._kept: dict[tuple[object, tuple[int, int]], Any] = {}
 
-    def rows(self, listing: Listing, state: tuple[int, int], make: Callable[[], Rows]) -> Rows:
-        found = self._kept.pop((listing, state), None)
-        self._kept[listing, state] = made = make() if found is None else found
-        while len(self._kept) > LISTS_KEPT:
+    def kept(self, key: object, state: tuple[int, int], make: Callable[[], T]) -> T:
+        """Return what was made for a key, made anew when the store is in another state."""
+        found = self._kept.pop((key, state), None)
+        made: T = make() if found is None else found
+        self._kept[key, state] = made
+        while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
         return made
 
@@ -76,25 +79,34 @@ def facets(session: Session, listings: Listings, listing: Listing, under: str | 
     """Return the folders, clusters and words of a list with their counts; see `Store.facets`."""
     listing.require_sound()
     with session.catalog.reading():
-        total, _ = _part(session, listings, listing, 0, 0)
-        top = _common_folder(session) if under is None else os.fsencode(under)
-        no_path = replace(listing, conditions=replace(listing.conditions, path=()))
-        no_cluster = replace(listing, conditions=replace(listing.conditions, cluster=None, not_cluster=None))
-        return Facets(
-            total,
-            os.fsdecode(top),
-            _folders(session, no_path, top),
-            _clusters(session, no_cluster),
-            _words(session, _mask(session, replace(listing, word=None))),
-        )
+        key = ("facets", listing, under)
+        return listings.kept(key, _state(session), lambda: _counted(session, listings, listing, under))
+
+
+def _counted(session: Session, listings: Listings, listing: Listing, under: str | None) -> Facets:
+    total, _ = _part(session, listings, listing, 0, 0)
+    top = _common_folder(session) if under is None else os.fsencode(under)
+    no_path = replace(listing, conditions=replace(listing.conditions, path=()))
+    no_cluster = replace(listing, conditions=replace(listing.conditions, cluster=None, not_cluster=None))
+    return Facets(
+        total,
+        os.fsdecode(top),
+        _folders(session, listings, no_path, top),
+        _clusters(session, listings, no_cluster),
+        _words(session, _mask(session, replace(listing, word=None))),
+    )
 
 
 def _part(session: Session, listings: Listings, listing: Listing, start: int, k: int) -> tuple[int, Rows]:
     if listing.is_of_all and listing.order in ("newest", "oldest"):
         return _part_of_all(session, listing.order == "newest", start, k)
-    session.catalog.images.row_count()  # the transaction begins with the first thing that is read
-    rows = listings.rows(listing, session.catalog.state(), lambda: _listed(session, listing))
+    rows = listings.kept(listing, _state(session), lambda: _listed(session, listing))
     return len(rows), rows[start : start + k]
+
+
+def _state(session: Session) -> tuple[int, int]:
+    session.catalog.images.row_count()  # the transaction begins with the first thing that is read
+    return session.catalog.state()
 
 
 def _part_of_all(session: Session, newest_first: bool, start: int, k: int) -> tuple[int, Rows]:
@@ -141,17 +153,29 @@ def _common_folder(session: Session) -> bytes:
     return os.path.commonpath([os.path.dirname(end) for end in ends]) if ends else b"/"
 
 
-def _folders(session: Session, listing: Listing, top: bytes) -> tuple[FolderCount, ...]:
+def _folders(session: Session, listings: Listings, listing: Listing, top: bytes) -> tuple[FolderCount, ...]:
     if listing.is_of_all:
         counts = session.catalog.paths.folders_in(top)
     else:
+        names, pairs = listings.kept(("folders", top), _state(session), lambda: _paths_in_folders(session, top))
         mask = _mask(session, listing)
-        found = {(folder, row) for folder, row in session.catalog.paths.rows_in_folders_in(top) if mask[row]}
-        counts = sorted(Counter(folder for folder, _ in found).items())
+        numbers, rows = pairs[mask[pairs[:, 1]]].T.astype(np.int64)
+        once = np.unique(numbers * len(mask) + rows)  # an image that has several paths there
+        found = np.bincount(once // max(len(mask), 1), minlength=len(names)).tolist()
+        counts = [(name, images) for name, images in zip(names, found, strict=True) if images]
     return tuple(FolderCount(os.fsdecode(folder), images) for folder, images in counts)
 
 
-def _clusters(session: Session, listing: Listing) -> tuple[ClusterCount, ...]:
+def _paths_in_folders(session: Session, top: bytes) -> tuple[list[bytes], NDArray[np.int32]]:
+    """Return the folders in a folder, by name, and (n, 2) the number of the folder and the row of each path in them."""
+    found = list(session.catalog.paths.rows_in_folders_in(top))
+    names = sorted({folder for folder, _ in found})
+    numbers = {name: number for number, name in enumerate(names)}
+    pairs = np.array([(numbers[folder], row) for folder, row in found], np.int32)
+    return names, pairs.reshape(-1, 2)
+
+
+def _clusters(session: Session, listings: Listings, listing: Listing) -> tuple[ClusterCount, ...]:
     if session.catalog.clusterings.current() is None:
         return ()
     current = current_clusters(session)
@@ -159,7 +183,8 @@ def _clusters(session: Session, listing: Listing) -> tuple[ClusterCount, ...]:
     if listing.is_of_all:
         images = {cluster.cluster: cluster.size for cluster in described}
     else:
-        labels = np.array(session.catalog.memberships.labels(current.clustering), np.int64).reshape(-1, 2)
+        key = ("labels", current.clustering)
+        labels = listings.kept(key, _state(session), lambda: _labels(session, current.clustering))
         found, counts = np.unique(labels[_mask(session, listing)[labels[:, 0]], 1], return_counts=True)
         images = dict(zip(found.tolist(), counts.tolist(), strict=True))
     return tuple(
@@ -167,6 +192,11 @@ def _clusters(session: Session, listing: Listing) -> tuple[ClusterCount, ...]:
         for cluster in described
         if cluster.cluster in images
     )
+
+
+def _labels(session: Session, clustering: int) -> NDArray[np.int32]:
+    """Return (n, 2) the row and the cluster of every label."""
+    return np.array(session.catalog.memberships.labels(clustering), np.int32).reshape(-1, 2)
 
 
 def _words(session: Session, mask: Mask) -> tuple[WordCount, ...]:

@@ -41,7 +41,7 @@ MOST_BY_HASH, MOST_BY_VECTOR, LEAST_SCORE = 17, 4, 0.8
 # How a crop can be turned to be found; whole pictures are found in all orientations.
 OF_CROPS = (0, 1)
 # Pictures that are hashed, and pairs that are verified, before what was found is kept.
-HASHED_AT_ONCE, PAIRS_AT_ONCE = 2_048, 1_024
+HASHED_AT_ONCE, PAIRS_AT_ONCE = 2_048, 512
 UNVERIFIED = "unverified"
 
 Rows: TypeAlias = NDArray[np.int64]

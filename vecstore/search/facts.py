@@ -41,14 +41,42 @@ def facts(session: Session, refs: Sequence[ImageRef]) -> list[ImageFacts]:
         return list(_described(session, [require_stored(session, ref) for ref in refs]))
 
 
-def facts_of_all(session: Session, conditions: Filter, sort: str | None, k: int | None) -> list[ImageFacts]:
-    """Return what is known of the images that conditions hold of, by id or in another order, at most k."""
+def facts_of_all(session: Session, conditions: Filter, sort: str | None, k: int | None) -> Iterator[ImageFacts]:
+    """Return what is known of the images that conditions hold of; see `Store.all_facts`. Raises before the first."""
     require_sort(sort)
     with session.catalog.reading():
-        rows = fitting_rows(session, conditions)
-        if sort in (None, "score"):
-            return list(_described(session, rows[:k]))
-        return ordered(session, list(_described(session, rows)), sort)[:k]
+        rows = _in_order(session, fitting_rows(session, conditions), sort)[:k]
+    return _in_blocks(session, rows)
+
+
+def _in_blocks(session: Session, rows: Sequence[int]) -> Iterator[ImageFacts]:
+    """Yield what is known of rows, but of those that were removed meanwhile."""
+    for start in range(0, len(rows), BLOCK_ROWS):
+        with session.catalog.reading():
+            some = rows[start : start + BLOCK_ROWS]
+            alive = session.catalog.images.alive_of(some)
+            found = list(_described(session, [row for row in some if row in alive]))
+        yield from found
+
+
+def _in_order(session: Session, rows: list[int], sort: str | None) -> list[int]:
+    if sort in (None, "score"):
+        return rows
+    if sort == "path":
+        first = _first_paths(session)
+        return sorted(rows, key=first.__getitem__)
+    key = _taken_key if sort == "taken" else _size_key
+    keys = {row: key(value) for row, value in session.catalog.facts.values(["taken" if sort == "taken" else "bytes"])}
+    return sorted(rows, key=keys.__getitem__)
+
+
+def _first_paths(session: Session) -> dict[int, bytes]:
+    """Return the path shown of every living image."""
+    first: dict[int, bytes] = {}
+    for row, path in session.catalog.paths.all():
+        if row not in first or path < first[row]:
+            first[row] = path
+    return first
 
 
 def fitting_rows(session: Session, conditions: Filter) -> list[int]:
@@ -59,20 +87,19 @@ def fitting_rows(session: Session, conditions: Filter) -> list[int]:
 
 
 def _described(session: Session, rows: Sequence[int]) -> Iterator[ImageFacts]:
+    """Yield what is known of living images. Inside a transaction."""
     catalog = session.catalog
-    for start in range(0, len(rows), BLOCK_ROWS):
-        some = rows[start : start + BLOCK_ROWS]
-        known = dict(catalog.facts.of_rows(some))
-        places = dict(_places((row, said) for row, said in known.items()))
-        for row in some:
-            width, height, added = catalog.images.size_and_time(row)
-            said = known.get(row) or Facts(width=width, height=height)
-            paths = tuple(os.fsdecode(path) for path in catalog.paths.of(row))
-            assigned = catalog.memberships.cluster_of(row)
-            cluster = assigned[0] if assigned else None
-            yield ImageFacts(
-                id=row, path=paths[0], **vars(said), paths=paths, added=added, cluster=cluster, place=places.get(row)
-            )
+    known = dict(catalog.facts.of_rows({*rows}))
+    places = dict(_places(known.items()))
+    for row in rows:
+        width, height, added = catalog.images.size_and_time(row)
+        said = known.get(row) or Facts(width=width, height=height)
+        paths = tuple(os.fsdecode(path) for path in catalog.paths.of(row))
+        assigned = catalog.memberships.cluster_of(row)
+        cluster = assigned[0] if assigned else None
+        yield ImageFacts(
+            id=row, path=paths[0], **vars(said), paths=paths, added=added, cluster=cluster, place=places.get(row)
+        )
 
 
 def _places(known: Iterable[tuple[int, Facts]]) -> Iterator[tuple[int, str]]:
@@ -102,17 +129,18 @@ def ordered(session: Session, found: list[R], sort: str | None) -> list[R]:
     if sort == "path":
         return sorted(found, key=lambda result: os.fsencode(result.path))
     known = dict(session.catalog.facts.of_rows({result.id for result in found}))
-    keys = {row: _taken_key(said) if sort == "taken" else _size_key(said) for row, said in known.items()}
-    last: tuple[Any, ...] = (1,)
-    return sorted(found, key=lambda result: keys.get(result.id, last))
+    nothing = Facts()
+    if sort == "taken":
+        return sorted(found, key=lambda result: _taken_key(known.get(result.id, nothing).taken))
+    return sorted(found, key=lambda result: _size_key(known.get(result.id, nothing).bytes))
 
 
-def _taken_key(said: Facts) -> tuple[Any, ...]:
-    return (1,) if said.taken is None else (0, said.taken)
+def _taken_key(taken: str | None) -> tuple[Any, ...]:
+    return (1,) if taken is None else (0, taken)
 
 
-def _size_key(said: Facts) -> tuple[Any, ...]:
-    return (1,) if said.bytes is None else (0, -said.bytes)
+def _size_key(n_bytes: int | None) -> tuple[Any, ...]:
+    return (1,) if n_bytes is None else (0, -n_bytes)
 
 
 # Groups
@@ -140,11 +168,7 @@ def _group_of_each(session: Session, by: str) -> Iterator[tuple[int, str | None]
     """Yield (row, its group) of every living image."""
     catalog = session.catalog
     if by == "folder":
-        first: dict[int, bytes] = {}
-        for row, path in catalog.paths.all():
-            if row not in first or path < first[row]:
-                first[row] = path
-        yield from ((row, str(PurePath(os.fsdecode(path)).parent)) for row, path in first.items())
+        yield from ((row, str(PurePath(os.fsdecode(path)).parent)) for row, path in _first_paths(session).items())
     elif by == "month":
         yield from ((row, taken and taken[:7]) for row, taken in catalog.facts.values(["taken"]))
     elif by == "camera":

@@ -16,8 +16,8 @@ from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.path_state import PathState, PathStates, Presence
 from vecstore.storage.catalog.catalog import Catalog
 
-# Looks that are kept: 60 KB each, with what is computed of them.
-MOST_KEPT = 4_096
+# Looks that are kept: up to 180 KB each, with what is computed of them.
+MOST_KEPT = 1_024
 
 T = TypeVar("T")
 

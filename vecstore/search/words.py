@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 # Candidates that are scored exactly: four for each result, and no fewer than these.
 CANDIDATES, LEAST_CANDIDATES = 4, 256
 # Directions that the index looks in for one word.
-DIRECTIONS = 16
+DIRECTIONS = 64
 WORDS_SHOWN = 3
 
 # The number of BLAS's threads is one for all threads, and each puts back what it found.
@@ -118,7 +118,7 @@ class WordSearch:
 
 
 def _directions(head: Head, classes: Sequence[int]) -> Float32:
-    """Return the directions of the classes in the space of features, of 16 groups at the most, (n, dim) of length 1.
+    """Return the directions of the classes in the space of features, of 64 groups at the most, (n, dim) of length 1.
 
     ImageNet's order is by kinds, so that neighbours in it make a group. The mean of all classes' weights is taken away,
     for it adds the same to each class.

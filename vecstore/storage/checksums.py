@@ -34,12 +34,13 @@ class ChecksumVerifier:
 
     def require(self, rows: Iterable[int]) -> None:
         """Raise StoreDamaged unless the vectors of these rows have their recorded checksums."""
-        for row in rows:
-            if not self._checked[row >> 3] >> (row & 7) & 1:
-                sha256, recorded = self._catalog.checksums.of(row)
-                if recorded != checksum(self._vectors[row], sha256):
-                    raise StoreDamaged(f"the vector of @{row} is damaged; {NEXT_STEP}")
-                self._checked[row >> 3] |= 1 << (row & 7)
+        left = [row for row in rows if not self._checked[row >> 3] >> (row & 7) & 1]
+        known = self._catalog.checksums.of_each(left)
+        for row in left:
+            sha256, recorded = known.get(row, (b"", None))
+            if recorded != checksum(self._vectors[row], sha256):
+                raise StoreDamaged(f"the vector of @{row} is damaged; {NEXT_STEP}")
+            self._checked[row >> 3] |= 1 << (row & 7)
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,9 @@ def quantize_unit_rows(rows: Float32 | Float16) -> Float16:
     if rows.dtype == ROW_DTYPE:
         return np.ascontiguousarray(rows)
     stored = np.empty(rows.shape, ROW_DTYPE)
-    for given, block in zip(in_blocks(rows, NUDGED_ROWS), in_blocks(stored, NUDGED_ROWS), strict=True):
-        block[:] = to_float16(np.asarray(given, np.float32))
+    given = rows.astype(np.float32, copy=False)
+    for some, block in zip(in_blocks(given, NUDGED_ROWS), in_blocks(stored, NUDGED_ROWS), strict=True):
+        block[:] = to_float16(some)
         _restore_lengths(block)
     return stored
 
@@ -82,7 +83,8 @@ def _squared_lengths(codes: NDArray[np.uint16]) -> NDArray[np.float64]:
     numbers = magnitudes.view(np.float32)
     numbers *= SCALE
     wide = numbers.astype(np.float64)
-    return np.asarray(np.vecdot(wide, wide), np.float64)
+    squared: NDArray[np.float64] = np.vecdot(wide, wide)
+    return squared
 
 
 def _restore_lengths(rows: Float16) -> None:

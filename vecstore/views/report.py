@@ -237,7 +237,8 @@ def _duplicates(session: Session, shots: Shots, chosen: Chosen) -> dict[str, Any
 
 
 def _kind(duplicate: Duplicate) -> str:
-    return {KEEP: "to keep", NEAR: duplicate.relation}.get(duplicate.kind, duplicate.kind)
+    kind = {KEEP: "to keep", NEAR: duplicate.relation}.get(duplicate.kind, duplicate.kind)
+    return f"{kind}, {duplicate.pixels:,} pixels, {_bytes(duplicate.bytes)}"
 
 
 def _outliers(session: Session, shots: Shots, chosen: Chosen) -> list[Shot]:

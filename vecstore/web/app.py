@@ -88,6 +88,8 @@ def create_app(settings: Settings, names: tuple[str, ...] = (), name: str = "") 
         token=Token(settings.token),
         asking=StorePool(settings, ASKING_THREADS, "asking"),
         looking=StorePool(settings, LOOKING_THREADS, "looking"),
+        # One: it keeps what it counts from, and counting a large store holds up no other question.
+        counting=StorePool(settings, 1, "counting"),
         # One: its network takes every processor, and is in memory once.
         embedding=StorePool(settings, 1, "embedding"),
         writing=StorePool(settings, 1, "writing"),
@@ -118,7 +120,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     for one in (app, *getattr(app.state, "others", ())):
         server: Server = one.state.server
         server.jobs.close()
-        for stores in (server.asking, server.looking, server.embedding, server.writing):
+        for stores in (server.asking, server.looking, server.counting, server.embedding, server.writing):
             stores.close()
 
 

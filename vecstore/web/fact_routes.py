@@ -31,7 +31,9 @@ class Odd(ImageFilters):
 @facts.get("/facts", response_model=list[ImageFacts])
 async def all_facts(server: Here, asked: Annotated[Listing, Query()]) -> Response:
     """What is known of the images that conditions hold of: what their files say, and what their pixels say."""
-    return answer(await server.asking.run(lambda store: store.all_facts(asked.as_filter(), sort=asked.sort, k=asked.k)))
+    return answer(
+        await server.asking.run(lambda store: list(store.all_facts(asked.as_filter(), sort=asked.sort, k=asked.k)))
+    )
 
 
 @facts.get("/facts/by/{group}", response_model=list[Group])

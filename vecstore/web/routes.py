@@ -240,6 +240,7 @@ class Server:
     token: Token
     asking: StorePool
     looking: StorePool
+    counting: StorePool
     embedding: StorePool
     writing: StorePool
     jobs: Jobs
@@ -352,7 +353,7 @@ async def browse(server: Here, part: Annotated[PartOfList, Query()]) -> Response
 @api.get("/facets", response_model=Facets, tags=["images"])
 async def facets(server: Here, listed: Annotated[Faceted, Query()]) -> Response:
     """The folders, clusters and words of a list of images, with counts."""
-    return answer(await server.asking.run(lambda store: store.facets(**vars(listed))))
+    return answer(await server.counting.run(lambda store: store.facets(**vars(listed))))
 
 
 @api.get("/palette", response_model=Palette, tags=["clusters"])

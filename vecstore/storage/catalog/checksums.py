@@ -21,6 +21,11 @@ class Checksums(Queries):
         found = self.db.execute("select sha256, checksum from images where row = :row", {"row": row}).fetchone()
         return (found[0], found[1]) if found else (b"", None)
 
+    def of_each(self, rows: Iterable[int]) -> dict[int, tuple[bytes, int | None]]:
+        """Return the sha256 and checksum of the rows that there are, by row."""
+        query = "select row, sha256, checksum from images where row in ({keys})"
+        return {row: (sha256, recorded) for row, sha256, recorded in self._of_keys(query, rows)}
+
     def record(self, checksums: Iterable[tuple[int, int]]) -> None:
         """Record (row, checksum)."""
         self.db.executemany("update images set checksum = ?2 where row = ?1", checksums)

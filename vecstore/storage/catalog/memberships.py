@@ -33,10 +33,10 @@ class Memberships(Queries):
         found = self.db.execute(query, {"row": row}).fetchone()
         return (int(found[0]), float(found[1])) if found else None
 
-    def rows_with_cluster(self, rows: Iterable[int]) -> set[int]:
-        """Return which of the rows have a cluster in the current clustering."""
-        query = f"select row from memberships where clustering = {CURRENT} and row in ({{keys}})"
-        return {row for (row,) in self._of_keys(query, rows)}
+    def clusters_of(self, rows: Iterable[int]) -> dict[int, int]:
+        """Return the clusters of the rows in the current clustering, of those that have one."""
+        query = f"select row, cluster from memberships where clustering = {CURRENT} and row in ({{keys}})"
+        return dict(self._of_keys(query, rows))
 
     def members(
         self,

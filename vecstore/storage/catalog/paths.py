@@ -63,6 +63,11 @@ class Paths(Queries):
         found = self._value(f"select {FIRST_PATH.format(row=':row')}", row=row)
         return None if found is None else bytes(found)
 
+    def first_of_each(self, rows: Iterable[int]) -> dict[int, bytes]:
+        """Return the paths shown for those images that are not removed, by row."""
+        query = "select row, min(path) from paths where row in ({keys}) group by row"
+        return {row: bytes(path) for row, path in self._of_keys(query, rows)}
+
     def of(self, row: int) -> list[bytes]:
         """Return all paths of an image; the first is the one shown."""
         query = "select path from paths where row = :row order by path"

@@ -4,6 +4,7 @@ A removed image stays in its sets and is not shown; compacting takes it out of t
 operation under way, with what was there before.
 """
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 from vecstore.errors import NotFound
@@ -40,7 +41,7 @@ class Selections(Queries):
     def require(self, name: str) -> int:
         """Return the number of the set of this name. Raises NotFound, with near spellings."""
         # What no name can be is not one; SQLite takes no lone surrogates.
-        number = self.named(name) if name.isprintable() else None
+        number = self.named(unicodedata.normalize("NFC", name.strip())) if name.isprintable() else None
         if number is not None:
             return number
         names = self.names()

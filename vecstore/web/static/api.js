@@ -24,6 +24,14 @@
  * @typedef {{operation: number, kind: string, what: string, began: string, undone: boolean, forgotten?: number,
  *   restored?: number, lost?: number}} Operation
  * @typedef {{word: string, probability: number}} Tag
+ * @typedef {{kind: string, relation: string, confidence: number, id: number, path: string, score: number,
+ *   why: string|null, width: number, height: number, bytes: number|null}} DuplicateFile
+ * @typedef {{group: number, files: DuplicateFile[], bytes: number, is_decided: boolean}} DuplicateGroup
+ * @typedef {{act: string, done: number, refused: number, bytes: number,
+ *   acts: {path: string, state: string, reason: string|null}[]}} ActReport
+ * @typedef {{name: string, images: number}} SelectionInfo
+ * @typedef {{name: string, added: number, removed: number, images: number}} SelectReport
+ * @typedef {{cluster: number, moved: number, pinned: number}} MoveReport
  * @typedef {{id: number, kind: string, asked: any, state: string, done: number, total: number|null, note: string,
  *   result: any, error: string|null, created: string, started: string|null, ended: string|null}} Job
  * @typedef {{name: string, url: string, current: boolean}} ServedStore
@@ -150,6 +158,22 @@ export const api = {
   remove: (images) => send("POST", "api/remove", { images }),
   /** @param {boolean} [redo] @returns {Promise<Operation>} */
   undo: (redo = false) => send("POST", "api/undo", { redo }),
+  /** @param {Query} query @returns {Promise<DuplicateGroup[]>} */
+  duplicates: (query) => ask(withQuery("api/duplicates", query)),
+  /** @param {object} decision */
+  decide: (decision) => send("POST", "api/decisions", decision),
+  /** @param {object} order @returns {Promise<ActReport>} */
+  act: (order) => send("POST", "api/acts", order),
+  /** @returns {Promise<SelectionInfo[]>} */
+  selections: () => ask("api/selections"),
+  /** @param {string} name @param {object} change @returns {Promise<SelectReport>} */
+  select: (name, change) => send("POST", `api/selections/${encodeURIComponent(name)}`, change),
+  /** @param {number[]} images @returns {Promise<MoveReport>} */
+  newCluster: (images) => send("POST", "api/clusters", { images }),
+  /** @param {number} cluster @param {number[]} images @returns {Promise<MoveReport>} */
+  moveTo: (cluster, images) => send("POST", `api/clusters/${cluster}/images`, { images }),
+  /** @param {number[]} clusters */
+  merge: (clusters) => send("POST", "api/clusters/merge", { clusters }),
   /** @param {string[]} paths @returns {Promise<NewFiles>} */
   preview: (paths) => send("POST", "api/preview", { paths }),
   /** @returns {Promise<Job[]>} */

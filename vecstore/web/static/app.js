@@ -1,6 +1,7 @@
 // The page: shows the view that the address names, leads back to where one was, and logs in.
 
 import { api, ApiError } from "./api.js";
+import { offerActs } from "./by_hand.js";
 import { button, byId, element, empty } from "./dom.js";
 import { barHeight } from "./grid.js";
 import { addPictures } from "./jobs.js";
@@ -181,6 +182,7 @@ async function showStores() {
   byId("stores").hidden = false;
 }
 
+offerActs();
 listenToSearch();
 listenToKeys();
 byId("add").addEventListener("click", () => addPictures());

@@ -9,7 +9,8 @@ import { go, href } from "./router.js";
 import { complain, say } from "./toasts.js";
 import { offerUndo } from "./undo.js";
 
-/** @typedef {{label: string, run: (ids: number[]) => unknown, danger?: boolean, writes?: boolean, primary?: boolean}} Act */
+/** @typedef {{label: string, run: (ids: number[]) => unknown, danger?: boolean, writes?: boolean, primary?: boolean,
+ *   isOffered?: () => boolean}} Act */
 
 const MOST_EXAMPLES = 100;
 
@@ -80,7 +81,7 @@ function changed() {
     bar.replaceChildren(
       element("strong", { role: "status" }, `${count(ids.size, "picture")} chosen`),
       ...acts
-        .filter((act) => !(act.writes && isReadOnly()))
+        .filter((act) => !(act.writes && isReadOnly()) && (act.isOffered?.() ?? true))
         .map((act) => button(act.label, () => act.run([...ids]), { class: act.primary ? "primary" : act.danger ? "danger" : "" })),
       button("Clear", () => chosen.clear(), { class: "quiet", "aria-keyshortcuts": "Escape" }),
     );

@@ -4,7 +4,7 @@ import { api, plain } from "./api.js";
 import { button, byId, count, element, number, shown, within } from "./dom.js";
 import { openForm } from "./dialogs.js";
 import { check, current, live } from "./live.js";
-import { href } from "./router.js";
+import { address, href } from "./router.js";
 import { complain } from "./toasts.js";
 import { undoing } from "./undo.js";
 
@@ -34,7 +34,8 @@ async function follow() {
       await check();
       dispatchEvent(new CustomEvent("job-ended", { detail: job }));
     }
-    draw(job);
+    if (job.kind === "map" && job.state === "done" && address().path === "/map") dismiss(job.id); // it is seen there
+    else draw(job);
   }
   // A server that was started anew has forgotten its jobs.
   for (const card of byId("jobs").querySelectorAll(".job")) {

@@ -7,7 +7,7 @@ import { closeSidebar } from "./sidebar.js";
 
 const KEYS = [
   ["/", "search"],
-  ["g then c, p, m, o, h, f", "clusters, pictures, map, outliers, history, failures"],
+  ["g then c, p, m, d, o, h, f", "clusters, pictures, map, duplicates, outliers, history, failures"],
   ["← → ↑ ↓", "go through the pictures"],
   ["Home, End, Page up, Page down", "first, last, a page back, a page on"],
   ["Enter", "look at the picture"],
@@ -17,11 +17,12 @@ const KEYS = [
   ["+ −", "larger and smaller thumbnails; on the map and a picture, zoom"],
   ["0", "all of the map, or the picture"],
   ["x, i, s, o, Delete", "of a picture: choose, what is known of it, find similar, open original, remove"],
+  ["1 to 9, b, n, l, d", "of duplicates: keep that one, keep both, not duplicates, decide later, show differences"],
   ["Escape", "close; choose nothing"],
   ["?", "this list"],
 ];
 /** @type {Record<string, string>} */
-const PLACES = { c: "#/", p: "#/pictures", m: "#/map", o: "#/outliers", h: "#/history", f: "#/failures" };
+const PLACES = { c: "#/", p: "#/pictures", m: "#/map", d: "#/duplicates", o: "#/outliers", h: "#/history", f: "#/failures" };
 let isGoing = false;
 
 export function showKeys() {

@@ -8,7 +8,8 @@ import { address, changed, go, href } from "./router.js";
 
 const WIDE = matchMedia("(min-width: 62rem)");
 const MOST_SHOWN = 12;
-const NAMES = ["path", "cluster", "word", "added_after"];
+const SETTLE_MS = 150;
+const NAMES = ["path", "cluster", "in_selection", "word", "added_after"];
 
 /** The conditions in an address, as the API takes them. @param {URLSearchParams} query @returns {Record<string, string>} */
 export function conditions(query) {
@@ -33,6 +34,7 @@ export function chips(query, names) {
   const all = [];
   if (held.path) all.push(["path", `Folder: ${patternName(held.path)}`]);
   if (held.cluster) all.push(["cluster", names.get(Number(held.cluster)) ?? `Cluster ${held.cluster}`]);
+  if (held.in_selection) all.push(["in_selection", `Selection: ${held.in_selection}`]);
   if (held.word) all.push(["word", `Word: ${held.word}`]);
   if (held.added_after) all.push(["added_after", `Added since ${held.added_after}`]);
   if (!all.length) return null;
@@ -92,6 +94,7 @@ export function closeSidebar() {
 export function hideSidebar() {
   const sidebar = byId("sidebar");
   delete sidebar.dataset.used;
+  delete sidebar.dataset.asked;
   sidebar.replaceChildren();
   place();
 }
@@ -104,7 +107,9 @@ export async function showSidebar(query, { words = false } = {}) {
   const held = conditions(query);
   if (!words) delete held.word;
   const asked = (sidebar.dataset.asked = JSON.stringify([held, current().changes]));
-  const facets = await api.facets(held).catch(() => null);
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS)); // of views that are only passed through nothing is counted
+  if (sidebar.dataset.asked !== asked) return;
+  const [facets, selections] = await Promise.all([api.facets(held).catch(() => null), api.selections().catch(() => [])]);
   if (!facets || sidebar.dataset.asked !== asked) return;
   const link = (/** @type {import("./api.js").Query} */ change, /** @type {string} */ text, /** @type {number} */ images, isHeld = false) =>
     element(
@@ -128,6 +133,7 @@ export async function showSidebar(query, { words = false } = {}) {
     element("div", { class: "only-narrow" }, button("Close", closeSidebar, { class: "quiet" })),
     ...section("Folders", top ? [element("p", { class: "under", title: shown(facets.under) }, element("bdi", {}, shown(facets.under))), top] : []),
     ...section("Clusters", shorter(facets.clusters.map((found) => link({ cluster: String(found.cluster) === held.cluster ? null : found.cluster }, clusterName(found), found.images, String(found.cluster) === held.cluster)))),
+    ...section("Selections", shorter(selections.map((found) => link({ in_selection: found.name === held.in_selection ? null : found.name }, found.name, found.images, found.name === held.in_selection)))),
     ...section("Words", words ? shorter(facets.words.map((found) => link({ word: found.word === held.word ? null : found.word }, found.word, found.images, found.word === held.word))) : []),
     ...section("Elsewhere", [
       current().clustering === null ? null : element("a", { class: "facet", href: href("/outliers") }, "Outliers"),

@@ -14,6 +14,12 @@ const CALLED = {
   retry: "Trying failures again",
   cluster: "Grouping into clusters",
   name: "Naming a cluster",
+  merge: "Merging clusters",
+  reassign: "Moving pictures to a cluster",
+  pin: "Pinning pictures",
+  select: "Changing a selection",
+  decide: "Deciding about duplicates",
+  act: "Acting on files",
 };
 
 /** What an operation is called. @param {{kind: string}} operation */

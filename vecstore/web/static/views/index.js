@@ -1,6 +1,7 @@
 // The views of the page, by address. A subject of its own adds its view here, and a link to it in the bar.
 
 import { showClusters } from "./clusters.js";
+import { showDuplicates } from "./duplicates.js";
 import { showFailures } from "./failures.js";
 import { showFound } from "./find.js";
 import { showHistory } from "./history.js";
@@ -24,6 +25,7 @@ export const ROUTES = [
   { pattern: /^\/pictures$/, name: "pictures", label: "Pictures", show: showPictures },
   { pattern: /^\/cluster\/(\d+)$/, name: "clusters", show: showCluster },
   { pattern: /^\/map$/, name: "map", label: "Map", show: showMap },
+  { pattern: /^\/duplicates$/, name: "duplicates", label: "Duplicates", show: showDuplicates },
   { pattern: /^\/outliers$/, name: "outliers", label: "Outliers", show: showOutliers },
   { pattern: /^\/failures$/, name: "failures", label: "Failures", show: showFailures },
   { pattern: /^\/history$/, name: "history", label: "History", show: showHistory },

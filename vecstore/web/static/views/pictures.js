@@ -4,6 +4,8 @@ import { api, ApiError } from "../api.js";
 import { button, clusterName, count, element, head, shown } from "../dom.js";
 import { Grid, sizeControl } from "../grid.js";
 import { current, isReadOnly, own } from "../live.js";
+import { mergeCluster } from "../by_hand.js";
+import { start } from "../jobs.js";
 import { changed, href, remembered } from "../router.js";
 import { chips, conditions, filtersButton } from "../sidebar.js";
 import { browsed } from "../sources.js";
@@ -52,8 +54,11 @@ export async function showPictures(asked, told = {}) {
   const order = offered.includes(asked.query.get("order") ?? "") ? /** @type {string} */ (asked.query.get("order")) : "newest";
   const sub = element("p", { class: "sub" });
   const say = (/** @type {number} */ total) => (sub.textContent = told.sub ? told.sub(total) : `${count(total, "picture")}${Object.keys(held).length ? ` of ${count(current().images, "picture")}` : ""}`);
-  const { source, grid, onChanged } = await listOf(asked, `Pictures, ${ORDERS[order].toLowerCase()}`, { ...held, order }, say);
-  const names = held.cluster ? new Map((await api.clusters().catch(() => [])).map((one) => [one.cluster, clusterName(one)])) : new Map();
+  const [{ source, grid, onChanged }, clusters] = await Promise.all([
+    listOf(asked, `Pictures, ${ORDERS[order].toLowerCase()}`, { ...held, order }, say),
+    held.cluster ? api.clusters().catch(() => []) : [],
+  ]);
+  const names = new Map(clusters.map((one) => [one.cluster, clusterName(one)]));
   say(source.total);
   const top = head(told.title ?? "Pictures", null, ...(told.right ?? []), filtersButton(), orderChoice(order, offered, "newest"), sizeControl());
   top.querySelector(".sub")?.replaceWith(sub);
@@ -78,6 +83,12 @@ export async function showCluster(asked) {
   say(source.total);
   const holder = element("div", { class: "title" }, element("h1", { dir: "auto" }, clusterName(cluster)));
   if (!isReadOnly()) holder.append(button(cluster.name ? "Rename" : "Name it", () => editName(holder, cluster, asked.refresh), { class: "quiet" }));
+  if (!isReadOnly()) {
+    holder.append(
+      button("Split", () => start({ kind: "cluster", k: 2, within: id }).catch(complain), { class: "quiet", title: "Make two clusters of it" }),
+      button("Merge", () => mergeCluster(cluster, asked.refresh), { class: "quiet", title: "Make one cluster of it and another" }),
+    );
+  }
   const one = (/** @type {string} */ wanted) => element("a", { href: changed({ order: wanted === "odd" ? "odd" : null, at: null }), "aria-current": wanted === order ? "true" : null }, ORDERS[wanted]);
   const top = head(holder, null, filtersButton(), element("div", { class: "choice", role: "group", "aria-label": "Order" }, one("typical"), one("odd")), sizeControl());
   top.querySelector(".sub")?.replaceWith(sub);
