@@ -4,9 +4,11 @@ Each parses, opens the store, makes one call of the library, and prints.
 """
 
 from cli import (
+    assistant,
     by_hand,
     clusters,
     curation,
+    doctor,
     embedders,
     facts,
     ingest,
@@ -19,7 +21,22 @@ from cli import (
 )
 from cli.context import app, main
 
-GROUPS = (ingest, search, facts, curation, clusters, by_hand, selections, views, serve, maintenance, scaling, embedders)
+GROUPS = (
+    ingest,
+    search,
+    facts,
+    curation,
+    clusters,
+    assistant,
+    by_hand,
+    selections,
+    views,
+    serve,
+    maintenance,
+    doctor,
+    scaling,
+    embedders,
+)
 for group in GROUPS:
     app.add_typer(group.commands)
 

@@ -131,19 +131,29 @@ def _interrupt(_signal: int, _frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(context: typer.Context, wanted: bool) -> None:
+    if not wanted:
+        return
+    if context.params.get("verbose"):
+        from vecstore.maintenance.machine import facts
+
+        for name, value in facts():
+            print(f"{name:13} {value}")
+    else:
         print(f"vecstore {__version__}")
-        raise typer.Exit
+    raise typer.Exit
 
 
 @app.callback()
 def _options(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option("--version", callback=_print_version, help="Print the version; with -v all that a report needs."),
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is decided: device, runs.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", is_eager=True, help="Say what is decided: device, runs.")
+    ] = False,
     log_file: Annotated[
         Path | None,
         typer.Option(

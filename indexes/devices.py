@@ -90,6 +90,31 @@ def count_gpus() -> int:
     return count.value
 
 
+def gpu_names() -> list[str]:
+    """Return the names of the CUDA devices that the NVIDIA driver reports; none without a driver.
+
+    CUDA driver API, cuDeviceGet and cuDeviceGetName: https://docs.nvidia.com/cuda/cuda-driver-api/
+    """
+    if not count_gpus():
+        return []
+    driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    names = []
+    for number in range(count_gpus()):
+        device, name = ctypes.c_int(0), ctypes.create_string_buffer(128)
+        failed = driver.cuDeviceGet(ctypes.byref(device), number) or driver.cuDeviceGetName(name, 128, device)
+        names.append(f"cuda:{number}" if failed else name.value.decode(errors="replace"))
+    return names
+
+
+def has_driver() -> bool:
+    """Say whether an NVIDIA driver can be loaded."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
 def for_work(device: Device, multiplications: float) -> Device:
     """Return the device for a piece of work: the CPU for a small one, unless a GPU was asked for by name."""
     return Device("cpu") if device.auto and multiplications < SMALL_WORK else device

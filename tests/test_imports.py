@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import paint
-from tests.programs import ROOT, run_code, run_program
+from tests.programs import ROOT, environment, run_code, run_program
 
 HEAVY = (
     *("numpy", "torch", "torchvision", "faiss", "onnxruntime", "openvino", "onnx", "PIL"),
@@ -58,6 +58,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_asking_for_a_stored_image_loads_no_network(store: Path) -> None:
     assert (
         loaded("similar", "@0", "--store", store) & {"torch", "torchvision", "onnxruntime", "openvino", "onnx"} == set()
+    )
+
+
+@pytest.mark.parametrize("arguments", [("--version", "-v"), ("doctor", "--json")])
+def test_what_this_machine_is_is_said_without_network_or_index(arguments: tuple[str, ...], store: Path) -> None:
+    done = run_program(*arguments, prelude=REPORT, env=environment(VECSTORE_STORE=str(store)))
+    found = set(done.stderr.partition("loaded:")[2].split())
+    # The doctor asks OpenVINO alone, for what this CPU multiplies.
+    assert (done.returncode in (0, 1), found & {"torch", "torchvision", "onnxruntime", "onnx", "faiss"}) == (
+        True,
+        set(),
     )
 
 

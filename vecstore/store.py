@@ -703,8 +703,8 @@ class Store:
 
         Parameters
         ----------
-        order: "newest" or "oldest", by when they were added; "path"; "typical" or "odd", by the distance to their
-            centroid.
+        order: "newest" or "oldest", by when they were added; "taken", the last first, and those that do not say at
+            the end; "path"; "typical" or "odd", by the distance to their centroid.
         conditions: as in `similar`.
         word: only images whose best class has this name, where words are recorded (`tag_all`).
 

@@ -352,6 +352,14 @@ def test_a_damaged_index_is_one_line_on_stderr_and_no_wrong_answer(filled: Vecst
     assert run_program("similar", "@4", "-k", "3", "--store", tmp_path / "store").stderr == ""
 
 
+def test_the_version_is_printed_with_the_machine_where_more_is_asked_for(vecstore_: Vecstore) -> None:
+    exit_code, printed, stderr = outcome(vecstore_("--version", "-v"))
+    names = [line.split()[0] for line in printed.splitlines()]
+    assert (exit_code, names[:6], stderr) == (0, ["vecstore", "python", "system", "cpu", "gpu", "sqlite"], "")
+    assert {"torch", "onnxruntime", "extras"} <= set(names)
+    assert vecstore_("-v", "--version").stdout == printed
+
+
 def test_the_version_is_printed(vecstore_: Vecstore) -> None:
     assert outcome(vecstore_("--version")) == (0, f"vecstore {vecstore.__version__}\n", "")
 
@@ -703,7 +711,9 @@ def test_every_command_has_an_example(name: str, vecstore_: Vecstore) -> None:
 
 
 @pytest.mark.parametrize("option", ["--store", "--json", "--device", "-q"])
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("demo", "plan", "embedders", "migrate")])
+@pytest.mark.parametrize(
+    "name", [name for name in COMMANDS if name not in ("demo", "plan", "embedders", "mcp", "migrate")]
+)
 def test_every_command_takes_the_common_options(name: str, option: str) -> None:
     found = get_command(app).commands[name].params  # type: ignore[attr-defined]
     assert option in {spelling for parameter in found for spelling in parameter.opts}

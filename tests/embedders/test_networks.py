@@ -710,6 +710,12 @@ def test_every_way_a_download_fails_ends_in_the_three_ways_on(
     assert [way for way in WAYS_ON if way not in str(refusal.value)] == []
 
 
+def test_a_torchvision_of_another_torch_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)  # importing it fails
+    with pytest.raises(WeightsUnavailable, match=r"torchvision does not load beside this torch .* choose --embedder"):
+        open_embedder("resnet50", EmbedderOptions(device="cpu"))
+
+
 # The store keeps to its embedder
 
 

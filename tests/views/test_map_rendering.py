@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,18 @@ def test_a_map_is_a_picture_of_its_size(tmp_path: Path, n: int, k: int) -> None:
 def test_clusters_beyond_the_colours_differ_in_shape() -> None:
     styles = [palette.style(i) for i in range(48)]
     assert len({*styles}) == 48
+
+
+def test_a_cluster_keeps_its_colour_whatever_its_rank(tmp_path: Path) -> None:
+    found, drawn = a_map(30, 3), []
+    for order in (clusters(3), clusters(3)[::-1]):
+        write_map(found, order, gone, tmp_path / "map.svg")
+        root = ElementTree.parse(tmp_path / "map.svg").getroot()
+        circles = [mark.attrib for mark in root.iter() if mark.tag.endswith("circle")]
+        (radius, _), *_ = Counter(circle["r"] for circle in circles).most_common()  # of the marks, not of the legend
+        drawn.append({(one["cx"], one["cy"]): one["fill"] for one in circles if one["r"] == radius})
+    assert drawn[0] == drawn[1]
+    assert {*drawn[0].values()} == {palette.style(cluster)[0] for cluster in range(3)}
 
 
 def test_files_that_are_gone_stay_marks(tmp_path: Path) -> None:

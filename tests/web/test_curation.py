@@ -45,7 +45,7 @@ def test_groups_come_with_sizes_and_why(client: TestClient, folder: Path) -> Non
     )
     assert first["files"][0] == {
         **{"kind": "keep", "id": 0, "path": f"{folder}/pictures/b/0.png", "score": 1.0, "bytes": size},
-        **{"why": f"folder {folder}/pictures/b", "width": 32, "height": 24},
+        **{"why": f"folder {folder}/pictures/b", "width": 32, "height": 24, "relation": "", "confidence": 1.0},
     }
     assert client.get("/api/duplicates", params={"exact": True, "start": 1}).json()[0]["files"][0]["id"] == 1
     assert second["group"] == 2

@@ -17,8 +17,10 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import numpy as np
 import pytest
 import uvicorn
+from PIL import Image
 
 from tests.serving import TOKEN, copy_of, make_store, paint_one
+from vecstore.sources.painted import paint
 from vecstore.store import Store
 from vecstore.views import palette
 from vecstore.web.app import create_site
@@ -383,6 +385,22 @@ def test_pictures_are_chosen_by_corner_shift_and_keys_removed_and_brought_back(
         expect(tiles).to_have_count(19)
 
 
+def test_undo_takes_back_nothing_that_was_done_later(page: Any, painted: Path, tmp_path: Path) -> None:
+    store = copy_of(painted, tmp_path)
+    with running(page, store) as address:
+        go(page, address, "#/pictures")
+        page.locator(".tile .corner").first.click()
+        page.locator("#acts").get_by_role("button", name="Remove").click()
+        page.locator("dialog[open]").get_by_role("button", name="Remove").click()
+        undo = page.locator(".toast").get_by_role("button", name="Undo")
+        undo.wait_for()
+        with Store.open(store) as other:
+            other.name_cluster(2, "later")
+            undo.click()
+            expect(page.locator(".toast").last).to_contain_text("Something else was done since")
+            assert [cluster.name for cluster in other.clusters() if cluster.name] == ["later"]
+
+
 def test_dragging_from_a_corner_chooses_what_it_passes_and_escape_lets_go(page: Any, address: str) -> None:
     go(page, address, "#/pictures")
     boxes = [page.locator(".tile").nth(at).bounding_box() for at in (0, 2)]
@@ -393,6 +411,23 @@ def test_dragging_from_a_corner_chooses_what_it_passes_and_escape_lets_go(page: 
     expect(page.locator(".tile.chosen")).to_have_count(3)
     page.keyboard.press("Escape")
     expect(page.locator(".tile.chosen")).to_have_count(0)
+
+
+def test_a_long_press_chooses_and_a_tap_then_adds(browser: Any, address: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    go(page, address, "#/pictures")
+    first = page.locator(".tile a.picture").first
+    first.wait_for()
+    touch = {"pointerType": "touch", "bubbles": True, "isPrimary": True}
+    first.dispatch_event("pointerdown", touch)
+    expect(page.locator("#acts strong")).to_have_text("1 picture chosen", timeout=PATIENCE_MS)
+    first.dispatch_event("pointerup", touch)
+    first.dispatch_event("click")  # which the finger causes too
+    page.locator(".tile a.picture").nth(1).tap()
+    expect(page.locator("#acts strong")).to_have_text("2 pictures chosen", timeout=PATIENCE_MS)
+    assert "at=" not in page.url
+    context.close()
 
 
 def test_chosen_pictures_of_several_views_are_searched_by_together(page: Any, address: str) -> None:
@@ -666,6 +701,50 @@ def test_a_page_for_reading_alone_offers_nothing_that_writes(page: Any, copies: 
         assert page.locator("#acts button").all_text_contents() == ["More like these", "Clear"]
 
 
+# What pictures say of themselves
+
+
+@pytest.fixture
+def dated(tmp_path: Path) -> Path:
+    """A store of three pictures of May 2024 by one camera, one of 2023 by another, and a black one of nothing."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    shots = [("2024:05:01 10:00:00", "X-T5"), ("2024:05:09 10:00:00", "X-T5"), ("2024:05:31 10:00:00", "X-T5")]
+    for number, (taken, camera) in enumerate([*shots, ("2023:12:24 18:00:00", "K-1")]):
+        picture = paint("reef", number)
+        exif = picture.getexif()
+        exif[0x0110] = camera
+        exif.get_ifd(0x8769)[0x9003] = taken
+        picture.save(folder / f"{number}.jpg", exif=exif)
+    Image.new("RGB", (64, 64)).save(folder / "black.png")
+    with Store.open(tmp_path / "dated", embedder="hsv", create=True) as store:
+        store.add(folder)
+    return tmp_path / "dated"
+
+
+def test_months_and_cameras_are_filters_and_a_picture_says_what_is_known_of_it(page: Any, dated: Path) -> None:
+    with running(page, dated) as address:
+        go(page, address, "#/pictures?order=taken")
+        expect(page.locator(".tile .name")).to_have_text(["2.jpg", "1.jpg", "0.jpg", "3.jpg", "black.png"])
+        page.locator("#sidebar").get_by_role("link", name="December 2023 1").click()
+        expect(page.locator(".tile .name")).to_have_text(["3.jpg"])
+        expect(page.locator(".chip")).to_have_text("Taken: December 2023×")
+        page.locator(".tile a.picture").click()
+        expect(page.locator(".facts")).to_contain_text("2023-12-24 18:00:00")
+        page.locator(".facts").get_by_role("link", name="K-1").click()
+        expect(page.locator(".chip")).to_have_text("Camera: K-1×")
+        page.locator("#sidebar").get_by_role("link", name="X-T5 3").click()
+        expect(page.locator(".tile")).to_have_count(3)
+
+
+def test_odd_pictures_are_shown_by_kind(page: Any, dated: Path) -> None:
+    with running(page, dated) as address:
+        go(page, address, "#/oddities")
+        expect(tile(page, "black.png").locator(".score")).to_contain_text("dark")
+        page.get_by_role("link", name="Bright", exact=True).click()
+        expect(page.locator("main .sub")).to_have_text("No picture is beyond any bound.")
+
+
 # The map
 
 
@@ -801,6 +880,7 @@ VIEWS = {
     "#/similar?plus=1,2&minus=3": ".tile img",
     "#/pictures?at=3": ".near img",
     "#/duplicates": "h1",
+    "#/oddities": "h1",
     "#/outliers": ".tile img",
     "#/history": ".entry",
     "#/failures": "h1",

@@ -146,8 +146,13 @@ def _torchvision_path() -> Path:
 
 def _download(quiet: bool) -> None:
     """Have torchvision fetch its weights into its own cache, hash-checked. Raises WeightsUnavailable."""
-    from torchvision.models import ResNet50_Weights
-
+    try:
+        from torchvision.models import ResNet50_Weights
+    except (ImportError, RuntimeError) as error:  # built for another torch, such as CUDA's beside the CPU's
+        raise WeightsUnavailable(
+            f"torchvision does not load beside this torch ({error}); install builds of the two that belong together, "
+            "or choose --embedder efficientnet-lite0 or --embedder hsv"
+        ) from error
     log.info("fetching torchvision's ResNet50 weights, once (98 MB)")
     # torch.hub says what it downloads on stdout, which is for results.
     with _socket_timeout(DOWNLOAD_TIMEOUT_SECONDS), redirect_stdout(io.StringIO()):

@@ -365,10 +365,10 @@ def _openvino(compiled: Any) -> Forward:
 
 @functools.cache
 def cpu_name() -> str:
-    return _cpu_lines().get("model name") or platform.processor() or platform.machine()
+    return cpu_lines().get("model name") or platform.processor() or platform.machine()
 
 
-def _cpu_lines() -> dict[str, str]:
+def cpu_lines() -> dict[str, str]:
     """Return what Linux says of the first processor; nothing elsewhere."""
     try:
         text = Path("/proc/cpuinfo").read_text(errors="replace").partition("\n\n")[0]
@@ -382,7 +382,7 @@ def _cpu_lines() -> dict[str, str]:
 def _machine() -> dict[str, Any]:
     """Return all that a choice depends on but the network."""
     versions = {name: _version(name) for name in ("onnxruntime", "openvino")}
-    return {"cpu": cpu_name(), "flags": _cpu_lines().get("flags", ""), "cores": os.cpu_count(), **versions}
+    return {"cpu": cpu_name(), "flags": cpu_lines().get("flags", ""), "cores": os.cpu_count(), **versions}
 
 
 def _version(package: str) -> str | None:

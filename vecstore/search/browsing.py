@@ -27,7 +27,7 @@ from vecstore.words.vocabulary import vocabulary
 Rows = NDArray[np.int64]
 T = TypeVar("T")
 
-ORDERS = ("newest", "oldest", "path", "typical", "odd")
+ORDERS = ("newest", "oldest", "taken", "path", "typical", "odd")
 # What is kept of a store, each of eight bytes an image or path: someone who pages through a list asks for few others.
 KEPT = 6
 MOST_WORDS = 200
@@ -124,6 +124,11 @@ def _listed(session: Session, listing: Listing) -> Rows:
     if listing.order == "path":
         rows = np.array(catalog.paths.rows_in_order(), np.int64)
         ordered = rows[np.sort(np.unique(rows, return_index=True)[1])]  # each by its first path
+    elif listing.order == "taken":
+        known = list(catalog.facts.values(["taken"]))
+        dated = sorted(((taken, row) for row, taken in known if taken is not None), reverse=True)
+        undated = [row for row, taken in known if taken is None]
+        ordered = np.array([*(row for _, row in dated), *reversed(undated)], np.int64)
     elif listing.order in ("typical", "odd"):
         current, wanted = current_clusters(session).clustering, listing.conditions.cluster
         cluster = None if wanted is None else catalog.clusterings.require_cluster(current, wanted)

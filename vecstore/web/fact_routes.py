@@ -9,7 +9,7 @@ from starlette.responses import Response
 from vecstore.results import Group, ImageFacts, Oddity
 from vecstore.web.filters import ImageFilters
 from vecstore.web.responses import answer
-from vecstore.web.routes import MOST_RESULTS, PROBLEMS, Here
+from vecstore.web.routes import MOST_RESULTS, PROBLEMS, Here, Id
 
 facts = APIRouter(prefix="/api", responses=PROBLEMS, tags=["facts"])
 
@@ -34,6 +34,12 @@ async def all_facts(server: Here, asked: Annotated[Listing, Query()]) -> Respons
     return answer(
         await server.asking.run(lambda store: list(store.all_facts(asked.as_filter(), sort=asked.sort, k=asked.k)))
     )
+
+
+@facts.get("/images/{id}/facts", response_model=ImageFacts)
+async def facts_of(server: Here, id: Id) -> Response:
+    """What is known of one image."""
+    return answer((await server.asking.run(lambda store: store.facts(id)))[0])
 
 
 @facts.get("/facts/by/{group}", response_model=list[Group])

@@ -99,7 +99,7 @@ class PartOfList(Listed):
 
     start: int = Field(0, ge=0, lt=1 << 62)
     k: int = Field(100, ge=1, le=1_000)
-    order: Literal["newest", "oldest", "path", "typical", "odd"] = "newest"
+    order: Literal["newest", "oldest", "taken", "path", "typical", "odd"] = "newest"
 
 
 class Faceted(Listed):
@@ -115,11 +115,10 @@ class Words(Filters):
     prompts: Texts = []
 
 
-class UploadConditions(Conditions):
-    """More examples beside the picture that is sent: images, by id, and words, to look like and to look away from.
+class Examples(Conditions):
+    """Images, by id, and words to look like, and to look away from; at least one to look like.
 
-    minus_weight: what is looked away from counts so much, beside 1 of the rest. sizes: the bytes of each, if several
-    pictures are sent one behind the other.
+    minus_weight: what is looked away from counts so much, beside 1 of the rest.
     """
 
     images: Ids = []
@@ -128,6 +127,12 @@ class UploadConditions(Conditions):
     minus_words: Texts = []
     minus_weight: float = Field(MINUS_WEIGHT, ge=0, le=1)
     prompts: Texts = []
+
+
+class UploadConditions(Examples):
+    """More examples beside the picture that is sent. sizes: the bytes of each, if several are sent one behind the
+    other."""
+
     sizes: Annotated[list[Annotated[int, Field(ge=1, lt=1 << 40)]], Field(max_length=MOST_PICTURES)] = []
 
 
@@ -141,10 +146,6 @@ class Chosen(Strict):
     """Images, by id."""
 
     images: list[Annotated[int, Field(ge=0, lt=1 << 63)]] = Field(min_length=1, max_length=10_000)
-
-
-class Examples(UploadConditions):
-    """Images, by id, and words to look like, and to look away from; at least one to look like."""
 
 
 class NewName(Strict):

@@ -256,3 +256,8 @@ def is_busy(error: VecstoreError) -> bool:
 def now() -> str:
     """Return the moment as it is recorded, in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def sqlite_version() -> str:
+    """Return the version of SQLite that the catalog is kept by."""
+    return sqlite3.sqlite_version

@@ -30,6 +30,11 @@
  * @typedef {{act: string, done: number, refused: number, bytes: number,
  *   acts: {path: string, state: string, reason: string|null}[]}} ActReport
  * @typedef {{name: string, images: number}} SelectionInfo
+ * @typedef {{taken: string|null, maker: string|null, camera: string|null, lens: string|null, latitude: number|null,
+ *   longitude: number|null, bytes: number|null, format: string|null, rating: number|null, keywords: string[],
+ *   caption: string|null, place: string|null}} ImageFacts
+ * @typedef {{group: string|null, images: number}} Group
+ * @typedef {{kind: string, id: number, path: string, measure: string, value: number, bound: number}} Oddity
  * @typedef {{name: string, added: number, removed: number, images: number}} SelectReport
  * @typedef {{cluster: number, moved: number, pinned: number}} MoveReport
  * @typedef {{id: number, kind: string, asked: any, state: string, done: number, total: number|null, note: string,
@@ -158,6 +163,12 @@ export const api = {
   remove: (images) => send("POST", "api/remove", { images }),
   /** @param {boolean} [redo] @returns {Promise<Operation>} */
   undo: (redo = false) => send("POST", "api/undo", { redo }),
+  /** @param {number} id @returns {Promise<ImageFacts>} */
+  facts: (id) => ask(`api/images/${id}/facts`),
+  /** @param {"month"|"camera"|"place"} group @param {Query} query @returns {Promise<Group[]>} */
+  countBy: (group, query) => ask(withQuery(`api/facts/by/${group}`, query)),
+  /** @param {Query} query @returns {Promise<Oddity[]>} */
+  oddities: (query) => ask(withQuery("api/oddities", query)),
   /** @param {Query} query @returns {Promise<DuplicateGroup[]>} */
   duplicates: (query) => ask(withQuery("api/duplicates", query)),
   /** @param {object} decision */

@@ -65,6 +65,15 @@ export function count(n, one, many = `${one}s`) {
   return `${number(n)} ${n === 1 ? one : many}`;
 }
 
+/** A number of bytes, as people say it. @param {number} bytes */
+export function size(bytes) {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  let value = bytes;
+  for (; value >= 1000 && unit < units.length - 1; unit += 1) value /= 1000;
+  return `${unit && value < 10 ? value.toFixed(1) : number(Math.round(value))} ${units[unit]}`;
+}
+
 /** What a cluster is called; a name that is only suggested has a question mark.
  * @param {{cluster: number, name: string|null, suggested?: string|null}} cluster */
 export function clusterName(cluster) {

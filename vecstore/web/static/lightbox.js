@@ -3,9 +3,10 @@
 
 import { api, ApiError } from "./api.js";
 import { chosen, removeAll } from "./chosen.js";
-import { baseName, button, clusterName, count, element, missing, shown, thumbnail, when } from "./dom.js";
+import { baseName, button, clusterName, count, element, missing, shown, size, thumbnail, when } from "./dom.js";
 import { isReadOnly } from "./live.js";
 import { address, changed, go, href, remembered, replace } from "./router.js";
+import { monthOf } from "./sidebar.js";
 
 /** @typedef {import("./grid.js").Grid} Grid */
 
@@ -158,6 +159,7 @@ class Lightbox {
     const id = image.id;
     const row = (/** @type {string} */ term, /** @type {(Node|string)[]} */ ...values) => [element("dt", {}, term), ...values.map((value) => element("dd", {}, value))];
     const cluster = element("dd", {}, image.cluster === null ? "none yet" : "…");
+    const facts = element("dl", { class: "facts" });
     const words = element("p", { class: "words" });
     const near = element("ul", { class: "near", "aria-label": "The most similar pictures" });
     this.about.replaceChildren(
@@ -178,11 +180,13 @@ class Lightbox {
         row("Id", `@${id}`),
         row("Added", when(image.added)),
       ),
+      facts,
       words,
       element("h3", {}, "Similar"),
       near,
     );
     this.fill(image, asked, cluster, words, near);
+    api.facts(id).then((known) => asked === this.asked && facts.append(...factsOf(known)), () => {});
   }
 
   /**
@@ -338,6 +342,24 @@ class Lightbox {
     this.pan = [this.pan[0] + dx, this.pan[1] + dy];
     this.place();
   }
+}
+
+/** What a picture's file says of it. @param {import("./api.js").ImageFacts} known @returns {Node[]} */
+function factsOf(known) {
+  const maker = known.maker && !known.camera?.startsWith(known.maker) ? `${known.maker} ` : "";
+  const where = known.latitude === null || known.longitude === null ? null : `${known.latitude.toFixed(5)}, ${known.longitude.toFixed(5)}`;
+  /** @type {[string, string|null, string|null][]} */
+  const rows = [
+    ["Taken", known.taken && known.taken.replace("T", " "), known.taken && href("/pictures", monthOf(known.taken.slice(0, 7)))],
+    ["Camera", known.camera && maker + known.camera, known.camera && href("/pictures", { camera: known.camera })],
+    ["Lens", known.lens, null],
+    ["Place", known.place ?? where, where && href("/pictures", { near: `${known.latitude},${known.longitude},10` })],
+    ["File", [known.format, known.bytes === null ? null : size(known.bytes)].filter(Boolean).join(", ") || null, null],
+    ["Rating", known.rating === null ? null : known.rating < 0 ? "rejected" : "★".repeat(known.rating), null],
+    ["Keywords", known.keywords.map(shown).join(", ") || null, null],
+    ["Caption", known.caption && shown(known.caption), null],
+  ];
+  return rows.flatMap(([term, text, to]) => (text ? [element("dt", {}, term), element("dd", { dir: "auto" }, to ? element("a", { href: to }, text) : text)] : []));
 }
 
 function isBare() {

@@ -9,11 +9,32 @@ import { address, changed, go, href } from "./router.js";
 const WIDE = matchMedia("(min-width: 62rem)");
 const MOST_SHOWN = 12;
 const SETTLE_MS = 150;
-const NAMES = ["path", "cluster", "in_selection", "word", "added_after"];
+const NAMES = ["path", "cluster", "in_selection", "word", "added_after", "taken_after", "taken_before", "camera", "near", "where"];
+const MONTHS = { taken_after: null, taken_before: null };
 
 /** The conditions in an address, as the API takes them. @param {URLSearchParams} query @returns {Record<string, string>} */
 export function conditions(query) {
   return Object.fromEntries(NAMES.flatMap((name) => (query.get(name) ? [[name, /** @type {string} */ (query.get(name))]] : [])));
+}
+
+/** The conditions of a month, such as 2024-05. @param {string} month */
+export function monthOf(month) {
+  const [year, at] = month.split("-").map(Number);
+  const next = at === 12 ? `${year + 1}-01` : `${year}-${String(at + 1).padStart(2, "0")}`;
+  return { taken_after: month, taken_before: next };
+}
+
+/** @param {Record<string, string>} held */
+function takenName(held) {
+  const { taken_after: from, taken_before: to } = held;
+  if (from && to && /^\d{4}-\d{2}$/.test(from) && monthOf(from).taken_before === to) return monthName(from);
+  return [from ? `since ${from}` : "", to ? `before ${to}` : ""].filter(Boolean).join(", ");
+}
+
+/** @param {string} month */
+function monthName(month) {
+  const [year, at] = month.split("-").map(Number);
+  return new Date(Date.UTC(year, at - 1, 15)).toLocaleDateString([], { month: "long", year: "numeric", timeZone: "UTC" });
 }
 
 /** A folder as a pattern that fits it alone. @param {string} path */
@@ -30,19 +51,23 @@ function patternName(pattern) {
  * @param {URLSearchParams} query @param {Map<number, string>} names of clusters */
 export function chips(query, names) {
   const held = conditions(query);
-  /** @type {[string, string][]} */
+  /** @type {[string|import("./api.js").Query, string][]} */
   const all = [];
   if (held.path) all.push(["path", `Folder: ${patternName(held.path)}`]);
   if (held.cluster) all.push(["cluster", names.get(Number(held.cluster)) ?? `Cluster ${held.cluster}`]);
   if (held.in_selection) all.push(["in_selection", `Selection: ${held.in_selection}`]);
   if (held.word) all.push(["word", `Word: ${held.word}`]);
   if (held.added_after) all.push(["added_after", `Added since ${held.added_after}`]);
+  if (held.taken_after || held.taken_before) all.push([MONTHS, `Taken: ${takenName(held)}`]);
+  if (held.camera) all.push(["camera", `Camera: ${held.camera}`]);
+  if (held.near) all.push(["near", `Near ${held.near.split(",").slice(0, 2).map((part) => Number(part).toFixed(2)).join(", ")}`]);
+  if (held.where) all.push(["where", held.where]);
   if (!all.length) return null;
   return element(
     "ul",
     { class: "chips", "aria-label": "Filters that hold" },
     all.map(([name, text]) =>
-      element("li", { class: "chip plain" }, element("span", { dir: "auto" }, text), element("a", { href: changed({ [name]: null, at: null }), class: "drop", "aria-label": `Without ${text}`, title: `Without ${text}` }, "×")),
+      element("li", { class: "chip plain" }, element("span", { dir: "auto" }, text), element("a", { href: changed({ ...(typeof name === "string" ? { [name]: null } : name), at: null }), class: "drop", "aria-label": `Without ${text}`, title: `Without ${text}` }, "×")),
     ),
   );
 }
@@ -109,7 +134,13 @@ export async function showSidebar(query, { words = false } = {}) {
   const asked = (sidebar.dataset.asked = JSON.stringify([held, current().changes]));
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS)); // of views that are only passed through nothing is counted
   if (sidebar.dataset.asked !== asked) return;
-  const [facets, selections] = await Promise.all([api.facets(held).catch(() => null), api.selections().catch(() => [])]);
+  const { word: _word, ...facts } = held; // which facts are counted without
+  const [facets, selections, months, cameras] = await Promise.all([
+    api.facets(held).catch(() => null),
+    api.selections().catch(() => []),
+    api.countBy("month", { ...facts, ...MONTHS }).catch(() => []),
+    api.countBy("camera", { ...facts, camera: null }).catch(() => []),
+  ]);
   if (!facets || sidebar.dataset.asked !== asked) return;
   const link = (/** @type {import("./api.js").Query} */ change, /** @type {string} */ text, /** @type {number} */ images, isHeld = false) =>
     element(
@@ -134,9 +165,16 @@ export async function showSidebar(query, { words = false } = {}) {
     ...section("Folders", top ? [element("p", { class: "under", title: shown(facets.under) }, element("bdi", {}, shown(facets.under))), top] : []),
     ...section("Clusters", shorter(facets.clusters.map((found) => link({ cluster: String(found.cluster) === held.cluster ? null : found.cluster }, clusterName(found), found.images, String(found.cluster) === held.cluster)))),
     ...section("Selections", shorter(selections.map((found) => link({ in_selection: found.name === held.in_selection ? null : found.name }, found.name, found.images, found.name === held.in_selection)))),
+    ...section("Taken", shorter(months.filter((found) => found.group !== null).reverse().map(({ group, images }) => {
+      const month = /** @type {string} */ (group);
+      const isHeld = held.taken_after === month;
+      return link(isHeld ? MONTHS : monthOf(month), monthName(month), images, isHeld);
+    }))),
+    ...section("Cameras", shorter(cameras.filter((found) => found.group !== null).map(({ group, images }) => link({ camera: group === held.camera ? null : group }, group ?? "", images, group === held.camera)))),
     ...section("Words", words ? shorter(facets.words.map((found) => link({ word: found.word === held.word ? null : found.word }, found.word, found.images, found.word === held.word))) : []),
     ...section("Elsewhere", [
       current().clustering === null ? null : element("a", { class: "facet", href: href("/outliers") }, "Outliers"),
+      element("a", { class: "facet", href: href("/oddities") }, "Odd pictures"),
       current().failures ? element("a", { class: "facet", href: href("/failures") }, "Could not be added", element("span", { class: "n" }, number(current().failures))) : null,
     ].filter((part) => part !== null)),
   );

@@ -34,7 +34,8 @@ export async function offerUndo(text) {
 /** What takes back what was done last, and nothing that was done later: to be called when it was done. */
 export function undoing() {
   const { changes } = current();
-  return () => {
+  return async () => {
+    await check(); // what another tab has done a moment ago
     if (current().changes === changes) return undo();
     say("Something else was done since. History has it all, and takes back one after the other.");
   };

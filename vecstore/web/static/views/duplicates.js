@@ -1,7 +1,7 @@
 // Duplicates, a group at a time: side by side with one zoom for all, what to keep, and what will happen before it does.
 
 import { api } from "../api.js";
-import { baseName, button, count, element, empty, head, missing, number, shown } from "../dom.js";
+import { baseName, button, count, element, empty, head, missing, number, shown, size } from "../dom.js";
 import { check, isReadOnly, own } from "../live.js";
 import { href } from "../router.js";
 import { complain, say } from "../toasts.js";
@@ -23,15 +23,6 @@ const RULES = {
 };
 /** @type {Record<string, string>} */
 const ACTS = { trash: "Put the others into the trash", hardlink: "Make links of the others, so that the room is used once", delete: "Delete the others for good" };
-
-/** @param {number} bytes */
-function size(bytes) {
-  const units = ["bytes", "kB", "MB", "GB", "TB"];
-  let unit = 0;
-  let value = bytes;
-  for (; value >= 1000 && unit < units.length - 1; unit += 1) value /= 1000;
-  return `${unit && value < 10 ? value.toFixed(1) : number(Math.round(value))} ${units[unit]}`;
-}
 
 /** @param {import("./index.js").Asked} asked @returns {Promise<import("./index.js").View>} */
 export async function showDuplicates({ query, refresh }) {

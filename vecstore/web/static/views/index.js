@@ -6,6 +6,7 @@ import { showFailures } from "./failures.js";
 import { showFound } from "./find.js";
 import { showHistory } from "./history.js";
 import { showMap } from "./map.js";
+import { showOddities } from "./oddities.js";
 import { showOutliers } from "./outliers.js";
 import { showCluster, showPictures } from "./pictures.js";
 import { showSimilar } from "./similar.js";
@@ -27,6 +28,7 @@ export const ROUTES = [
   { pattern: /^\/map$/, name: "map", label: "Map", show: showMap },
   { pattern: /^\/duplicates$/, name: "duplicates", label: "Duplicates", show: showDuplicates },
   { pattern: /^\/outliers$/, name: "outliers", label: "Outliers", show: showOutliers },
+  { pattern: /^\/oddities$/, name: "outliers", show: showOddities },
   { pattern: /^\/failures$/, name: "failures", label: "Failures", show: showFailures },
   { pattern: /^\/history$/, name: "history", label: "History", show: showHistory },
   { pattern: /^\/similar$/, name: "", show: showSimilar },

@@ -5,6 +5,7 @@ import { button, element, empty, head } from "../dom.js";
 import { Grid, sizeControl } from "../grid.js";
 import { groupIntoClusters } from "../jobs.js";
 import { current } from "../live.js";
+import { href } from "../router.js";
 import { ListSource } from "../sources.js";
 
 const SHOWN = 500;
@@ -22,7 +23,7 @@ export async function showOutliers() {
     extra: (item) => [element("span", { class: "score", title: "Distance to the centre of the nearest cluster; 0 is in its middle" }, (item.score ?? 0).toFixed(3))],
   });
   return {
-    nodes: [head("Outliers", `The ${source.total.toLocaleString("en")} pictures that are farthest from every cluster, these first. Below each: how far.`, sizeControl()), grid.element],
+    nodes: [head("Outliers", `The ${source.total.toLocaleString("en")} pictures that are farthest from every cluster, these first. Below each: how far.`, element("a", { class: "button", href: href("/oddities") }, "Odd pictures"), sizeControl()), grid.element],
     grid,
     changed: (before, now) => (before.clustering !== now.clustering || now.images < before.images ? "refresh" : undefined),
   };

@@ -16,7 +16,7 @@ import { nothingYet } from "./nothing.js";
 /** @typedef {import("./index.js").Asked} Asked @typedef {import("./index.js").View} View */
 
 /** @type {Record<string, string>} */
-const ORDERS = { newest: "Newest first", oldest: "Oldest first", path: "By path", typical: "Typical first", odd: "Odd first" };
+const ORDERS = { newest: "Newest first", oldest: "Oldest first", taken: "Last taken first", path: "By path", typical: "Typical first", odd: "Odd first" };
 /** How far back images lie that no longer need to be counted from the top. */
 const NEAR_TOP = 300;
 
@@ -50,7 +50,7 @@ async function listOf(asked, label, query, onTotal) {
 export async function showPictures(asked, told = {}) {
   if (!current().images) return nothingYet();
   const held = conditions(asked.query);
-  const offered = current().clustering === null ? ["newest", "oldest", "path"] : Object.keys(ORDERS);
+  const offered = current().clustering === null ? ["newest", "oldest", "taken", "path"] : Object.keys(ORDERS);
   const order = offered.includes(asked.query.get("order") ?? "") ? /** @type {string} */ (asked.query.get("order")) : "newest";
   const sub = element("p", { class: "sub" });
   const say = (/** @type {number} */ total) => (sub.textContent = told.sub ? told.sub(total) : `${count(total, "picture")}${Object.keys(held).length ? ` of ${count(current().images, "picture")}` : ""}`);
