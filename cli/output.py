@@ -134,7 +134,7 @@ def size_of(n_bytes: int) -> str:
     size, units = float(n_bytes), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
     while size >= 1024 and len(units) > 1:
         size, units = size / 1024, units[1:]
-    return f"{size:,.1f} {units[0]}"
+    return f"{n_bytes:,} bytes" if units[0] == "bytes" else f"{size:,.1f} {units[0]}"
 
 
 def put_into(store: "Store", name: str | None, ids: Iterable[int], quiet: bool) -> None:
@@ -160,7 +160,7 @@ def sidecars(report: "SidecarReport", as_json: bool, quiet: bool) -> None:
     if report.archived:
         notice(f"{report.archived} pictures are in archives, which get no sidecars")
     if report.missing:
-        notice(f"{report.missing} pictures are gone or changed and got no sidecars; sync the store")
+        notice(f"without a sidecar: {report.missing} pictures, gone or changed; sync the store")
     for sidecar, reason in report.failed:
         notice(f"{shown(os.fsencode(sidecar))} was left as it is: {reason}")
 

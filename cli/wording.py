@@ -54,7 +54,14 @@ def _tidy_argument(argument: Any) -> None:
 
 def _placeholder(option: Any) -> str | None:
     annotation = str(getattr(option.type_descriptor, "annotation", ""))
-    return next((name for type_, name in (("int", "N"), ("float", "X"), ("Path", "FILE")) if type_ in annotation), None)
+    return next(
+        (
+            name
+            for type_, name in (("int", "N"), ("float", "X"), ("Path", "FILE"), ("str", "TEXT"))
+            if type_ in annotation
+        ),
+        None,
+    )
 
 
 def _without_type(option: Any) -> Any:

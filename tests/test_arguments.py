@@ -1,5 +1,6 @@
 """Arguments: whatever a public method is given, it answers or raises one of the library's errors, and loses nothing."""
 
+import dataclasses
 import inspect
 import math
 import re
@@ -20,6 +21,7 @@ from cli.app import app
 from tests.conftest import paint
 from vecstore import arguments
 from vecstore.errors import BadInput, VecstoreError
+from vecstore.search.filters import Filter
 from vecstore.sources.decoding import Encoded
 from vecstore.sources.scan import Patterns
 from vecstore.store import Store
@@ -125,13 +127,19 @@ NEEDED: dict[str, dict[str, Any]] = {
     "write_selection_xmp": {"name": "a"},
     "export_selection": {"name": "a", "target": "a.csv"},
 }
+CONDITIONS = [field.name for field in dataclasses.fields(Filter)]
 METHODS = {
     name: method
     for name, method in vars(Store).items()
     if not name.startswith("_") and inspect.isfunction(method) and name != "close"
 }
+# Conditions are given by their names, one or more of the fields of a `Filter`.
+BY_NAME = inspect.Parameter.VAR_KEYWORD
 ARGUMENTS = [
-    (name, argument) for name, method in METHODS.items() for argument in [*inspect.signature(method).parameters][1:]
+    (name, argument)
+    for name, method in METHODS.items()
+    for parameter in [*inspect.signature(method).parameters.values()][1:]
+    for argument in (CONDITIONS if parameter.kind is BY_NAME else [parameter.name])
 ]
 # These say of a file or an engine that it is not to be had, which is the system's to say.
 OF_THE_SYSTEM = (OSError,)
@@ -182,7 +190,8 @@ def stopped() -> threading.Event:
 
 def tried(value: Any, name: str, argument: str) -> dict[str, Any]:
     """Return the arguments of a call in which one has this value."""
-    is_many = inspect.signature(METHODS[name]).parameters[argument].kind is inspect.Parameter.VAR_POSITIONAL
+    parameter = inspect.signature(METHODS[name]).parameters.get(argument)
+    is_many = parameter is not None and parameter.kind is inspect.Parameter.VAR_POSITIONAL
     return {**NEEDED.get(name, {}), argument: [value] if is_many else value}
 
 

@@ -520,7 +520,6 @@ def test_a_damaged_store_needs_attention(filled: Vecstore, tmp_path: Path) -> No
         ("similar",),
         ("similar", "@0", "-k", "0"),
         ("cluster", "-k", "0"),
-        ("members", "x"),
         ("index", "--memory-budget", "-1"),
     ],
 )

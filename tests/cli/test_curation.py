@@ -44,11 +44,12 @@ def outcome(result: Result) -> tuple[int, str, str]:
 
 def test_keepers_say_why(vecstore_: Vecstore, folder: Path) -> None:
     expected = "".join(
-        f"{group}\tkeep\t1.0000\t@{group - 1}\t{folder}/b/{group}.png\tfolder {folder}/b\n"
-        f"{group}\tcopy\t1.0000\t@{group - 1}\t{folder}/a/{group}.png\t-\n"
+        f"{group}\tkeep\t\t1.0000\t1.0000\t@{group - 1}\t{folder}/b/{group}.png\tyes\t768\t117\tfolder {folder}/b\n"
+        f"{group}\tcopy\tsame bytes\t1.0000\t1.0000\t@{group - 1}\t{folder}/a/{group}.png\tno\t768\t117\t-\n"
         for group in (1, 2)
     )
-    assert outcome(vecstore_("duplicates", "--keep-by", f"folder:{folder}/b")) == (0, expected, "")
+    freed = "deleting the files called copy would free 234 bytes, those called near 0 bytes\n"
+    assert outcome(vecstore_("duplicates", "--keep-by", f"folder:{folder}/b")) == (0, expected, freed)
     first = json.loads(vecstore_("duplicates", "--keep-by", "oldest", "--json").stdout.splitlines()[0])
     assert first["why"].startswith("oldest, ")
 
@@ -105,7 +106,7 @@ def test_an_undo_that_would_overwrite_says_so(vecstore_: Vecstore, folder: Path)
     done = vecstore_("undo")
     assert (done.exit_code, done.stdout.splitlines()[1], done.stderr.splitlines()) == (
         1,
-        "put back 1 files",
+        "put back 1 file",
         [
             f"{folder}/b/1.png: something else is there by now; move it away, and undo again",
             "Error: 1 files were left as they are, as said above; then do this again",
@@ -118,7 +119,7 @@ def test_a_review_records_each_answer_at_once(vecstore_: Vecstore, folder: Path)
     assert asked.exit_code == 0
     assert "'x' is none of these\n" in asked.stderr
     assert asked.stderr.endswith(
-        "decided 1 groups; `vecstore duplicates --apply trash` shows what follows, --yes does it\n"
+        "decided 1 group; `vecstore duplicates --apply trash` shows what follows, --yes does it\n"
     )
     (decision,) = (json.loads(line) for line in vecstore_("decisions", "--json").stdout.splitlines())
     assert (decision["verdict"], decision["kept"], decision["kept_path"]) == ("keep", 0, f"{folder}/b/1.png")
@@ -150,7 +151,7 @@ def test_found_pictures_go_into_a_folder(vecstore_: Vecstore, folder: Path, tmp_
     assert outcome(copied) == (
         0,
         f"done\tcopy\t@2\t{size}\t{folder}/a/3.png\t-\t{tmp_path}/copies/3.png\n",
-        f"copied 1 files to {tmp_path}/copies, {size} bytes; `vecstore undo` takes it back\n",
+        f"copied 1 file to {tmp_path}/copies, {size} bytes; `vecstore undo` takes it back\n",
     )
     assert vecstore_("outliers", "-k", "2", "--link-to", tmp_path / "links").exit_code == 0
     assert len([path for path in (tmp_path / "links").iterdir() if path.is_symlink()]) == 2

@@ -233,7 +233,7 @@ def test_the_command_says_how_many_clusters_are_empty(tmp_path: Path) -> None:
     listed = CliRunner().invoke(app, ["clusters", *place])
     assert (len(listed.stdout.splitlines()), listed.stderr) == (
         3,
-        "47 of the 50 clusters have no images and are not listed\n",
+        "not listed: 47 of the 50 clusters, which have no images\n",
     )
 
 

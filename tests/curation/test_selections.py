@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import paint
 from vecstore.errors import BadInput, NotFound
+from vecstore.search.filters import Filter
 from vecstore.store import Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -147,20 +148,21 @@ def test_a_moved_picture_stays_in_its_set(store: Store, pictures: Path) -> None:
 
 def test_every_query_keeps_to_a_selection_or_out_of_it(store: Store, pictures: Path) -> None:
     store.select("a", 1, 2, 3, 7)
+    within, without = Filter(in_selection="a"), Filter(not_in_selection="a")
     inside: dict[str, Any] = {"in_selection": "a"}
-    outside: dict[str, Any] = {"not_in_selection": "a"}
     assert {hit.id for hit in store.similar(0, **inside)} == {1, 2, 3, 7}
-    assert {hit.id for hit in store.similar(0, **outside)} == {0, 4, 5, 6, 8, 9}
+    assert {hit.id for hit in store.similar(0, not_in_selection="a")} == {0, 4, 5, 6, 8, 9}
     assert {(edge.query, edge.id) for edge in store.neighbours(k=1, **inside)} <= {
         (a, b) for a in (1, 2, 3, 7) for b in (1, 2, 3, 7)
     }
-    assert {member.id for member in store.outliers(**inside)} == {1, 2, 3, 7}
-    assert {member.id for member in store.outliers(2, **outside)} <= {0, 4, 5, 6, 8, 9}
+    assert {member.id for member in store.outliers(conditions=within)} == {1, 2, 3, 7}
+    assert {member.id for member in store.outliers(2, conditions=without)} <= {0, 4, 5, 6, 8, 9}
+    assert len(store.outliers(2, conditions=without)) == 2
     for cluster in store.clusters():
         members = {member.id for member in store.members(cluster.cluster)}
-        assert {member.id for member in store.members(cluster.cluster, **inside)} == members & {1, 2, 3, 7}
-        assert {member.id for member in store.members(cluster.cluster, **outside)} == members - {1, 2, 3, 7}
-    assert {path.id for path in store.duplicates(min_score=-1, **inside)} == {1, 2, 3, 7}
+        assert {member.id for member in store.members(cluster.cluster, conditions=within)} == members & {1, 2, 3, 7}
+        assert {member.id for member in store.members(cluster.cluster, conditions=without)} == members - {1, 2, 3, 7}
+    assert {path.id for path in store.duplicates(min_score=-1, series=True, conditions=within)} == {1, 2, 3, 7}
     assert store.sheet(**inside).of == 4
     cells = store.sheet(similar=0, **inside).sections[0].cells
     assert {cell.id for cell in cells} == {1, 2, 3, 7}

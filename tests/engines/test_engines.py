@@ -25,6 +25,7 @@ from vecstore.engines.engine import EMBEDDED
 from vecstore.errors import BadInput, EngineRefused, EngineUnavailable, NotFound, StoreDamaged, VecstoreError
 from vecstore.maintenance import migrate
 from vecstore.results import Finding, Neighbour
+from vecstore.search.filters import Filter
 from vecstore.store import Store
 
 N_PICTURES = 60
@@ -144,7 +145,12 @@ def by_hand(store: Store) -> list[Any]:
     store.move("@9", to="new")
     store.merge_clusters(0, 1)
     run = store.cluster(4, restarts=3)
-    found += [round(run.objective, 4), store.clusters(), store.pins(), store.outliers(in_selection="some")]
+    found += [
+        round(run.objective, 4),
+        store.clusters(),
+        store.pins(),
+        store.outliers(conditions=Filter(in_selection="some")),
+    ]
     for _ in range(4):
         store.undo()
     return [*found, store.clusters(), store.pins(), store.check()]

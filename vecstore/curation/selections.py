@@ -16,6 +16,7 @@ from vecstore.image_ref import ImageRef, named, require_stored
 from vecstore.results import Selected, SelectionExport, SelectReport, StoredImage
 from vecstore.search import stored_images
 from vecstore.session import Session
+from vecstore.sources.paths import archive_of, shown
 from vecstore.sources.text_files import is_utf8
 from vecstore.storage.catalog.acts import COPY, DONE, LINK
 from vecstore.storage.catalog.catalog import Catalog
@@ -113,6 +114,8 @@ def export(session: Session, name: str, target: Path, link: bool) -> SelectionEx
         )
     if not is_file:
         require_empty(target)
+        if link:
+            _require_no_archives(session, name)
         ids = [image.id for image in images(session, name, None, 0)]
         made = acts.collect(session, ids, target, LINK if link else COPY, False, None)
         missing = tuple(one.path for one in made.acts if one.state != DONE)
@@ -181,3 +184,10 @@ def _told(name: str, refs: Sequence[ImageRef], **others: Sequence[str]) -> str:
     """Return what an operation is about, for a person."""
     sets = "".join(f" {how} {', '.join(names)}" for how, names in others.items() if names)
     return f"{name}: {named(refs)}{sets}" if refs else f"{name}:{sets}"
+
+
+def _require_no_archives(session: Session, name: str) -> None:
+    for image in images(session, name, None, 0):
+        path = os.fsencode(image.path)
+        if archive_of(path) is not None:
+            raise BadInput(f"{shown(path)} is inside an archive and cannot be linked to; leave --link out")
