@@ -210,7 +210,7 @@ def undo(
     for reason in report.refused:
         output.notice(reason)
     if report.refused:
-        raise VecstoreError(f"{len(report.refused)} files were left as they are, as said above; then do this again")
+        raise VecstoreError(f"left as they are, as said above: {len(report.refused)} files; then do this again")
 
 
 def _print_undo(report: UndoReport, redo: bool, quiet: bool) -> None:

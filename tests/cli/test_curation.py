@@ -109,7 +109,7 @@ def test_an_undo_that_would_overwrite_says_so(vecstore_: Vecstore, folder: Path)
         "put back 1 file",
         [
             f"{folder}/b/1.png: something else is there by now; move it away, and undo again",
-            "Error: 1 files were left as they are, as said above; then do this again",
+            "Error: left as they are, as said above: 1 file; then do this again",
         ],
     )
 
