@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,7 +30,7 @@ from cli.options import (
     with_groups,
 )
 from vecstore.errors import BadInput
-from vecstore.results import Clustering, WordEvaluation
+from vecstore.results import Clustering, ClusteringCost, WordEvaluation
 from vecstore.sources.paths import shown
 
 commands = typer.Typer()
@@ -93,6 +93,31 @@ class KMeansChoice:
         str | None,
         typer.Option("--where", help="Look for clusters in the images alone of which this holds.", metavar="CONDITION"),
     ] = None
+    method: Annotated[
+        str,
+        typer.Option("--method", help="kmeans, hdbscan, agglomerative, meanshift or leiden.", metavar="METHOD"),
+    ] = "kmeans"
+    min_size: Annotated[
+        int | None,
+        typer.Option(
+            "--min-size",
+            help="Of hdbscan, meanshift, leiden: fewer images are noise.",
+            min=1,
+            show_default="5",
+        ),
+    ] = None
+    resolution: Annotated[
+        float | None, typer.Option("--resolution", help="Of leiden: higher, more clusters.", show_default="1")
+    ] = None
+    bandwidth: Annotated[
+        float | None,
+        typer.Option("--bandwidth", help="Of meanshift: the distance of near images.", show_default="estimated"),
+    ] = None
+    whiten: Annotated[bool, typer.Option("--whiten", help="Give principal components the same variance first.")] = False
+    pca: Annotated[
+        int | None, typer.Option("--pca", help="Work in so many principal components.", min=1, metavar="N")
+    ] = None
+    graph: Annotated[bool, typer.Option("--graph", help="Spectral: cluster the nearest neighbours' graph.")] = False
     use: Annotated[
         int | None, typer.Option("--use", help="Go back to an earlier clustering instead.", metavar="CLUSTERING")
     ] = None
@@ -110,28 +135,36 @@ def cluster(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run k-means over all images of the store. Clusters keep their ids and names where they keep their images.
+    """Cluster all images, by k-means or another method. Clusters keep their ids and names where they keep their images.
 
-    Images added later get their nearest cluster. A run that was killed resumes when the same is asked for.
+    Images added later get their nearest cluster, or become noise where the method leaves some over. A k-means that was
+    killed resumes when the same is asked for.
 
     Example: vecstore cluster -k 20
+
+    Where nobody knows how many there are: vecstore cluster --method hdbscan
     """
     asked = dict(vars(choice))
     use = asked.pop("use")
     with open_store(store, device, quiet) as opened:
         if use is not None:
-            if choice.k is not None or choice.within is not None or choice.warm_start or choice.where is not None:
+            if replace(choice, use=None, seed=0) != KMeansChoice():
                 raise BadInput(
-                    "--use goes back to a clustering and makes none; leave -k, --within, --where and --warm-start out"
+                    "--use goes back to a clustering and makes none; leave -k, --method and the other options out"
                 )
             _print_use(*opened.use_clustering(use), as_json)
             return
-        if choice.k is None and not choice.warm_start:
+        if choice.k is None and not choice.warm_start and choice.method in ("kmeans", "agglomerative"):
             asked["k"] = "auto"
         with output.working("clustering", quiet) as on_progress:
-            run = opened.cluster(**asked, name_by_words=name_by_words, on_progress=on_progress)
-        suggested = [cluster for cluster in opened.clusters() if cluster.suggested] if name_by_words else []
+            on_cost = None if quiet else _tell_cost
+            run = opened.cluster(**asked, name_by_words=name_by_words, on_cost=on_cost, on_progress=on_progress)
+        described = opened.clusters() if name_by_words or run.noise is not None else []
+    suggested = [cluster for cluster in described if cluster.suggested] if name_by_words else []
     print_run(run, as_json)
+    if run.noise is not None and not as_json:
+        size = sum(cluster.size for cluster in described if cluster.noise)
+        print(f"{size} images are in no cluster: `vecstore members {run.noise}` lists this noise")
     if suggested and not as_json:
         print("suggested: " + ", ".join(f"{cluster.suggested} ({cluster.cluster})" for cluster in suggested))
 
@@ -151,6 +184,7 @@ def print_run(run: Clustering, as_json: bool) -> None:
     if run.k_reason:
         print(f"k is {run.k}: {run.k_reason}" if run.restarts else run.k_reason)
     how = f"best of {run.restarts} runs on {run.device}" if run.restarts else "without k-means"
+    how = f"by {run.method}" if run.trained_on and not run.restarts else how
     output.say(
         f"clustering {run.clustering}: {run.rows} images in {_counted(run)}, objective {run.objective:.4f}, "
         f"{how} in {run.seconds:.1f} s"
@@ -160,6 +194,14 @@ def print_run(run: Clustering, as_json: bool) -> None:
             f"kept {run.kept}, split {run.split}, merged {run.merged}, born {run.born}, gone {run.gone}; "
             f"{run.moved} images moved"
         )
+
+
+def _tell_cost(cost: ClusteringCost) -> None:
+    """Say what a method takes, before it takes it."""
+    few = f" by {cost.worked_on:,} representatives" if cost.worked_on < cost.images else ""
+    took = f"{cost.seconds / 60:.0f} min" if cost.seconds > 120 else f"{cost.seconds:.0f} s"
+    mib = f"{cost.bytes / 2**20:,.0f} MiB"
+    output.notice(f"{cost.method} of {cost.images:,} images{few}: about {took} and {mib} of memory")
 
 
 def _counted(run: Clustering) -> str:
@@ -177,7 +219,7 @@ def clusterings(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = 
     with open_store(store, device, quiet) as opened:
         found = opened.clusterings()
     columns = ("clustering", "current", "created", "k", "rows", "objective")
-    changes = ("previous", "kept", "split", "merged", "born", "gone", "moved", "empty")
+    changes = ("previous", "kept", "split", "merged", "born", "gone", "moved", "empty", "method")
     output.rows(found, (*columns, *changes), as_json, empty="no clusters yet; make some with `vecstore cluster -k N`")
 
 
@@ -221,13 +263,14 @@ def clusters(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = Fal
     """
     with open_store(store, device, quiet) as opened:
         found, advised = opened.clusters(), opened.recluster_advised()
-        n_empty = (opened.session.catalog.clusterings.cluster_count() or 0) - len(found)
+        n_clusters = sum(not cluster.noise for cluster in found)
+        n_empty = (opened.session.catalog.clusterings.cluster_count() or 0) - n_clusters
     at = CLUSTER_COLUMNS.index("name") + 1
     suggested = ("suggested",) if any(cluster.suggested for cluster in found) else ()
     columns = (*CLUSTER_COLUMNS[:at], *suggested, *CLUSTER_COLUMNS[at:])
     output.rows(found, columns, as_json, empty=NO_CLUSTERS)
     if found and n_empty > 0 and not quiet:
-        output.notice(f"not listed: {n_empty} of the {len(found) + n_empty} clusters, which have no images")
+        output.notice(f"not listed: {n_empty} of the {n_clusters + n_empty} clusters, which have no images")
     if advised and not quiet:
         output.notice(RECLUSTER)
 

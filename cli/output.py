@@ -214,6 +214,9 @@ def working(what: str, quiet: bool) -> Iterator["Callable[[ClusterProgress], Non
     with Console(stderr=True).status(f"{what} ...") as status:
 
         def report(progress: "ClusterProgress") -> None:
+            if progress.step is not None:
+                status.update(f"{what}: {progress.step}")
+                return
             status.update(
                 f"{what}: run {progress.run}, iteration {progress.iteration} of {progress.iterations}, "
                 f"objective {progress.objective:.4f}, imbalance {progress.imbalance:.2f}"

@@ -267,11 +267,11 @@ class FoundIn:
 
 @dataclass(frozen=True)
 class Clustering:
-    """One k-means run, and how its clusters follow from those of the previous clustering.
+    """One run of k-means or another method, and how its clusters follow from those of the previous clustering.
 
     Attributes
     ----------
-    k : number of clusters.
+    k : number of clusters; noise is none.
     rows : rows that have a label.
     objective : sum over all rows of the squared Euclidean distance to their centroid.
     device : "cpu", or which GPUs.
@@ -288,6 +288,9 @@ class Clustering:
     created : time of the run, in UTC.
     current : whether queries use this clustering.
     k_reason : why `auto` chose this k; None if k was given.
+    method : what made it, as `Store.cluster` takes it.
+    noise : the id of the images that are in no cluster; None where every image is in one.
+    bound : a new image that is farther from every centroid becomes noise; None: it gets the nearest cluster.
     """
 
     clustering: int
@@ -309,6 +312,24 @@ class Clustering:
     created: str
     current: bool
     k_reason: str | None
+    method: str = "kmeans"
+    noise: int | None = None
+    bound: float | None = None
+
+
+@dataclass(frozen=True)
+class ClusteringCost:
+    """About what a method takes on two cores, estimated from how many images there are.
+
+    images: how many. worked_on: rows that the method sees, fewer where representatives stand for the images. seconds:
+    of time. bytes: of memory beside the vectors' file.
+    """
+
+    method: str
+    images: int
+    worked_on: int
+    seconds: float
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -320,6 +341,7 @@ class Cluster:
     separation: Euclidean distance from its centroid to that of `nearest`, the nearest other cluster with images; None
     if there is none. drift: as in `Info`, for this cluster's images. representative: the path of the most typical
     member, the one nearest to the centroid. suggested: a name that its images' words suggest, while it has none.
+    noise: these are the images that are in no cluster; they are listed last.
     """
 
     cluster: int
@@ -332,6 +354,7 @@ class Cluster:
     representative: str | None
     representative_id: int | None
     suggested: str | None = None
+    noise: bool = False
 
 
 @dataclass(frozen=True)

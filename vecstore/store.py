@@ -42,6 +42,7 @@ from vecstore.arguments import (
     require_weight,
 )
 from vecstore.clustering import by_hand, clusters, evaluation, lifecycle, word_evaluation
+from vecstore.clustering.methods import Method
 from vecstore.clustering.sklearn_attributes import FittedClustering
 from vecstore.curation import acts, decisions, groups, journal, selections, sidecars
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
@@ -60,6 +61,7 @@ from vecstore.results import (
     Change,
     Cluster,
     Clustering,
+    ClusteringCost,
     CompactReport,
     Decision,
     Drawing,
@@ -853,6 +855,14 @@ class Store:
         segments=optional(require_text),
         where=optional(require_text),
         name_by_words=require_flag,
+        method=require_text,
+        min_size=optional(require_count),
+        resolution=optional(require_number),
+        bandwidth=optional(require_number),
+        whiten=require_flag,
+        pca=optional(require_count),
+        graph=require_flag,
+        on_cost=optional(require_callable),
         on_progress=optional(require_callable),
     )
     def cluster(
@@ -871,9 +881,17 @@ class Store:
         segments: str | None = None,
         where: str | None = None,
         name_by_words: bool = False,
+        method: str = "kmeans",
+        min_size: int | None = None,
+        resolution: float | None = None,
+        bandwidth: float | None = None,
+        whiten: bool = False,
+        pca: int | None = None,
+        graph: bool = False,
+        on_cost: Callable[[ClusteringCost], None] | None = None,
         on_progress: lifecycle.OnClusterProgress | None = None,
     ) -> FittedClustering:
-        """Run k-means over all images and make it the current clustering.
+        """Cluster all images, by k-means or another method, and make it the current clustering.
 
         Clusters keep the ids and names of those of the clustering before that they share their images with. The result
         depends on the images, k, these options and, where it starts from them, the current clusters alone (on a CPU);
@@ -894,6 +912,16 @@ class Store:
         where: look for the clusters in the images alone of which this condition holds (docs/facts.md); every other
             image gets the nearest of them.
         name_by_words: suggest names for the clusters too, as `suggest_names` does.
+        method: "kmeans", "hdbscan", "agglomerative", "meanshift" or "leiden" (docs/commands.md, "Clusters"). Only
+            k-means and agglomerative take a k.
+        min_size: of hdbscan, meanshift and leiden: what is in no cluster of so many images is noise. None: 5.
+        resolution: of leiden: higher makes more clusters. None: 1.
+        bandwidth: of meanshift: the distance within which images are near. None: scikit-learn's estimate.
+        whiten: scale the principal components of the vectors to the same variance.
+        pca: work in so many principal components.
+        graph: of kmeans and agglomerative: cluster the images by the leading eigenvectors of the graph of their ten
+            nearest neighbours (spectral clustering).
+        on_cost: called with what the method is about to take, before it begins; not for plain k-means.
 
         Raises BadInput if k is more than the images, NotFound if there is no such cluster, StoreBusy.
         """
@@ -901,10 +929,11 @@ class Store:
 
         options = KMeansOptions(seed, iterations, restarts, spherical, init)
         among = clusters.Among(where, parse(where)) if where is not None else None
+        by = Method(method, min_size, resolution, bandwidth, whiten, pca, graph)
         order = clusters.ClusterOrder(
-            k, options, warm_start, within, full_iterations, ray, segments, among, name_by_words
+            k, options, warm_start, within, full_iterations, ray, segments, among, name_by_words, by
         )
-        return clusters.cluster(self.session, order, on_progress)
+        return clusters.cluster(self.session, order, on_progress, on_cost=on_cost)
 
     @checked(number=require_integer)
     def use_clustering(self, number: int) -> tuple[FittedClustering, int]:

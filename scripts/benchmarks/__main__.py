@@ -19,6 +19,7 @@ NAMES = (
     "import",
     "index",
     "ingest",
+    "methods",
     "page",
     "pins",
     "precision",

@@ -185,9 +185,9 @@ def test_the_history_is_a_clustering_a_line_and_going_back_is_said(clustered: Ve
     clustered("cluster", "-k", 4, "--restarts", 2)
     back = outcome(clustered("cluster", "--use", 1))
     lines = [line.split("\t") for line in clustered("clusterings").stdout.splitlines()]
-    assert [(line[:2], line[3:5], line[6:7], line[-4]) for line in lines] == [
+    assert [(line[:2], line[3:5], line[6:7], line[-5]) for line in lines] == [
         (["1", "yes"], ["3", "10"], ["-"], "3"),
-        (["2", "no"], ["4", "10"], ["1"], lines[1][-4]),
+        (["2", "no"], ["4", "10"], ["1"], lines[1][-5]),
     ]
     created = lines[0][2]
     assert back == (
@@ -267,7 +267,7 @@ def test_drift_past_the_bound_is_told(clustered: Vecstore, tmp_path: Path) -> No
         ),
         (
             ("cluster", "--use", "1", "-k", "2"),
-            "--use goes back to a clustering and makes none; leave -k, --within, --where and --warm-start out",
+            "--use goes back to a clustering and makes none; leave -k, --method and the other options out",
         ),
     ],
 )

@@ -58,6 +58,8 @@ def merge(session: Session, refs: Sequence[int | str]) -> FittedClustering:
     with session.writing("merge", " ".join(map(str, refs))), session.catalog.writing():
         current = clusters.current_clusters(session)
         into, *others = (session.catalog.clusterings.require_cluster(current.clustering, ref) for ref in refs)
+        if current.noise in (into, *others):
+            raise BadInput("noise is no cluster and is not merged with one; move its images with `vecstore move`")
         if len({into, *others}) < len(refs):
             raise BadInput(f"cluster {_repeated([into, *others])} is named twice, and cannot be merged with itself")
         state = _State.of(session, current)
@@ -201,12 +203,15 @@ def _record(
     labels = order[np.searchsorted(after.clusters, after.ids, sorter=order)]
     made = Partition(after.rows, labels, distances, centroids)
     # Only for how many split and merged: who is who is known.
-    found = match(before.ids, labels, len(centroids), catalog.clusterings.next_cluster_id())
-    olds, news = np.unique(before.ids), np.unique(after.ids)
+    noise = None if current.noise is None else (current.noise, after.clusters.index(current.noise))
+    found = match(
+        before.ids, labels, len(centroids), catalog.clusterings.next_cluster_id(), noise=noise or (None, None)
+    )
+    olds, news = (np.setdiff1d(ids, [current.noise_id]) for ids in (before.ids, after.ids))
     kept = len(np.intersect1d(olds, news))
     run = Clustering(
         clustering=catalog.clusterings.next_id(),
-        k=len(centroids),
+        k=len(centroids) - (noise is not None),
         rows=len(after.rows),
         objective=made.objective,
         seconds=time.monotonic() - started,
@@ -220,10 +225,13 @@ def _record(
         born=len(news) - kept,
         gone=len(olds) - kept,
         moved=int(np.count_nonzero(before.ids != after.ids)),
-        empty=len(centroids) - len(news),
+        empty=len(centroids) - (noise is not None) - len(news),
         created=now(),
         current=True,
         k_reason=f"by hand: {what}",
+        method=str(options.get("method", "kmeans")),
+        noise=current.noise,
+        bound=current.bound,
     )
     asked = {**options, "warm_start": False, "within": None, "k_reason": run.k_reason}
     cluster_of = dict(zip(after.rows.tolist(), after.ids.tolist(), strict=True))

@@ -4,17 +4,18 @@
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from vecstore.clustering import lifecycle
+from vecstore.clustering import by_method, lifecycle, methods
+from vecstore.clustering.methods import Method
 from vecstore.clustering.row_blocks import Blocks, LocalBlocks
 from vecstore.clustering.sklearn_attributes import FittedClustering
 from vecstore.errors import BadInput, NotFound
 from vecstore.image_ref import ImageRef, NewPicture, as_row, identify, path_of, vector_of
-from vecstore.results import Cluster, Elbow, Member, Membership
+from vecstore.results import Cluster, Clustering, ClusteringCost, Elbow, Member, Membership
 from vecstore.session import Session
 from vecstore.sources import decoding
 from vecstore.storage.catalog.conditions import Condition
@@ -48,6 +49,7 @@ class ClusterOrder:
     segments: str | None = None
     among: Among | None = None
     name_by_words: bool = False
+    method: Method = field(default_factory=Method)
 
     def require_sound(self) -> None:
         """Raise BadInput for what contradicts itself."""
@@ -63,16 +65,44 @@ class ClusterOrder:
 
         if self.among is not None and self.within is not None:
             raise BadInput("the images of one cluster are split as a whole; leave the condition or `within` out")
+        if not self.method.is_plain:
+            self._require_fitting()
+
+    def _require_fitting(self) -> None:
+        """Raise BadInput for what only plain k-means can do."""
+        method = self.method
+        method.require_sound(self.k)
+        given = {
+            "the warm start": self.warm_start,
+            "within": self.within is not None,
+            "full iterations": self.full_iterations > 0,
+            "ray": self.ray is not None,
+        }
+        plain = replace(self.options, seed=0) == type(self.options)()
+        if method.name != methods.KMEANS:
+            given |= {"iterations, restarts, spherical and init": not plain}
+        for what, is_given in given.items():
+            if is_given:
+                how = "k-means" if method.name != methods.KMEANS else "k-means on vectors as they are"
+                raise BadInput(f"{what}: for {how} alone; leave it out, or the method's own options")
+        if self.k is None and "k" in methods.TAKES[method.name]:
+            raise BadInput("the number of clusters is missing; give -k N or -k auto")
 
     def __str__(self) -> str:
         how = "a warm start" if self.k is None else f"-k {self.k}"
+        if self.method.name != methods.KMEANS:
+            how = f"--method {self.method.name}" + (f" -k {self.k}" if self.k is not None else "")
         if self.among is not None:
             how = f"{how} where {self.among.text}"
         return how if self.within is None else f"{how} within cluster {self.within}"
 
 
 def cluster(
-    session: Session, order: ClusterOrder, on_progress: lifecycle.OnClusterProgress | None, kind: str = "cluster"
+    session: Session,
+    order: ClusterOrder,
+    on_progress: lifecycle.OnClusterProgress | None,
+    kind: str = "cluster",
+    on_cost: Callable[[ClusteringCost], None] | None = None,
 ) -> FittedClustering:
     """Run k-means and make the result the current clustering; see `Store.cluster`. kind: of the operation."""
     order.require_sound()
@@ -88,9 +118,20 @@ def cluster(
             if n_pinned > k:
                 k, reason = n_pinned, f"images are pinned to so many clusters, and else it were {k} ({reason})"
         within = _cluster_within(session, order.within)
-        request = lifecycle.Request(k, order.options, order.warm_start, within, order.full_iterations, reason, among)
-        with _blocks(session, vectors, order.ray, order.segments) as blocks:
-            run = lifecycle.run(session.catalog, vectors, request, session.device, session.path, on_progress, blocks)
+        request = lifecycle.Request(
+            k, order.options, order.warm_start, within, order.full_iterations, reason, among, order.method
+        )
+        if order.method.is_plain:
+            with _blocks(session, vectors, order.ray, order.segments) as blocks:
+                run = lifecycle.run(
+                    session.catalog, vectors, request, session.device, session.path, on_progress, blocks
+                )
+        else:
+            run = by_method.run(session.catalog, vectors, request, session.device, on_cost, on_progress)
+    return _finished(session, order, run)
+
+
+def _finished(session: Session, order: ClusterOrder, run: Clustering) -> FittedClustering:
     if order.name_by_words:
         suggest_names(session)
     return FittedClustering.of(run, session.path / CATALOG)

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from indexes.devices import Device
 from vecstore.arguments import whole_number
 from vecstore.clustering.checkpoint import Checkpoint
 from vecstore.clustering.matching import Match, match
+from vecstore.clustering.methods import Method
 from vecstore.clustering.row_blocks import Blocks, LocalBlocks
 from vecstore.clustering.separation import nearest_other, nearest_others
 from vecstore.errors import BadInput, NotFound
@@ -45,20 +46,46 @@ DRIFT_BOUND = 0.05
 
 @dataclass(frozen=True)
 class CurrentClusters:
-    """The centroids of the current clustering, to assign by. ids[i] is the cluster of centroids[i]."""
+    """The centroids of the current clustering, to assign by. ids[i] is the cluster of centroids[i].
+
+    noise: the one of the ids that stands for images in no cluster. bound: what is farther from every centroid is that.
+    """
 
     clustering: int
     ids: list[int]
     centroids: Float32
     device: Device
+    noise: int | None = None
+    bound: float | None = None
+
+    @property
+    def positions(self) -> Int64:
+        """Where in `ids` the clusters are, noise left out."""
+        return np.flatnonzero(np.array(self.ids, np.int64) != self.noise_id)
+
+    @property
+    def noise_id(self) -> int:
+        """The id of the noise, -1 where there is none: no cluster has it."""
+        return -1 if self.noise is None else self.noise
 
     def assign(self, vectors: Float32) -> list[tuple[int, float]]:
         """Return (cluster, Euclidean distance to its centroid) of each of the (n, dim) unit vectors."""
         from indexes import kmeans
 
-        assigned = kmeans.assign(vectors, self.centroids, self.device)
-        labels, distances = assigned.labels.tolist(), assigned.distances.tolist()
-        return [(self.ids[label], distance) for label, distance in zip(labels, distances, strict=True)]
+        found = kmeans.assign(vectors, self.centroids[self.positions], self.device)
+        labels, distances = self.beyond_bound(self.positions[found.labels], found.distances, vectors.__getitem__)
+        return [(self.ids[label], away) for label, away in zip(labels.tolist(), distances.tolist(), strict=True)]
+
+    def beyond_bound(
+        self, labels: Int64, distances: NDArray[np.float32], vectors_at: Callable[[Int64], Float32]
+    ) -> tuple[Int64, NDArray[np.float32]]:
+        """Return positions and distances, those of noise where a distance is beyond the bound."""
+        if self.noise is None or self.bound is None:
+            return labels, distances
+        far = np.flatnonzero(distances > self.bound)
+        labels, distances, at = labels.copy(), distances.copy(), self.ids.index(self.noise)
+        labels[far], distances[far] = at, np.linalg.norm(vectors_at(far) - self.centroids[at], axis=1)
+        return labels, distances
 
 
 @dataclass(frozen=True)
@@ -67,7 +94,7 @@ class Request:
 
     warm_start: begin with the current centroids. full_iterations: at the most so many of Lloyd's over all rows, after
     the training on a sample. k_reason: why k is what it is, where it was chosen. among: look for the clusters in the
-    images alone that this holds of; the others get the nearest.
+    images alone that this holds of; the others get the nearest. method: how, if not by plain k-means (`by_method.py`).
     """
 
     k: int | None
@@ -77,17 +104,22 @@ class Request:
     full_iterations: int = 0
     k_reason: str | None = None
     among: Condition | None = None
+    method: Method = field(default_factory=Method)
 
 
 @dataclass(frozen=True)
 class ClusterProgress:
-    """How far a k-means is. run: the one under way, from 1. objective, imbalance: after its last iteration."""
+    """How far a k-means is. run: the one under way, from 1. objective, imbalance: after its last iteration.
+
+    step: what another method is doing, None of a k-means; its other numbers say nothing but `iteration`, the step's.
+    """
 
     run: int
     iteration: int
     iterations: int
     objective: float
     imbalance: float
+    step: str | None = None
 
 
 OnClusterProgress = Callable[[ClusterProgress], None]
@@ -121,22 +153,31 @@ class _Held:
 
 @dataclass(frozen=True)
 class Partition:
-    """Rows, ascending, and for each the position of its centroid and the distance to it."""
+    """Rows, ascending, and for each the position of its centroid and the distance to it.
+
+    noise: the position that stands for rows in no cluster.
+    """
 
     rows: Int64
     labels: Int64
     distances: NDArray[np.float32]
     centroids: Float32
+    noise: int | None = None
 
     @property
     def objective(self) -> float:
         return float(np.sum(np.square(self.distances, dtype=np.float64)))
 
     def largest_first(self) -> "Partition":
-        order = np.argsort(-np.bincount(self.labels, minlength=len(self.centroids)), kind="stable")
+        """Return the same with its clusters in the order of their sizes, and noise last."""
+        sizes = np.bincount(self.labels, minlength=len(self.centroids))
+        if self.noise is not None:
+            sizes[self.noise] = -1
+        order = np.argsort(-sizes, kind="stable")
         position = np.empty_like(order)
         position[order] = np.arange(len(order))
-        return replace(self, labels=position[self.labels], centroids=self.centroids[order])
+        noise = None if self.noise is None else len(order) - 1
+        return replace(self, labels=position[self.labels], centroids=self.centroids[order], noise=noise)
 
 
 def current(catalog: Catalog, dim: int, device: Device) -> CurrentClusters | None:
@@ -148,7 +189,8 @@ def current(catalog: Catalog, dim: int, device: Device) -> CurrentClusters | Non
 def clusters_of(catalog: Catalog, clustering: int, dim: int, device: Device) -> CurrentClusters:
     """Return what assigns to a clustering. Raises StoreDamaged if its centroids are damaged."""
     blob, ids = catalog.clusterings.centroids(clustering)
-    return CurrentClusters(clustering, ids, np.frombuffer(blob, "<f4").reshape(-1, dim).astype(np.float32), device)
+    centroids = np.frombuffer(blob, "<f4").reshape(-1, dim).astype(np.float32)
+    return CurrentClusters(clustering, ids, centroids, device, *catalog.clusterings.noise_of(clustering))
 
 
 def run(
@@ -205,10 +247,14 @@ def run(
     if request.within is not None and before is not None:
         made = _spliced(catalog, before, request.within, made)
     pins = dict(catalog.memberships.pinned(before.clustering)) if before else {}
-    found = _matched(catalog, before, made, pins)
+    has_noise = made.noise is not None and before is not None
+    noise, bound = (before.noise, before.bound) if has_noise and before is not None else (None, None)
+    if before is not None and not has_noise:  # k-means leaves no image over, so that none can be pinned there
+        pins = {row: cluster for row, cluster in pins.items() if cluster != before.noise}
+    found = matched(catalog, before, made, pins, noise)
     report = Clustering(
         clustering=catalog.clusterings.next_id(),
-        k=len(made.centroids),
+        k=len(made.centroids) - has_noise,
         rows=len(made.rows),
         objective=made.objective,
         seconds=time.monotonic() - started,
@@ -216,11 +262,13 @@ def run(
         restarts=training.runs,
         trained_on=len(sample),
         previous=before.clustering if before else None,
-        empty=len(made.centroids) - found.kept - found.born,
+        empty=len(made.centroids) - has_noise - found.kept - found.born,
         **{name: count for name, count in vars(found).items() if name != "ids"},
         created=now(),
         current=True,
         k_reason=request.k_reason,
+        noise=noise,
+        bound=bound,
     )
     asked = {
         **asdict(request.options),
@@ -284,7 +332,7 @@ def _held(
     """
     pins = catalog.memberships.pinned(before.clustering) if before is not None else []
     found = np.array(pins, np.int64).reshape(-1, 2)
-    found = found[np.isin(found[:, 0], rows)]
+    found = found[np.isin(found[:, 0], rows) & (found[:, 1] != (-1 if before is None else before.noise_id))]
     clusters = np.unique(found[:, 1])
     if len(clusters) > k:
         raise BadInput(
@@ -294,7 +342,7 @@ def _held(
     if before is None or not len(found):
         none = np.empty(0, np.int64)
         return _Held(none, none, np.empty((0, vectors.shape[1]), np.float32), (none, none))
-    order = np.array(before.ids if request.warm_start else clusters, np.int64)
+    order = np.array(before.ids, np.int64)[before.positions] if request.warm_start else clusters
     by_id = np.argsort(order)
 
     def positions_of(ids: Int64) -> Int64:
@@ -310,7 +358,10 @@ def _held(
 def pinned_clusters(catalog: Catalog) -> int:
     """Return to how many clusters of the current clustering images are pinned."""
     clustering = catalog.clusterings.current()
-    return 0 if clustering is None else len({cluster for _, cluster, _ in catalog.memberships.pins(clustering)})
+    if clustering is None:
+        return 0
+    noise, _ = catalog.clusterings.noise_of(clustering)
+    return len({cluster for _, cluster, _ in catalog.memberships.pins(clustering)} - {noise})
 
 
 def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Request) -> tuple[Int64, int, Float32 | None]:
@@ -322,7 +373,7 @@ def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Reques
     if request.warm_start:
         if before is None:
             raise NotFound("there are no clusters yet to start from; make some with `vecstore cluster -k N`")
-        start = before.centroids
+        start = before.centroids[before.positions]
         if k not in (None, len(start)):
             raise BadInput(f"k is {k}, but a warm start keeps the {len(start)} clusters that there are; leave -k out")
         k = len(start)
@@ -423,10 +474,13 @@ def memberships(catalog: Catalog, clustering: int) -> tuple[Int64, Int64, NDArra
 
 
 def _spliced(catalog: Catalog, before: CurrentClusters, within: int, parts: Partition) -> Partition:
-    """Return the clustering of before with one cluster replaced by its parts; the others keep their images."""
+    """Return the clustering of before with one cluster replaced by its parts; the others keep their images.
+
+    Noise that is split stays, without images.
+    """
     rows, ids, distances = memberships(catalog, before.clustering)
     others = ids != within
-    kept = [position for position, cluster in enumerate(before.ids) if cluster != within]
+    kept = [at for at, cluster in enumerate(before.ids) if cluster != within or cluster == before.noise]
     position_of = {before.ids[position]: new for new, position in enumerate(kept)}
     labels = np.array([position_of[cluster] for cluster in ids[others].tolist()], np.int64)
     all_rows = np.concatenate([rows[others], parts.rows])
@@ -436,22 +490,30 @@ def _spliced(catalog: Catalog, before: CurrentClusters, within: int, parts: Part
         labels=np.concatenate([labels, parts.labels + len(kept)])[order],
         distances=np.concatenate([distances[others], parts.distances])[order],
         centroids=np.concatenate([before.centroids[kept], parts.centroids]),
+        noise=None if before.noise is None else position_of[before.noise],
     ).largest_first()
 
 
-def _matched(catalog: Catalog, before: CurrentClusters | None, made: Partition, pins: Mapping[int, int]) -> Match:
-    """Return which clusters are which of before. pins: the clusters of rows, which carry their id."""
-    k, next_id = len(made.centroids), catalog.clusterings.next_cluster_id()
+def matched(
+    catalog: Catalog, before: CurrentClusters | None, made: Partition, pins: Mapping[int, int], noise: int | None
+) -> Match:
+    """Return which clusters are which of before.
+
+    pins: the clusters of rows, which carry their id. noise: the id of what stands for no cluster, if it is there.
+    """
+    k, next_id = len(made.centroids), max(catalog.clusterings.next_cluster_id(), -1 if noise is None else noise + 1)
     ids, labels = np.empty((2, 0), np.int64)
     if before is not None:
         rows, ids, _ = memberships(catalog, before.clustering)
         _, in_before, in_made = np.intersect1d(rows, made.rows, assume_unique=True, return_indices=True)
         ids, labels = ids[in_before], made.labels[in_made]
-    held = np.flatnonzero(np.isin(made.rows, [*pins]))
+    held = np.flatnonzero(np.isin(made.rows, [*pins]) & (made.labels != (-1 if made.noise is None else made.noise)))
     fixed = {int(made.labels[at]): pins[int(made.rows[at])] for at in held}
-    found = match(ids, labels, k, next_id, fixed)
+    no_cluster = noise if noise is not None or before is None else before.noise
+    found = match(ids, labels, k, next_id, fixed, (no_cluster, made.noise))
     # Clusters of images that the clustering before did not have are born too.
-    return replace(found, born=len(np.unique(made.labels)) - found.kept)
+    with_images = np.unique(made.labels)
+    return replace(found, born=int(np.count_nonzero(with_images != made.noise)) - found.kept)
 
 
 def use(catalog: Catalog, vectors: Float16, clustering: int, device: Device) -> tuple[Clustering, int]:
@@ -475,10 +537,21 @@ def assign_missing(catalog: Catalog, vectors: Float16, clustering: int, device: 
     clusters = clusters_of(catalog, clustering, vectors.shape[1], device)
     missing = catalog.memberships.rows_without_cluster(clustering)
     if missing:
-        made = _assigned(LocalBlocks(vectors, device), np.array(missing, np.int64), clusters.centroids)
+        rows = np.array(missing, np.int64)
+        made = nearest(clusters, LocalBlocks(vectors, device), vectors, rows)
         ids = np.array(clusters.ids)[made.labels].tolist()
         catalog.memberships.insert(clustering, zip(missing, ids, made.distances.tolist(), strict=True))
     return len(missing)
+
+
+def nearest(clusters: CurrentClusters, blocks: Blocks, vectors: Float16, rows: Int64) -> Partition:
+    """Return the nearest cluster of each row, or noise for what is beyond the bound."""
+    made = _assigned(blocks, rows, clusters.centroids[clusters.positions])
+    labels, distances = clusters.beyond_bound(
+        clusters.positions[made.labels], made.distances, lambda at: np.asarray(vectors[rows[at]], np.float32)
+    )
+    at = None if clusters.noise is None else clusters.ids.index(clusters.noise)
+    return Partition(rows, labels, distances, clusters.centroids, at)
 
 
 def distances_of(
@@ -512,9 +585,11 @@ def describe(catalog: Catalog, clusters: CurrentClusters) -> list[Cluster]:
     position_of = {cluster: position for position, cluster in enumerate(clusters.ids)}
     centroids = clusters.centroids[[position_of[found.cluster] for found in sizes]]
     nearest: list[tuple[int, float] | None] = [None] * len(sizes)
-    if len(sizes) > 1:
-        others, distances = nearest_others(centroids)
-        nearest = [(sizes[o].cluster, d) for o, d in zip(others.tolist(), distances.tolist(), strict=True)]
+    n_clusters = sum(not found.noise for found in sizes)  # noise is last, and lies nowhere
+    if n_clusters > 1:
+        others, distances = nearest_others(centroids[:n_clusters])
+        found_near = zip(others.tolist(), distances.tolist(), strict=True)
+        nearest[:n_clusters] = [(sizes[other].cluster, distance) for other, distance in found_near]
     return [
         _described(catalog, clusters.clustering, found, centroid, near)
         for found, centroid, near in zip(sizes, centroids, nearest, strict=True)
@@ -529,8 +604,9 @@ def describe_one(catalog: Catalog, clusters: CurrentClusters, cluster: int | str
     cluster = catalog.clusterings.require_cluster(clusters.clustering, cluster)
     (found,) = catalog.clusterings.cluster_sizes(clusters.clustering, cluster)
     position = clusters.ids.index(cluster)
-    with_images = np.flatnonzero(np.isin(clusters.ids, catalog.clusterings.with_images(clusters.clustering)))
-    near = nearest_other(clusters.centroids, position, with_images)
+    held = {*catalog.clusterings.with_images(clusters.clustering)} - {clusters.noise}
+    with_images = np.flatnonzero(np.isin(clusters.ids, [*held]))
+    near = None if found.noise else nearest_other(clusters.centroids, position, with_images)
     nearest = None if near is None else (clusters.ids[near[0]], near[1])
     return _described(catalog, clusters.clustering, found, clusters.centroids[position], nearest)
 
@@ -550,6 +626,7 @@ def _described(
         representative=os.fsdecode(typical[0][1]) if typical else None,
         representative_id=typical[0][0] if typical else None,
         suggested=found.suggested,
+        noise=found.noise,
     )
 
 

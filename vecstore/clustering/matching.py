@@ -27,12 +27,20 @@ class Match:
     moved: int
 
 
-def match(before: Int64, after: Int64, k: int, next_id: int, fixed: Mapping[int, int] = MappingProxyType({})) -> Match:
+def match(
+    before: Int64,
+    after: Int64,
+    k: int,
+    next_id: int,
+    fixed: Mapping[int, int] = MappingProxyType({}),
+    noise: tuple[int | None, int | None] = (None, None),
+) -> Match:
     """Return the ids of k new clusters, and what became of the old ones.
 
     before: (n,) int64, the cluster id that each image had. after: (n,) int64, the new cluster that it is in, from 0 to
     k - 1. next_id: the first id that was never given; clusters that carry none get theirs from there, in order.
     fixed: the ids, in `before`, that new clusters carry whatever images they share, as they have images pinned to them.
+    noise: the id of the noise, which no cluster carries, and which of the new clusters it is; neither counts as one.
 
     Two clusters that share more than half of each other are the same; there is no choice. Among the others, as many
     old clusters as can be go on where more than half of their images are, and then as many images as can be keep
@@ -45,7 +53,10 @@ def match(before: Int64, after: Int64, k: int, next_id: int, fixed: Mapping[int,
     most_of_old, most_of_new = 2 * shared > old_size[old], 2 * shared > new_size[new]
     carried = np.full(k, -1)
     carried[[*fixed]] = np.searchsorted(old_ids, [*fixed.values()])
-    free = ~np.isin(old, carried) & ~np.isin(new, [*fixed])
+    noise_id, noise_of = noise
+    is_noise = old_ids == noise_id
+    clusters = ~is_noise[old] & (new != noise_of)  # between two clusters
+    free = ~np.isin(old, carried) & ~np.isin(new, [*fixed]) & clusters
     mutual = most_of_old & most_of_new & free
     carried[new[mutual]] = old[mutual]
     open_ = (most_of_old | most_of_new) & free & ~np.isin(old, old[mutual]) & ~np.isin(new, new[mutual])
@@ -54,14 +65,20 @@ def match(before: Int64, after: Int64, k: int, next_id: int, fixed: Mapping[int,
         carried[n] = o
     kept = int(np.count_nonzero(carried >= 0))
     fresh = iter(range(next_id, next_id + k))
+    ids = [int(old_ids[o]) if o >= 0 else next(fresh) for o in np.delete(carried, [] if noise_of is None else noise_of)]
+    stays = carried[new] == old
+    if noise_of is not None and noise_id is not None:
+        ids.insert(noise_of, noise_id)
+        stays |= is_noise[old] & (new == noise_of)
+        new_size[noise_of] = 0
     return Match(
-        ids=[int(old_ids[o]) if o >= 0 else next(fresh) for o in carried],
+        ids=ids,
         kept=kept,
-        split=int(np.count_nonzero(np.bincount(old[most_of_new]) > 1)),
-        merged=int(np.count_nonzero(np.bincount(new[most_of_old]) > 1)),
+        split=int(np.count_nonzero(np.bincount(old[most_of_new & clusters]) > 1)),
+        merged=int(np.count_nonzero(np.bincount(new[most_of_old & clusters]) > 1)),
         born=int(np.count_nonzero(new_size)) - kept,
-        gone=len(old_ids) - kept,
-        moved=len(before) - int(shared[carried[new] == old].sum()),
+        gone=len(old_ids) - int(is_noise.sum()) - kept,
+        moved=len(before) - int(shared[stays].sum()),
     )
 
 

@@ -31,20 +31,19 @@ class FittedClustering(Clustering):
 
     @cached_property
     def cluster_centers_(self) -> NDArray[np.float32]:
-        """The centroids, (k, dim) float32."""
+        """The centroids, (k, dim) float32; noise has none."""
         with closing(Catalog(self._catalog)) as catalog:
             dim = EmbedderSpec.from_json(catalog.embedder()).dim
-            return (
-                np.frombuffer(catalog.clusterings.centroids(self.clustering)[0], "<f4")
-                .reshape(-1, dim)
-                .astype(np.float32)
-            )
+            blob, ids = catalog.clusterings.centroids(self.clustering)
+            centroids = np.frombuffer(blob, "<f4").reshape(-1, dim).astype(np.float32)
+            return np.asarray(centroids[np.array(ids) != self.noise])
 
     @cached_property
     def cluster_ids_(self) -> NDArray[np.int64]:
         """The cluster's id of each centroid, (k,) int64: `cluster_ids_[labels_]` are the images' clusters."""
         with closing(Catalog(self._catalog)) as catalog:
-            return np.array(catalog.clusterings.centroids(self.clustering)[1], np.int64)
+            ids = np.array(catalog.clusterings.centroids(self.clustering)[1], np.int64)
+            return np.asarray(ids[ids != self.noise])
 
     @property
     def rows_(self) -> NDArray[np.int64]:
@@ -53,8 +52,8 @@ class FittedClustering(Clustering):
 
     @property
     def labels_(self) -> NDArray[np.int64]:
-        """The position in `cluster_centers_` of each image of `rows_`, (n,) int64."""
-        position = np.full(int(self.cluster_ids_.max()) + 1, -1, np.int64)
+        """The position in `cluster_centers_` of each image of `rows_`, (n,) int64; -1: it is noise."""
+        position = np.full(int(max(*self.cluster_ids_, self.noise or 0)) + 1, -1, np.int64)
         position[self.cluster_ids_] = np.arange(len(self.cluster_ids_))
         return position[self._labelled[1]]
 

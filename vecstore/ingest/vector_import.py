@@ -331,8 +331,11 @@ def _clusters(text: bytes, dim: int) -> ExportedClusters:
     run = Clustering(**told, empty=told["k"] - told["kept"] - told["born"])
     centroids = base64.b64decode(found["centroids"], validate=True)
     ids = [int(cluster) for cluster in found["ids"]]
-    if len(centroids) != len(ids) * dim * 4 or len({*ids}) != run.k or len(ids) != run.k or min(ids) < 0:
+    n_ids = run.k + (run.noise is not None)
+    if len(centroids) != len(ids) * dim * 4 or len({*ids}) != n_ids or len(ids) != n_ids or min(ids) < 0:
         raise ValueError("its clusters do not fit their number")
+    if run.noise is not None and (run.noise not in ids or not isinstance(run.bound, int | float | None)):
+        raise ValueError("its noise is none of its clusters")
     names = {int(cluster): str(name) for cluster, name in found["names"].items()}
     return ExportedClusters(run, int(found["horizon"]), ids, names, centroids)
 

@@ -10,6 +10,7 @@ from collections import defaultdict
 from indexes.kmeans import KMeansOptions
 from vecstore.clustering import lifecycle
 from vecstore.clustering.clusters import ClusterOrder, cluster
+from vecstore.clustering.methods import TAKES, Method
 from vecstore.embedders.embedder import EmbedderOptions
 from vecstore.engines.address import place_of
 from vecstore.errors import BadInput, NotFound
@@ -67,10 +68,13 @@ def _cluster_alike(source: Catalog, new: Session) -> tuple[int, int, int]:
     if number is None:
         return 0, 0, 0
     if new.catalog.clusterings.current() is None:
-        k = min(len(source.clusterings.with_images(number)), new.catalog.images.found_count())
+        noise, _ = source.clusterings.noise_of(number)
+        k = min(len({*source.clusterings.with_images(number)} - {noise}), new.catalog.images.found_count())
         if not k:
             return 0, 0, 0
-        cluster(new, ClusterOrder(k, KMeansOptions()), None)
+        method = Method.of(source.clusterings.options(number))
+        takes_k = "k" in TAKES[method.name]
+        cluster(new, ClusterOrder(k if takes_k else None, KMeansOptions(), method=method), None)
     own = new.catalog.clusterings.current()
     if own is None:
         raise NotFound(f"the clusters of {new.path} were removed by another process meanwhile; run the same again")

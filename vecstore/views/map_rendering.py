@@ -115,7 +115,7 @@ def describe(found: StoreMap) -> str:
 
 
 def _draw(canvas: Canvas, found: StoreMap, clusters: Sequence[Cluster], layout: _Layout, titles: bool) -> None:
-    styles = {cluster.cluster: palette.style(cluster.cluster) for cluster in clusters}
+    styles = {cluster.cluster: palette.style_of(cluster) for cluster in clusters}
     shared = len({colour for colour, _ in styles.values()}) < len(clusters)
     n_framed, n_marks = len(layout.framed), len(found.points) - len(layout.framed)
     canvas.draw(Text(MARGIN, 50, f"Map of {describe(found)}", 26, bold=True))
@@ -271,7 +271,7 @@ def _draw_legend(
 ) -> None:
     left, right = WIDTH - MARGIN - LEGEND_WIDTH, WIDTH - MARGIN
     on_map = Counter(point.cluster for point in points)
-    canvas.draw(Text(left, HEADER + 8, f"{len(clusters)} clusters", 15, bold=True))
+    canvas.draw(Text(left, HEADER + 8, f"{sum(not cluster.noise for cluster in clusters)} clusters", 15, bold=True))
     canvas.draw(Text(right, HEADER + 8, "images", 13, "pale", "end"))
     canvas.draw(Rectangle(left, HEADER + 20, LEGEND_WIDTH, 1, "line"))
     top = HEADER + 46

@@ -4,6 +4,8 @@ Colours are Okabe and Ito's, which the colour-blind tell apart; where there are 
 where colours end. Ink, paper and the greys between are named by role, so that a page can be dark.
 """
 
+from vecstore.results import Cluster
+
 # Okabe and Ito's colours (https://jfly.uni-koeln.de/color), in an order in which neighbours differ most.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#888888")
 SHAPES = ("circle", "square", "triangle", "diamond", "wedge", "cross")
@@ -25,6 +27,15 @@ POLYGONS = {
 CIRCLE_RADIUS = 0.85
 
 
+# What is in no cluster steps back.
+NOISE = ("line", "circle")
+
+
 def style(number: int) -> tuple[str, str]:
     """Return the colour and the shape of the cluster of this id: the same in every picture, report and page."""
     return COLOURS[number % len(COLOURS)], SHAPES[number // len(COLOURS) % len(SHAPES)]
+
+
+def style_of(cluster: Cluster) -> tuple[str, str]:
+    """Return the colour, or its role, and the shape of a cluster, or of noise."""
+    return NOISE if cluster.noise else style(cluster.cluster)

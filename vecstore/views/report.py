@@ -181,7 +181,7 @@ def _clusters(session: Session, chosen: Chosen) -> list[Cluster]:
         return found
     sizes = Counter(cluster for row, cluster, _ in session.catalog.memberships.all(current) if chosen.has(row))
     kept = [replace(cluster, size=sizes[cluster.cluster]) for cluster in found if sizes[cluster.cluster]]
-    return sorted(kept, key=lambda cluster: -cluster.size)
+    return sorted(kept, key=lambda cluster: (cluster.noise, -cluster.size))
 
 
 def _described(session: Session, shots: Shots, clusters: Sequence[Cluster], chosen: Chosen) -> list[Described]:
@@ -193,7 +193,7 @@ def _described(session: Session, shots: Shots, clusters: Sequence[Cluster], chos
         odd = members(session, cluster.cluster, n_odd, True, 0, chosen.conditions, None) if n_odd else []
         kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in some] for some in (typical, odd)]
         nearest = names.get(cluster.nearest, f"Cluster {cluster.nearest}") if cluster.nearest is not None else ""
-        described.append(Described(cluster, called(cluster), nearest, *palette.style(cluster.cluster), *kinds))
+        described.append(Described(cluster, called(cluster), nearest, *palette.style_of(cluster), *kinds))
     return described
 
 

@@ -54,7 +54,7 @@ def cluster(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]
     """Run k-means."""
 
     def on_progress(progress: "ClusterProgress") -> None:
-        note = f"run {progress.run}, iteration {progress.iteration} of {progress.iterations}"
+        note = progress.step or f"run {progress.run}, iteration {progress.iteration} of {progress.iterations}"
         tell({"done": progress.iteration, "total": None, "note": note})
 
     options = {name: value for name, value in asked.items() if name != "kind"}

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vecstore.arguments import whole_number
@@ -13,13 +13,16 @@ from vecstore.storage.catalog.near_names import near_names
 from vecstore.storage.catalog.sql import CURRENT
 from vecstore.storage.catalog.undo import Operations
 
+# What the images in no cluster are called, unless a person calls them otherwise.
+NOISE = "noise"
+
 
 @dataclass(frozen=True)
 class ClusterSize:
     """What the living members of one cluster come to. size: how many. squared: their mean squared distance.
 
     then, since: the mean distance of those that were clustered, and of those added since; None where there are none.
-    suggested: what it could be called, while it has no name.
+    suggested: what it could be called, while it has no name. noise: it stands for the images in no cluster.
     """
 
     cluster: int
@@ -29,6 +32,7 @@ class ClusterSize:
     then: float | None
     since: float | None
     suggested: str | None
+    noise: bool
 
 
 class Clusterings(Queries):
@@ -41,7 +45,8 @@ class Clusterings(Queries):
     def insert(
         self, run: Clustering, options: dict[str, Any], horizon: int, centroids: bytes, cluster_ids: list[int]
     ) -> None:
-        """Record a k-means run; cluster_ids[i] is the id of the cluster whose centroid is at position i."""
+        """Record a clustering; cluster_ids[i] is the id of the cluster whose centroid is at position i."""
+        options = {**options, "method": run.method, "noise": run.noise, "bound": run.bound}
         self.db.execute(
             """
             insert into clusterings
@@ -76,6 +81,25 @@ class Clusterings(Queries):
         self.db.executemany("insert or ignore into identities (cluster, born) values (?, ?)", identities)
         clusters = ((run.clustering, cluster, position) for position, cluster in enumerate(cluster_ids))
         self.db.executemany("insert into clusters values (?, ?, ?)", clusters)
+        if run.noise is not None:
+            self._name_noise(run.noise, run.clustering)
+
+    def _name_noise(self, noise: int, clustering: int) -> None:
+        """Call the noise of a clustering noise, unless it has a name or another cluster is called so."""
+        names = {name for cluster, name in self.cluster_names(clustering) if cluster != noise}
+        if NOISE not in names:
+            values = {"name": NOISE, "id": noise}
+            self.db.execute("update identities set name = coalesce(name, :name) where cluster = :id", values)
+
+    def noise_id(self) -> int:
+        """Return the id that stands for noise in every clustering; the next one where none has had noise."""
+        found = self._value("select max(json_extract(options, '$.noise')) from clusterings")
+        return self.next_cluster_id() if found is None else int(found)
+
+    def noise_of(self, clustering: int) -> tuple[int | None, float | None]:
+        """Return which cluster of a clustering is its noise, and from which distance to every centroid images are."""
+        options = self.options(clustering)
+        return options.get("noise"), options.get("bound")
 
     def next_id(self) -> int:
         return int(self._value("select coalesce(max(id), 0) + 1 from clusterings"))
@@ -104,12 +128,15 @@ class Clusterings(Queries):
             Clustering(
                 clustering=number,
                 current=bool(now),
-                k_reason=json.loads(asked).get("k_reason"),
+                k_reason=(told := json.loads(asked)).get("k_reason"),
                 k=k,
                 kept=kept,
                 born=born,
                 empty=k - kept - born,
                 **dict(zip(fields, values, strict=True)),
+                method=told.get("method", "kmeans"),
+                noise=told.get("noise"),
+                bound=told.get("bound"),
             )
             for number, now, asked, k, kept, born, *values in self.db.execute(query).fetchall()
         ]
@@ -164,13 +191,14 @@ class Clusterings(Queries):
         return None if found is None else int(found)
 
     def cluster_sizes(self, clustering: int, cluster: int | None = None) -> list[ClusterSize]:
-        """Return what the living members of each cluster, or of one, come to, the largest cluster first."""
+        """Return what the living members of each cluster, or of one, come to, the largest first and noise last."""
         query = """
             select   clusters.cluster, identities.name, count(memberships.row),
                      avg(distance * distance),
                      avg(case when memberships.row < horizon then distance end),
                      avg(case when memberships.row >= horizon then distance end),
-                     case when identities.name is null then identities.suggested end
+                     case when identities.name is null then identities.suggested end,
+                     clusters.cluster is :noise as noise
             from     clusters
             join     identities using (cluster)
             join     clusterings on clusterings.id = clusters.clustering
@@ -180,9 +208,10 @@ class Clusterings(Queries):
             where    clusters.clustering = :clustering
             and      (:cluster is null or clusters.cluster = :cluster)
             group by clusters.cluster
-            order by count(memberships.row) desc, clusters.cluster"""
-        values = {"clustering": clustering, "cluster": cluster}
-        return [ClusterSize(*found) for found in self.db.execute(query, values)]
+            order by noise, count(memberships.row) desc, clusters.cluster"""
+        values = {"clustering": clustering, "cluster": cluster, "noise": self.noise_of(clustering)[0]}
+        found = (ClusterSize(*size) for size in self.db.execute(query, values))
+        return [replace(size, noise=bool(size.noise)) for size in found]
 
     def with_images(self, clustering: int) -> list[int]:
         """Return the clusters of a clustering that have a living member."""

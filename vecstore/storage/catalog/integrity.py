@@ -96,11 +96,14 @@ INVARIANTS = (
     (
         """
         select count(*) from clusterings
-        where  length(centroids) <> k * :dim * 4
-        or     k <> (select count(*) from clusters where clustering = id)
-        or     k <> (
+        where  length(centroids) <> (k + (json_extract(options, '$.noise') is not null)) * :dim * 4
+        or     k + (json_extract(options, '$.noise') is not null) <> (
+            select count(*) from clusters where clustering = id
+        )
+        or     k + (json_extract(options, '$.noise') is not null) <> (
             select count(distinct position) from clusters
-            where  clustering = id and position between 0 and k - 1
+            where  clustering = id
+            and    position between 0 and k + (json_extract(options, '$.noise') is not null) - 1
         )""",
         "{n} clusterings do not have as many clusters and centroids as they say",
     ),

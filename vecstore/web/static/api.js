@@ -8,7 +8,7 @@
  * @typedef {{total: number, images: StoredImage[]}} Part
  * @typedef {{rank: number, id: number, score: number, path: string, cluster: number|null, words?: string[]}} Hit
  * @typedef {{cluster: number, name: string|null, suggested: string|null, size: number, cohesion: number|null,
- *   separation: number|null, nearest: number|null, representative_id: number|null}} Cluster
+ *   separation: number|null, nearest: number|null, representative_id: number|null, noise: boolean}} Cluster
  * @typedef {{clustering: number, k: number, rows: number, created: string, current: boolean, previous: number|null,
  *   kept: number, born: number, gone: number, moved: number, k_reason: string|null}} Clustering
  * @typedef {{id: number, path: string, distance: number}} Member

@@ -90,7 +90,7 @@ function legend(clusters, colours) {
     "ul",
     { class: "legend", "aria-label": "Clusters" },
     clusters.map((cluster) =>
-      element("li", {}, element("a", { href: href(`/cluster/${cluster.cluster}`) }, mark(colours, cluster.cluster), element("bdi", {}, clusterName(cluster)), element("span", { class: "sub" }, number(cluster.size)))),
+      element("li", {}, element("a", { href: href(`/cluster/${cluster.cluster}`) }, mark(colours, cluster.noise ? null : cluster.cluster), element("bdi", {}, clusterName(cluster)), element("span", { class: "sub" }, number(cluster.size)))),
     ),
   );
 }
@@ -100,6 +100,8 @@ class Plot {
   constructor(points, colours, clusters) {
     this.points = points;
     this.colours = colours;
+    /** What is in no cluster is grey. */
+    this.noise = clusters.find((cluster) => cluster.noise)?.cluster ?? null;
     this.names = new Map(clusters.map((cluster) => [cluster.cluster, clusterName(cluster)]));
     const [left, right] = extent(points.map((point) => point.x));
     const [top, bottom] = extent(points.map((point) => point.y));
@@ -389,7 +391,7 @@ class Plot {
       const side = (radius * 2 + 2) * this.ratio;
       made = element("canvas", { width: side, height: side });
       const context = made.getContext("2d");
-      const [colour, shape] = style(this.colours, cluster !== null && this.names.has(cluster) ? cluster : null);
+      const [colour, shape] = style(this.colours, cluster !== null && cluster !== this.noise && this.names.has(cluster) ? cluster : null);
       if (context) {
         context.fillStyle = colour;
         trace(this.colours, context, shape, side / 2, side / 2, radius * this.ratio);
@@ -424,7 +426,7 @@ class Plot {
       const box = [Math.min(Math.max(x - wide / 2, 4), this.width - wide - 4), Math.min(Math.max(y - 12, 4), this.height - 28), wide, 24];
       if (taken.some((other) => box[0] < other[0] + other[2] && other[0] < box[0] + box[2] && box[1] < other[1] + other[3] && other[1] < box[1] + box[3])) continue;
       taken.push(box);
-      const [colour, shape] = style(this.colours, cluster);
+      const [colour, shape] = style(this.colours, cluster === this.noise ? null : cluster);
       context.globalAlpha = 0.92;
       context.fillStyle = paper;
       context.strokeStyle = colour;
@@ -471,7 +473,7 @@ class Plot {
     const side = Math.min(image.naturalWidth, image.naturalHeight);
     const [sx, sy] = [(image.naturalWidth - side) / 2, (image.naturalHeight - side) / 2];
     const half = THUMBNAIL_PX / 2;
-    const [colour, shape] = style(this.colours, point.cluster !== null && this.names.has(point.cluster) ? point.cluster : null);
+    const [colour, shape] = style(this.colours, point.cluster !== null && point.cluster !== this.noise && this.names.has(point.cluster) ? point.cluster : null);
     context.fillStyle = colour;
     context.fillRect(x - half - 2, y - half - 2, THUMBNAIL_PX + 4, THUMBNAIL_PX + 4);
     context.drawImage(image, sx, sy, side, side, x - half, y - half, THUMBNAIL_PX, THUMBNAIL_PX);
