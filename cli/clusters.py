@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,7 +30,7 @@ from cli.options import (
     with_groups,
 )
 from vecstore.errors import BadInput
-from vecstore.results import Clustering, ClusteringCost, WordEvaluation
+from vecstore.results import Cluster, Clustering, ClusteringCost, KeptName, TreeNode, WordEvaluation
 from vecstore.sources.paths import shown
 
 commands = typer.Typer()
@@ -38,6 +38,8 @@ command = partial(commands.command, rich_help_panel="Cluster")
 CLUSTER_COLUMNS = (
     *("cluster", "size", "cohesion", "separation", "nearest", "drift", "name", "representative_id", "representative"),
 )
+TREE_COLUMNS = ("cluster", "level", "parent", "children", "size", "name", "representative_id", "representative")
+CUT_COLUMNS = ("nodes", "size", "name", "representative_id", "representative")
 SUGGESTED_COLUMNS = ("cluster", "size", "name", "suggested", "representative_id", "representative")
 NO_CLUSTERS = "every clustered image was removed; run `vecstore cluster -k N`"
 
@@ -48,6 +50,15 @@ def _k_or_auto(text: str) -> int | Literal["auto"]:
     if not text.isascii() or not text.isdigit() or text == "0":
         raise typer.BadParameter(f"{text!r} is neither a number of clusters from 1 nor auto")
     return int(text)
+
+
+def _levels_or_auto(text: str) -> tuple[int, ...] | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and 0 < len(part) < 10 and int(part) for part in numbers):
+        raise typer.BadParameter(f"{text!r} are not numbers of clusters, such as 20,400,8000, nor auto")
+    return tuple(int(part) for part in numbers)
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,15 @@ class KMeansChoice:
         int | None, typer.Option("--pca", help="Work in so many principal components.", min=1, metavar="N")
     ] = None
     graph: Annotated[bool, typer.Option("--graph", help="Spectral: cluster the nearest neighbours' graph.")] = False
+    tree: Annotated[
+        Any | None,
+        typer.Option(
+            "--tree",
+            help="Make a tree of so many clusters in each level, such as 20,400, or auto; instead of -k.",
+            parser=_levels_or_auto,
+            metavar="N,N",
+        ),
+    ] = None
     use: Annotated[
         int | None, typer.Option("--use", help="Go back to an earlier clustering instead.", metavar="CLUSTERING")
     ] = None
@@ -150,23 +170,39 @@ def cluster(
         if use is not None:
             if replace(choice, use=None, seed=0) != KMeansChoice():
                 raise BadInput(
-                    "--use goes back to a clustering and makes none; leave -k, --method and the other options out"
+                    "--use goes back to a clustering and makes none; leave -k, --tree, --method and the others out"
                 )
             _print_use(*opened.use_clustering(use), as_json)
             return
-        if choice.k is None and not choice.warm_start and choice.method in ("kmeans", "agglomerative"):
+        chooses_k = choice.method in ("kmeans", "agglomerative") and choice.tree is None
+        if choice.k is None and not choice.warm_start and chooses_k:
             asked["k"] = "auto"
         with output.working("clustering", quiet) as on_progress:
             on_cost = None if quiet else _tell_cost
             run = opened.cluster(**asked, name_by_words=name_by_words, on_cost=on_cost, on_progress=on_progress)
         described = opened.clusters() if name_by_words or run.noise is not None else []
-    suggested = [cluster for cluster in described if cluster.suggested] if name_by_words else []
+        names = opened.kept_names()
+        depth = opened.session.catalog.trees.depth(run.clustering)
+    if as_json:
+        output.as_object(run, names=[asdict(name) for name in names])
+        return
     print_run(run, as_json)
-    if run.noise is not None and not as_json:
+    if run.noise is not None:
         size = sum(cluster.size for cluster in described if cluster.noise)
-        print(f"{size} images are in no cluster: `vecstore members {run.noise}` lists this noise")
-    if suggested and not as_json:
+        output.say(f"in no cluster: {size} images; `vecstore members {run.noise}` lists this noise")
+    if depth:
+        output.say(f"a tree of {depth} levels; `vecstore clusters --level 1` begins at the top")
+    _print_names(names)
+    suggested = [cluster for cluster in described if cluster.suggested] if name_by_words else []
+    if suggested:
         print("suggested: " + ", ".join(f"{cluster.suggested} ({cluster.cluster})" for cluster in suggested))
+
+
+def _print_names(names: Sequence[KeptName]) -> None:
+    for name in names:
+        kept = f"{name.name!r} ({name.cluster}) kept {100 * name.kept:.0f} % of its images"
+        doubt = f"; doubtful until confirmed: `vecstore name {name.cluster} --confirm`, or name it again"
+        print(kept + (doubt if name.doubtful else ""))
 
 
 def _print_use(run: Clustering, assigned: int, as_json: bool) -> None:
@@ -231,6 +267,7 @@ def name(
     suggest: Annotated[
         bool, typer.Option("--suggest", help="Suggest names by the images' words, and print them.")
     ] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="The name is true of the images there are now.")] = False,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -241,38 +278,128 @@ def name(
     """
     if suggest and cluster is not None:
         raise BadInput("--suggest is for all clusters; leave CLUSTER and NAME out")
-    if not suggest and (cluster is None or name is None):
+    if confirm and (suggest or cluster is None or name is not None):
+        raise BadInput("--confirm says that a cluster's name is true; give CLUSTER alone with it")
+    if not suggest and not confirm and (cluster is None or name is None):
         raise typer.BadParameter(
-            'give CLUSTER and NAME (see `vecstore clusters`; "" takes the name away), or --suggest'
+            'give CLUSTER and NAME (see `vecstore clusters`; "" takes the name away), CLUSTER --confirm, or --suggest'
         )
     with open_store(store, device, quiet) as opened:
+        if confirm and cluster is not None:
+            _print_named(opened.confirm_name(cluster), as_json)
+            return
         if suggest or cluster is None or name is None:
             output.rows(opened.suggest_names(), SUGGESTED_COLUMNS, as_json, empty=NO_CLUSTERS)
             return
         found = opened.name_cluster(cluster, name)
-    output.rows([found], CLUSTER_COLUMNS, as_json, empty="")
+    _print_named(found, as_json)
+
+
+def _print_named(found: Cluster | TreeNode, as_json: bool) -> None:
+    output.rows([found], TREE_COLUMNS if isinstance(found, TreeNode) else CLUSTER_COLUMNS, as_json, empty="")
 
 
 @command()
-def clusters(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False, quiet: Quiet = False) -> None:
+def clusters(
+    store: StoreDir,
+    level: Annotated[
+        int | None, typer.Option("--level", help="Of a tree, the nodes of this level, 1 being the top.", min=1)
+    ] = None,
+    below: Annotated[
+        str | None, typer.Option("--below", help="Of a tree, what is below this node.", metavar="CLUSTER")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option("--depth", help="Of a tree, so many levels from the top, or --below.", min=1)
+    ] = None,
+    above: Annotated[
+        str | None, typer.Option("--above", help="Of a tree, the way from the top to this one.", metavar="CLUSTER")
+    ] = None,
+    cut: Annotated[
+        int | None, typer.Option("--cut", help="Of a tree, cut it into so many clusters.", metavar="K", min=1)
+    ] = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """List the clusters, largest first. Cohesion is the members' mean cosine similarity to their centroid.
 
     Separation is the distance to the nearest other centroid; drift says how much farther the images added since lie.
 
     Example: vecstore clusters
+
+    Down a tree that [bold]cluster --tree[/] made: vecstore clusters --level 1, then vecstore clusters --below 3
     """
+    if level is not None and depth is not None:
+        raise BadInput("--level is one level and --depth several; give one of them")
+    if (above is not None) + (cut is not None) + any(given is not None for given in (level, below, depth)) > 1:
+        raise BadInput("give --above, --cut, or --level, --below and --depth, each alone")
+    walks = any(given is not None for given in (level, below, depth, above))
     with open_store(store, device, quiet) as opened:
+        if cut is not None:
+            output.rows(opened.cut_tree(cut), CUT_COLUMNS, as_json, empty=NO_CLUSTERS)
+            return
+        if walks:
+            nodes = opened.tree_path(above) if above is not None else opened.tree(level, below=below, depth=depth or 1)
+            output.rows(nodes, _with_doubts(TREE_COLUMNS, nodes), as_json, empty="no clusters below it have images")
+            return
         found, advised = opened.clusters(), opened.recluster_advised()
         n_clusters = sum(not cluster.noise for cluster in found)
         n_empty = (opened.session.catalog.clusterings.cluster_count() or 0) - n_clusters
     at = CLUSTER_COLUMNS.index("name") + 1
     suggested = ("suggested",) if any(cluster.suggested for cluster in found) else ()
     columns = (*CLUSTER_COLUMNS[:at], *suggested, *CLUSTER_COLUMNS[at:])
-    output.rows(found, columns, as_json, empty=NO_CLUSTERS)
+    output.rows(found, _with_doubts(columns, found), as_json, empty=NO_CLUSTERS)
     if found and n_empty > 0 and not quiet:
         output.notice(f"not listed: {n_empty} of the {n_clusters + n_empty} clusters, which have no images")
     if advised and not quiet:
         output.notice(RECLUSTER)
+
+
+def _with_doubts(columns: Sequence[str], found: Sequence[Cluster | TreeNode]) -> tuple[str, ...]:
+    """Return the columns, with what was kept of the images of each name where one is doubtful."""
+    at = columns.index("name") + 1
+    return (*columns[:at], *(("kept", "doubtful") if any(one.doubtful for one in found) else ()), *columns[at:])
+
+
+@command()
+def explain(
+    store: StoreDir,
+    cluster: Annotated[str, typer.Argument(help="The cluster's id, or its name.", metavar="CLUSTER")],
+    k: Annotated[int, typer.Option("-k", help="Images at the boundary to each neighbour.", min=0)] = 5,
+    samples: Annotated[int, typer.Option("--samples", help="How often it is trained again.", min=0)] = 10,
+    seed: Seed = 0,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what separates a cluster from its nearest neighbours, how firm it is, and which images may leave it.
+
+    Example: vecstore explain 3
+    """
+    with open_store(store, device, quiet) as opened:
+        found = opened.explain(cluster, images=k, samples=samples, seed=seed)
+    if as_json:
+        output.as_object(found)
+        return
+    called = f"cluster {found.cluster}" + (f" ({found.name})" if found.name else "")
+    output.say(f"{called}: {found.size} images")
+    if not found.neighbours:
+        print("it has no neighbour: no other cluster has images")
+        return
+    for rival in found.neighbours:
+        print(f"beside cluster {rival.cluster}{f' ({rival.name})' if rival.name else ''}, {rival.distance:.3f} away")
+        if rival.words or rival.their_words:
+            print(f"  words: {', '.join(rival.words) or '-'}; there: {', '.join(rival.their_words) or '-'}")
+        for image in rival.boundary:
+            print(f"  @{image.id}\t{image.margin:+.4f}\t{shown(os.fsencode(image.path))}")
+    if found.stability is None:
+        return
+    output.say(
+        f"found again in {found.samples} samples of these clusters: {found.stability:.3f} of 1; "
+        f"{len(found.leaving)} images left it in some"
+    )
+    for leaver in found.leaving[:k]:
+        print(f"  @{leaver.id}\t{100 * leaver.share:.0f} % to {leaver.to}\t{shown(os.fsencode(leaver.path))}")
 
 
 @command()

@@ -256,10 +256,12 @@ def _cell(result: Any, column: str) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if column in ID_FIELDS and not isinstance(value, str):
+    if column in ID_FIELDS and isinstance(value, int):
         return f"@{value}"
     if isinstance(value, tuple) and column == "words":
         return ", ".join(value)
+    if column == "nodes":
+        return "+".join(map(str, value))
     if column == "tags":
         return ", ".join(f"{tag.word} {tag.probability:.2f}" for tag in value)
     if column in PATH_FIELDS and isinstance(value, str):

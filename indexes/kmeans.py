@@ -232,7 +232,7 @@ def _best_by_directions(
     """Run k-means in the rows' principal directions, and the last iterations of the best run in all dimensions."""
     in_space = replace(options, iterations=options.iterations - POLISH)
     if state is None or state.iteration < in_space.iterations:
-        directions = _directions_of(rows, options.seed)
+        directions = directions_of(rows, options.seed)
         space = _reduced(rows, directions)
         state, best = _best_of_runs(space, k, in_space, device, None, state, watch, pinned)
         # In all dimensions the centroids have the same rows: every squared distance of a row grows by the same amount.
@@ -295,7 +295,7 @@ def _means(
     return np.ascontiguousarray(means, np.float32)
 
 
-def _directions_of(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+def directions_of(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Return principal directions through the origin, (dim, DIRECTIONS): spherical centroids have length 1 from
     there."""
     random = np.random.default_rng(seed)
@@ -393,10 +393,15 @@ def sample_rows(rows: NDArray[np.int64], k: int, seed: int) -> NDArray[np.int64]
     >>> len(sample_rows(np.arange(10_000), k=2, seed=0)), len(sample_rows(np.arange(100_000), k=100, seed=0))
     (10000, 25600)
     """
-    wanted = max(SAMPLE_ROWS_PER_CENTROID * k, SMALL_STORE_ROWS)
+    wanted = sample_size(k)
     if len(rows) <= wanted:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, wanted, replace=False))
+
+
+def sample_size(k: int) -> int:
+    """Return how many rows k centroids are trained on, where there are as many."""
+    return max(SAMPLE_ROWS_PER_CENTROID * k, SMALL_STORE_ROWS)
 
 
 def _train_once(
@@ -561,4 +566,9 @@ def _work_per_run(n_numbers: int, k: int, options: KMeansOptions) -> int:
 
 
 def _affordable_runs(n_numbers: int, k: int, options: KMeansOptions) -> int:
-    return int(min(max(WORK_BUDGET // _work_per_run(n_numbers, k, options), 1), RUNS))
+    return affordable_runs(n_numbers, k, options, 1)
+
+
+def affordable_runs(n_numbers: int, k: int, options: KMeansOptions, share: float) -> int:
+    """Return how many runs a share of WORK_BUDGET allows. n_numbers: of the rows to train on, all their dimensions."""
+    return int(min(max(share * WORK_BUDGET // _work_per_run(n_numbers, k, options), 1), RUNS))

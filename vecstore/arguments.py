@@ -126,6 +126,11 @@ def require_k(name: str, value: Any) -> Any:
         raise _refused(name, value, 'a whole number or "auto"') from error
 
 
+def require_levels(name: str, value: Any) -> Any:
+    """Return the numbers of nodes in each level of a tree, or "auto"."""
+    return "auto" if isinstance(value, str) and value == "auto" else each(require_count)(name, value)
+
+
 def require_number(name: str, value: Any) -> float:
     """Return a number as a float; NaN and infinity are for who knows the bounds to refuse."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

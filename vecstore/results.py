@@ -340,7 +340,9 @@ class Cluster:
     cohesion: mean cosine similarity of the members to their centroid's direction, in [-1, 1]; higher is tighter.
     separation: Euclidean distance from its centroid to that of `nearest`, the nearest other cluster with images; None
     if there is none. drift: as in `Info`, for this cluster's images. representative: the path of the most typical
-    member, the one nearest to the centroid. suggested: a name that its images' words suggest, while it has none.
+    member, the one nearest to the centroid. suggested: a name that its images' words suggest, while it has none. kept:
+    what part of the images that it was named for it had when the clustering was made; None without a name, or where
+    that was given or confirmed since. doubtful: less than half, so that the name may no longer be true.
     noise: these are the images that are in no cluster; they are listed last.
     """
 
@@ -355,6 +357,116 @@ class Cluster:
     representative_id: int | None
     suggested: str | None = None
     noise: bool = False
+    kept: float | None = None
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class KeptName:
+    """What a clustering left of a name: which part of the living images that the cluster was named for it still has.
+
+    doubtful: less than half of them, until the name is confirmed or given again.
+    """
+
+    cluster: int
+    name: str
+    kept: float
+    doubtful: bool
+
+
+@dataclass(frozen=True)
+class TreeNode:
+    """One node of a tree of clusters; those of the last level are the clusters themselves.
+
+    Attributes
+    ----------
+    level : from 1, the top.
+    parent : the node above it; None at level 1.
+    children : how many nodes it has below it that have images; 0 at the last level.
+    size : images.
+    representative, representative_id : the most typical image of the cluster below it that is nearest to its middle.
+    suggested, kept, doubtful : as of a cluster.
+    """
+
+    cluster: int
+    name: str | None
+    level: int
+    parent: int | None
+    children: int
+    size: int
+    representative: str | None
+    representative_id: int | None
+    suggested: str | None = None
+    kept: float | None = None
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One of the k clusters that a tree is cut into.
+
+    nodes : the largest nodes of the tree that it is made of, all of one parent. size, representative and
+    representative_id are as of a node.
+    """
+
+    nodes: tuple[int, ...]
+    name: str | None
+    size: int
+    representative: str | None
+    representative_id: int | None
+
+
+@dataclass(frozen=True)
+class BoundaryImage:
+    """An image of a cluster that is nearly as near to another one. margin: how much farther that centroid is."""
+
+    id: int
+    path: str
+    margin: float
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A neighbour of a cluster, and what separates the two.
+
+    distance : between their centroids. words, their_words : what much more probably shows in the images of the one than
+    in those of the other; none where the embedder knows no words. boundary : the images nearest to the neighbour.
+    """
+
+    cluster: int
+    name: str | None
+    distance: float
+    words: tuple[str, ...]
+    their_words: tuple[str, ...]
+    boundary: tuple[BoundaryImage, ...]
+
+
+@dataclass(frozen=True)
+class Leaver:
+    """An image that left its cluster when it was trained again on samples. share: of the samples; to: mostly where."""
+
+    id: int
+    path: str
+    share: float
+    to: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a cluster is, beside its nearest neighbours, and how firm it is.
+
+    stability : how far it is found again when it and its neighbours are trained on samples of their images, in [0, 1]:
+    the mean Jaccard similarity of its images (Hennig, "Cluster-wise assessment of cluster stability", 2007). None
+    without a neighbour. samples : how many. leaving : the images that left it in any of them, the most often first.
+    """
+
+    cluster: int
+    name: str | None
+    size: int
+    stability: float | None
+    samples: int
+    neighbours: tuple[Rival, ...]
+    leaving: tuple[Leaver, ...]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from vecstore.arguments import (
     require_image,
     require_integer,
     require_k,
+    require_levels,
     require_number,
     require_offset,
     require_path,
@@ -41,7 +42,16 @@ from vecstore.arguments import (
     require_text,
     require_weight,
 )
-from vecstore.clustering import by_hand, clusters, evaluation, lifecycle, word_evaluation
+from vecstore.clustering import (
+    by_hand,
+    clusters,
+    evaluation,
+    explanation,
+    kept_names,
+    lifecycle,
+    trees,
+    word_evaluation,
+)
 from vecstore.clustering.methods import Method
 from vecstore.clustering.sklearn_attributes import FittedClustering
 from vecstore.curation import acts, decisions, groups, journal, selections, sidecars
@@ -63,6 +73,7 @@ from vecstore.results import (
     Clustering,
     ClusteringCost,
     CompactReport,
+    Cut,
     Decision,
     Drawing,
     Duplicate,
@@ -71,6 +82,7 @@ from vecstore.results import (
     Elbow,
     EmbedReport,
     Evaluation,
+    Explanation,
     ExportReport,
     Facets,
     FactsReport,
@@ -84,6 +96,7 @@ from vecstore.results import (
     ImageTags,
     IndexReport,
     Info,
+    KeptName,
     Member,
     Membership,
     MigrateReport,
@@ -104,6 +117,7 @@ from vecstore.results import (
     SidecarReport,
     StoredImage,
     StoreMap,
+    TreeNode,
     UndoReport,
     WordEvaluation,
 )
@@ -163,6 +177,7 @@ class Store:
         self._thumbnails = thumbnails.Thumbnails()
         self._word_search = WordSearch(session)
         self._listings = browsing.Listings()
+        self._trees = trees.Trees()
 
     @classmethod
     @checked(
@@ -863,6 +878,7 @@ class Store:
         pca=optional(require_count),
         graph=require_flag,
         on_cost=optional(require_callable),
+        tree=optional(require_levels),
         on_progress=optional(require_callable),
     )
     def cluster(
@@ -889,6 +905,7 @@ class Store:
         pca: int | None = None,
         graph: bool = False,
         on_cost: Callable[[ClusteringCost], None] | None = None,
+        tree: Sequence[int] | Literal["auto"] | None = None,
         on_progress: lifecycle.OnClusterProgress | None = None,
     ) -> FittedClustering:
         """Cluster all images, by k-means or another method, and make it the current clustering.
@@ -922,6 +939,8 @@ class Store:
         graph: of kmeans and agglomerative: cluster the images by the leading eigenvectors of the graph of their ten
             nearest neighbours (spectral clustering).
         on_cost: called with what the method is about to take, before it begins; not for plain k-means.
+        tree: make a tree instead, of so many nodes in each level, such as (20, 400): each node is split into clusters
+            of the next level by its own images. The last level's are the clusters. "auto": by the number of images.
 
         Raises BadInput if k is more than the images, NotFound if there is no such cluster, StoreBusy.
         """
@@ -929,9 +948,10 @@ class Store:
 
         options = KMeansOptions(seed, iterations, restarts, spherical, init)
         among = clusters.Among(where, parse(where)) if where is not None else None
+        levels = tree if tree is None or isinstance(tree, str) else tuple(tree)
         by = Method(method, min_size, resolution, bandwidth, whiten, pca, graph)
         order = clusters.ClusterOrder(
-            k, options, warm_start, within, full_iterations, ray, segments, among, name_by_words, by
+            k, options, warm_start, within, full_iterations, ray, segments, among, name_by_words, levels, by
         )
         return clusters.cluster(self.session, order, on_progress, on_cost=on_cost)
 
@@ -956,12 +976,73 @@ class Store:
         return clusters.clusters(self.session)
 
     @checked(cluster=require_cluster, name=require_text)
-    def name_cluster(self, cluster: int | str, name: str) -> Cluster:
-        """Name a cluster and return it; it keeps the name as long as it keeps its id. An empty name takes it away.
+    def name_cluster(self, cluster: int | str, name: str) -> Cluster | TreeNode:
+        """Name a cluster, or a node of the tree above clusters, and return it. An empty name takes it away.
 
-        Raises NotFound for no such cluster, BadInput for a name with control characters, or that another cluster has.
+        It keeps the name as long as it keeps its id. Raises NotFound for no such cluster, BadInput for a name with
+        control characters, or that another cluster has.
         """
-        return clusters.name_cluster(self.session, cluster, name)
+        return self._cluster_or_node(clusters.name_cluster(self.session, cluster, name))
+
+    @checked(cluster=require_cluster)
+    def confirm_name(self, cluster: int | str) -> Cluster | TreeNode:
+        """Say that the name of a cluster, or of a node, is true of the images that it has now, and return it.
+
+        It is no longer doubtful, and what the next clusterings leave of it is compared with these images. Raises
+        NotFound for no such cluster, BadInput for one without a name.
+        """
+        return self._cluster_or_node(clusters.confirm_name(self.session, cluster))
+
+    def _cluster_or_node(self, found: Cluster | int) -> Cluster | TreeNode:
+        return trees.node_of(self.session, self._trees, found) if isinstance(found, int) else found
+
+    def kept_names(self) -> list[KeptName]:
+        """Return what the current clustering left of each name that was given or confirmed before it, by cluster."""
+        with self.session.catalog.reading():
+            return kept_names.kept_names(self.session.catalog)
+
+    @checked(level=optional(require_count), below=optional(require_cluster), depth=require_count)
+    def tree(self, level: int | None = None, *, below: int | str | None = None, depth: int = 1) -> list[TreeNode]:
+        """Return nodes of the current clustering's tree that have images.
+
+        Parameters
+        ----------
+        level: all nodes of this level, from 1, the largest first.
+        below: only what is below this node, given by its id or name.
+        depth: without a level, so many levels, from the top or from `below` on.
+
+        Raises NotFound for no such node, or if the current clustering is not a tree, BadInput for no such level.
+        """
+        return trees.walk(self.session, self._trees, level, below, depth)
+
+    @checked(cluster=require_cluster)
+    def tree_path(self, cluster: int | str) -> list[TreeNode]:
+        """Return the way from the top of the tree down to a cluster or node, which is the last. Raises as `tree`."""
+        return trees.way_up(self.session, self._trees, cluster)
+
+    @checked(k=require_count)
+    def cut_tree(self, k: int) -> list[Cut]:
+        """Return the k clusters that the tree is cut into, largest first; nothing is trained, and nothing changes.
+
+        Those are joined first that raise the sum of squared distances least (Ward), within one node of the tree before
+        beyond it. Raises NotFound if the current clustering is not a tree, BadInput for more than it has clusters.
+        """
+        return trees.cut(self.session, self._trees, k)
+
+    @checked(cluster=require_cluster, images=require_offset, samples=require_offset, seed=require_seed)
+    def explain(self, cluster: int | str, *, images: int = 5, samples: int = 10, seed: int = 0) -> Explanation:
+        """Return what separates a cluster from its nearest neighbours, how firm it is, and which images may leave it.
+
+        Parameters
+        ----------
+        images: at the most so many at the boundary to each neighbour, the nearest to that one's centroid first.
+        samples: how often the cluster and its three nearest neighbours are trained again, from their centroids, each
+            time on half of at most 5,000 images of each. 0: not at all, and `stability` is None.
+        seed: of the samples.
+
+        Raises NotFound if there is no such cluster, BadInput for one without images.
+        """
+        return explanation.explain(self.session, cluster, images, samples, seed)
 
     @checked(refs=each(require_image), to=require_cluster)
     def move(self, *refs: ImageRef, to: int | str) -> MoveReport:

@@ -203,6 +203,68 @@ def test_a_cluster_is_named_and_listed_under_its_name(clustered: Vecstore) -> No
     assert named in clustered("clusters").stdout
 
 
+def test_a_tree_is_walked_and_cut_line_by_line(clustered: Vecstore) -> None:
+    made = clustered("cluster", "--tree", "2,4").stdout
+    assert "a tree of 2 levels; `vecstore clusters --level 1` begins at the top\n" in made
+    top = [line.split("\t") for line in clustered("clusters", "--level", "1").stdout.splitlines()]
+    all_ = [line.split("\t") for line in clustered("clusters", "--depth", "2").stdout.splitlines()]
+    below = [line.split("\t") for line in clustered("clusters", "--below", top[0][0]).stdout.splitlines()]
+    assert [line[1] for line in all_] == ["1"] * 2 + ["2"] * 4
+    assert [line[2] for line in below] == [top[0][0]] * int(top[0][3])
+    assert len(clustered("clusters", "--cut", "3").stdout.splitlines()) == 3
+    up = clustered("clusters", "--above", below[0][0]).stdout.splitlines()
+    assert [line.split("\t") for line in up] == [top[0], below[0]]
+
+
+def test_a_doubtful_name_is_told_until_it_is_confirmed(clustered: Vecstore) -> None:
+    clustered("cluster", "-k", "1")
+    (all_,) = clustered("clusters").stdout.splitlines()
+    number = all_.split("\t")[0]
+    clustered("name", number, "all")
+    told = clustered("cluster", "-k", "6").stdout
+    assert f"'all' ({number}) kept " in told
+    assert f"doubtful until confirmed: `vecstore name {number} --confirm`" in told
+    listed = {line.split("\t")[0]: line.split("\t")[6:9] for line in clustered("clusters").stdout.splitlines()}
+    assert (listed[number][0], listed[number][2]) == ("all", "yes")
+    clustered("name", number, "--confirm")
+    assert "yes" not in clustered("clusters").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cluster", "--tree", "20,400"), "a tree of 20,400 needs 400 images"),
+        (("cluster", "--tree", "a"), "are not numbers of clusters"),
+        (("cluster", "--tree", "2,3", "-k", "3"), "leave k, the warm start and `within` out"),
+        (("clusters", "--level", "1", "--depth", "2"), "give one of them"),
+        (("clusters", "--cut", "2", "--level", "1"), "each alone"),
+        (("name", "0", "x", "--confirm"), "give CLUSTER alone with it"),
+        (("name", "0", "--confirm"), "has no name to confirm"),
+    ],
+)
+def test_a_tree_or_confirmation_that_cannot_be_is_wrong_use(
+    arguments: tuple[str, ...], message: str, clustered: Vecstore
+) -> None:
+    result = clustered(*arguments)
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+    assert message in result.stderr
+
+
+def test_levels_of_what_is_no_tree_are_an_error_that_says_how_to_make_one(clustered: Vecstore) -> None:
+    result = clustered("clusters", "--level", "1")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: the current clustering is not a tree; make one with `vecstore cluster --tree 20,400`\n",
+    )
+
+
+def test_an_explanation_names_the_neighbour_and_the_boundary(clustered: Vecstore) -> None:
+    lines = clustered("explain", "0", "-k", "2").stdout.splitlines()
+    assert lines[0].startswith("cluster 0: ")
+    assert lines[1].startswith("beside cluster 1, ")
+    assert any(line.startswith("found again in 10 samples") for line in lines)
+
+
 def test_auto_chooses_k_and_says_why(filled: Vecstore, tmp_path: Path) -> None:
     curve = filled("elbow", tmp_path / "curve.png")
     reason = curve.stdout.splitlines()[0]
@@ -267,7 +329,7 @@ def test_drift_past_the_bound_is_told(clustered: Vecstore, tmp_path: Path) -> No
         ),
         (
             ("cluster", "--use", "1", "-k", "2"),
-            "--use goes back to a clustering and makes none; leave -k, --method and the other options out",
+            "--use goes back to a clustering and makes none; leave -k, --tree, --method and the others out",
         ),
     ],
 )
@@ -659,6 +721,8 @@ KEYS = {
     ("outliers",): {"id", "path", "distance"},
     ("cluster", "-k", "2", "--restarts", "2"): {"clustering", "k", "rows", "objective", "seconds", "device"},
     ("clusters",): {"cluster", "name", "size", "cohesion", "representative"},
+    ("cluster", "--tree", "2,3"): {"clustering", "k", "names"},
+    ("explain", "0"): {"cluster", "name", "size", "stability", "samples", "neighbours", "leaving"},
     ("members", "0"): {"id", "path", "distance"},
     ("which", "@0", "@1"): {"path", "id", "cluster", "distance"},
     ("select", "a", "@0"): {"name", "added", "removed", "images"},

@@ -135,6 +135,20 @@ def test_suggested_names_are_in_it_and_marked(store: Store, tmp_path: Path, monk
     assert all(f"Cluster {cluster}, {name}?" in page.text for cluster, name in suggested.items())
 
 
+def test_a_doubtful_name_is_marked_and_clusters_are_explained(store: Store, tmp_path: Path) -> None:
+    store.cluster(1)
+    store.name_cluster(store.clusters()[0].cluster, "all")
+    store.cluster(3)
+    assert [name.doubtful for name in store.kept_names()] == [True]
+    store.report(tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("This name may no longer be true") == 1
+    assert text.count("Found again in samples") == 3
+    store.confirm_name("all")
+    store.report(tmp_path / "report.html")
+    assert "may no longer be true" not in (tmp_path / "report.html").read_text()
+
+
 def test_it_works_before_the_first_clustering(open_store: Callable[..., Store], pictures: Path, tmp_path: Path) -> None:
     with open_store() as store:
         store.add(pictures)

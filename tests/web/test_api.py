@@ -498,6 +498,25 @@ def test_a_port_that_is_taken_is_told_at_once(store: Path) -> None:
     )
 
 
+def test_a_tree_is_walked_cut_and_explained_as_by_the_library(writable: Path) -> None:
+    with Store.open(writable) as store:
+        store.cluster(tree=(2, 4), restarts=2)
+        top = store.tree(1)[0].cluster
+        leaf = store.tree(2)[0].cluster
+        asked = {
+            "/api/clusters?level=2": store.tree(2),
+            f"/api/clusters?parent={top}": store.tree(below=top),
+            "/api/clusters/cut?k=3": store.cut_tree(3),
+            f"/api/clusters/{leaf}/path": store.tree_path(leaf),
+            f"/api/clusters/{leaf}/explanation": store.explain(leaf),
+        }
+        with serving(writable) as client:
+            assert {path: client.get(path).json() for path in asked} == {path: plain(a) for path, a in asked.items()}
+            assert client.get("/api/clusters?level=9").status_code == 400
+            named = client.patch(f"/api/clusters/{top}", json={"name": "top"}).json()
+            assert (named["cluster"], named["name"], named["level"]) == (top, "top", 1)
+
+
 def test_a_store_whose_clusters_have_lost_their_images_is_served(writable: Path) -> None:
     with Store.open(writable) as store:
         lost = store.clusters()[-1].cluster

@@ -419,6 +419,19 @@ def test_a_suggested_name_lasts_until_a_person_names_the_cluster(
     assert store.name_cluster(cluster, "").suggested == suggested[cluster]
 
 
+def test_the_nodes_of_a_tree_are_named_by_all_images_below_them(cats_and_dogs: Store) -> None:
+    cats_and_dogs.cluster(tree=(2, 6), restarts=10)
+    cats_and_dogs.suggest_names()
+    assert {node.suggested for node in cats_and_dogs.tree(1)} == {"cat", "dog"}
+
+
+def test_words_separate_a_cluster_from_its_neighbour(cats_and_dogs: Store) -> None:
+    cats_and_dogs.cluster(2)
+    called = {cluster.suggested: cluster.cluster for cluster in cats_and_dogs.suggest_names()}
+    (rival,) = cats_and_dogs.explain(called["cat"], samples=0).neighbours
+    assert (rival.cluster, rival.words[0], rival.their_words[0]) == (called["dog"], "cat", "dog")
+
+
 def test_clusters_of_cats_and_dogs_are_called_so(cats_and_dogs: Store) -> None:
     cats_and_dogs.cluster(2)
     assert {cluster.suggested for cluster in cats_and_dogs.suggest_names()} == {"cat", "dog"}

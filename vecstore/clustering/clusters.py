@@ -13,6 +13,7 @@ from vecstore.clustering import by_method, lifecycle, methods
 from vecstore.clustering.methods import Method
 from vecstore.clustering.row_blocks import Blocks, LocalBlocks
 from vecstore.clustering.sklearn_attributes import FittedClustering
+from vecstore.clustering.tree_training import levels_of
 from vecstore.errors import BadInput, NotFound
 from vecstore.image_ref import ImageRef, NewPicture, as_row, identify, path_of, vector_of
 from vecstore.results import Cluster, Clustering, ClusteringCost, Elbow, Member, Membership
@@ -49,6 +50,7 @@ class ClusterOrder:
     segments: str | None = None
     among: Among | None = None
     name_by_words: bool = False
+    tree: tuple[int, ...] | Literal["auto"] | None = None
     method: Method = field(default_factory=Method)
 
     def require_sound(self) -> None:
@@ -65,7 +67,11 @@ class ClusterOrder:
 
         if self.among is not None and self.within is not None:
             raise BadInput("the images of one cluster are split as a whole; leave the condition or `within` out")
+        if self.tree is not None and (self.k is not None or self.warm_start or self.within is not None):
+            raise BadInput("a tree has its numbers of clusters in its levels; leave k, the warm start and `within` out")
         if not self.method.is_plain:
+            if self.tree is not None:
+                raise BadInput("a tree is made by k-means on vectors as they are; leave the method and its options out")
             self._require_fitting()
 
     def _require_fitting(self) -> None:
@@ -90,6 +96,8 @@ class ClusterOrder:
 
     def __str__(self) -> str:
         how = "a warm start" if self.k is None else f"-k {self.k}"
+        if self.tree is not None:
+            how = f"--tree {self.tree if isinstance(self.tree, str) else ','.join(map(str, self.tree))}"
         if self.method.name != methods.KMEANS:
             how = f"--method {self.method.name}" + (f" -k {self.k}" if self.k is not None else "")
         if self.among is not None:
@@ -121,6 +129,10 @@ def cluster(
         request = lifecycle.Request(
             k, order.options, order.warm_start, within, order.full_iterations, reason, among, order.method
         )
+        if order.tree is not None:
+            if not order.tree:
+                raise BadInput("a tree needs levels; give growing numbers from 2 on, such as 20,400")
+            request = replace(request, levels=order.tree)
         if order.method.is_plain:
             with _blocks(session, vectors, order.ray, order.segments) as blocks:
                 run = lifecycle.run(
@@ -169,14 +181,25 @@ def clusters(session: Session) -> list[Cluster]:
         return lifecycle.describe(session.catalog, current_clusters(session))
 
 
-def name_cluster(session: Session, cluster: int | str, name: str) -> Cluster:
-    """Name a cluster and return it; see `Store.name_cluster`."""
+def name_cluster(session: Session, cluster: int | str, name: str) -> Cluster | int:
+    """Name a cluster and return it, or the id of a node above clusters; see `Store.name_cluster`."""
     with session.writing("name", f"cluster {cluster}"):
         current = current_clusters(session)
-        cluster = session.catalog.clusterings.require_cluster(current.clustering, cluster)
-        lifecycle.give_name(session.catalog, current.clustering, cluster, name)
+        number = session.catalog.clusterings.require_node(current.clustering, cluster)
+        lifecycle.give_name(session.catalog, current.clustering, number, name)
         with session.catalog.reading():
-            return lifecycle.describe_one(session.catalog, current, cluster)
+            return lifecycle.describe_one(session.catalog, current, number) if number in current.ids else number
+
+
+def confirm_name(session: Session, cluster: int | str) -> Cluster | int:
+    """Say that a name is still true; see `Store.confirm_name`."""
+    with session.catalog.reading():
+        current = current_clusters(session)
+        number = session.catalog.clusterings.require_node(current.clustering, cluster)
+        names = {named: name for named, name, _ in session.catalog.clusterings.named(current.clustering)}
+    if number not in names:
+        raise BadInput(f"cluster {number} has no name to confirm; give it one with `vecstore name {number} NAME`")
+    return name_cluster(session, number, names[number])
 
 
 def suggest_names(session: Session) -> list[Cluster]:
@@ -184,7 +207,9 @@ def suggest_names(session: Session) -> list[Cluster]:
     stored_head(session)  # an embedder without words is refused, before anything is read
     with session.writing(), session.catalog.writing():
         current = current_clusters(session)
-        session.catalog.clusterings.suggest_names(current.clustering, suggestions(session, current.clustering))
+        *above, _ = levels_of(session.catalog, current.clustering, current.ids)
+        found = suggestions(session, current.clustering, above)
+        session.catalog.clusterings.suggest_names(current.clustering, found)
     return clusters(session)
 
 

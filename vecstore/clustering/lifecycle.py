@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.devices import Device
 from vecstore.arguments import whole_number
+from vecstore.clustering import tree_training
 from vecstore.clustering.checkpoint import Checkpoint
+from vecstore.clustering.kept_names import is_doubtful, keep_names
 from vecstore.clustering.matching import Match, match
 from vecstore.clustering.methods import Method
 from vecstore.clustering.row_blocks import Blocks, LocalBlocks
@@ -95,6 +97,7 @@ class Request:
     warm_start: begin with the current centroids. full_iterations: at the most so many of Lloyd's over all rows, after
     the training on a sample. k_reason: why k is what it is, where it was chosen. among: look for the clusters in the
     images alone that this holds of; the others get the nearest. method: how, if not by plain k-means (`by_method.py`).
+    levels: make a tree of so many nodes in each level; k is the last of them.
     """
 
     k: int | None
@@ -105,6 +108,7 @@ class Request:
     k_reason: str | None = None
     among: Condition | None = None
     method: Method = field(default_factory=Method)
+    levels: tuple[int, ...] | Literal["auto"] = ()
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,7 @@ class Partition:
     """Rows, ascending, and for each the position of its centroid and the distance to it.
 
     noise: the position that stands for rows in no cluster.
+    parents: of the nodes of a tree, in all levels but the first; those of the last level are the centroids.
     """
 
     rows: Int64
@@ -163,6 +168,7 @@ class Partition:
     distances: NDArray[np.float32]
     centroids: Float32
     noise: int | None = None
+    parents: list[Int64] | None = None
 
     @property
     def objective(self) -> float:
@@ -177,7 +183,10 @@ class Partition:
         position = np.empty_like(order)
         position[order] = np.arange(len(order))
         noise = None if self.noise is None else len(order) - 1
-        return replace(self, labels=position[self.labels], centroids=self.centroids[order], noise=noise)
+        parents = self.parents and [*self.parents[:-1], self.parents[-1][order]]
+        return replace(
+            self, labels=position[self.labels], centroids=self.centroids[order], noise=noise, parents=parents
+        )
 
 
 def current(catalog: Catalog, dim: int, device: Device) -> CurrentClusters | None:
@@ -215,8 +224,17 @@ def run(
     started = time.monotonic()
     before = current(catalog, vectors.shape[1], device)
     rows, k, start = _asked_for(catalog, before, request)
+    levels: tuple[int, ...] = ()
+    if request.levels:
+        levels = tree_training.require_levels(request.levels, len(rows), _holder(None, request.among))
+        k = levels[-1]
     options = request.options
     held = _held(catalog, vectors, before, rows, k, request)
+    if levels:
+        made, training_of = _grown(catalog, vectors, rows, levels, request, device, folder, on_progress, blocks, held)
+        report = _finished(catalog, vectors, before, made, request, device, training_of, started, levels)
+        tree_training.TreeCheckpoint(folder, "").remove()
+        return report
     sample = np.union1d(kmeans.sample_rows(rows, k, options.seed), held.rows)
     training_rows = _training_rows(catalog, vectors, rows, sample)
     device = kmeans.training_device(training_rows.size, k, options, device, start)
@@ -246,12 +264,79 @@ def run(
     made = _assigned(blocks, rows, centroids, held).largest_first()
     if request.within is not None and before is not None:
         made = _spliced(catalog, before, request.within, made)
+    report = _finished(catalog, vectors, before, made, request, device, (training.runs, len(sample)), started)
+    checkpoint.remove()
+    return report
+
+
+def _grown(
+    catalog: Catalog,
+    vectors: Float16,
+    rows: Int64,
+    levels: tuple[int, ...],
+    request: Request,
+    device: Device,
+    folder: Path,
+    on_progress: OnClusterProgress | None,
+    blocks: Blocks | None,
+    held: _Held,
+) -> tuple[Partition, tuple[int, int]]:
+    """Return the leaves of a tree with their images, and (runs, rows trained on)."""
+    require_rows(catalog, vectors, rows)
+
+    def on_node(level: int, n_nodes: int) -> None:
+        if on_progress:
+            on_progress(ClusterProgress(level, n_nodes, (1, *levels)[level - 1], np.nan, np.nan))
+
+    tree = tree_training.train(catalog, vectors, rows, levels, request.options, device, folder, on_node)
+    held = _held_by_nearest(held, tree.centroids)
+    blocks = blocks or LocalBlocks(vectors, device)
+    centroids = _over_all_rows(blocks, rows, tree.centroids, request, on_progress, held, device)
+    if request.among is not None:
+        rows = searchable_rows(catalog)
+    made = replace(_assigned(blocks, rows, centroids, held), parents=tree.parents)
+    return made.largest_first(), (tree.runs, tree.trained_on)
+
+
+def _held_by_nearest(held: _Held, centroids: Float32) -> _Held:
+    """Return pinned images at the nearest centroids to their means, one for each of their clusters."""
+    positions, free = held.positions.copy(), np.ones(len(centroids), np.bool_)
+    for position in np.unique(held.positions):
+        mean = held.vectors[held.positions == position].mean(axis=0)
+        nearest = int(np.argmin(np.where(free, np.linalg.norm(centroids - mean, axis=1), np.inf)))
+        free[nearest] = False
+        positions[held.positions == position] = nearest
+    return replace(held, positions=positions)
+
+
+def _finished(
+    catalog: Catalog,
+    vectors: Float16,
+    before: CurrentClusters | None,
+    made: Partition,
+    request: Request,
+    device: Device,
+    training: tuple[int, int],
+    started: float,
+    levels: tuple[int, ...] = (),
+) -> Clustering:
+    """Match, record and return a clustering. training: runs, and rows trained on. levels: of a tree."""
     pins = dict(catalog.memberships.pinned(before.clustering)) if before else {}
     has_noise = made.noise is not None and before is not None
     noise, bound = (before.noise, before.bound) if has_noise and before is not None else (None, None)
     if before is not None and not has_noise:  # k-means leaves no image over, so that none can be pinned there
         pins = {row: cluster for row, cluster in pins.items() if cluster != before.noise}
-    found = matched(catalog, before, made, pins, noise)
+    olds = tree_training.levels_of(catalog, before.clustering, before.ids) if before else []
+    if pins or request.within is not None:  # it is of clusters that these speak, not of what is above them
+        olds = olds[-1:]
+    sizes = levels or (len(made.centroids),)
+    goes_on = tree_training.paired([len({*old.values()}) for old in olds], sizes)
+    if (pins or request.within is not None) and olds:
+        goes_on = {len(sizes) - 1: 0}
+    old_of: list[dict[int, int] | None] = [olds[goes_on[new]] if new in goes_on else None for new in range(len(sizes))]
+    shared, ids_before = _shared(catalog, before, made)
+    then = shared, _nodes_then(ids_before, old_of[-1])
+    found = matched(catalog, before, made, pins, noise, then)
     report = Clustering(
         clustering=catalog.clusterings.next_id(),
         k=len(made.centroids) - has_noise,
@@ -259,8 +344,8 @@ def run(
         objective=made.objective,
         seconds=time.monotonic() - started,
         device=str(device),
-        restarts=training.runs,
-        trained_on=len(sample),
+        restarts=training[0],
+        trained_on=training[1],
         previous=before.clustering if before else None,
         empty=len(made.centroids) - has_noise - found.kept - found.born,
         **{name: count for name, count in vars(found).items() if name != "ids"},
@@ -275,8 +360,18 @@ def run(
         **{"warm_start": request.warm_start, "within": request.within, "full_iterations": request.full_iterations},
         "k_reason": request.k_reason,
     }
-    record(catalog, vectors, report, asked, catalog.images.row_count(), made, found.ids, pins)
-    checkpoint.remove()
+    nodes = None
+    if made.parents is not None:
+        asked["levels"] = levels
+        nodes = tree_training.nodes_of(
+            made.centroids,
+            np.bincount(made.labels, minlength=len(made.centroids)),
+            made.parents,
+            levels,
+            (made.labels[shared], [_nodes_then(ids_before, old) for old in old_of[:-1]]),
+            max(catalog.clusterings.next_cluster_id(), max(found.ids) + 1),
+        )
+    record(catalog, vectors, report, asked, catalog.images.row_count(), made, found.ids, pins, nodes)
     return replace(report, seconds=time.monotonic() - started)
 
 
@@ -299,11 +394,13 @@ def record(
     made: Partition,
     ids: list[int],
     pins: Mapping[int, int],
+    nodes: tree_training.Nodes | None = None,
 ) -> None:
     """Record a clustering with each image's cluster and make it current, in one transaction.
 
     asked: the options. horizon: the first row that counts as added since. ids: of the centroids. pins: (row, cluster)
-    of the images that are pinned, also of removed ones, which come back to their cluster if it is still there.
+    of the images that are pinned, also of removed ones, which come back to their cluster if it is still there. nodes:
+    of a tree.
     """
     pinned = np.array([*pins], np.int64)
     is_made = np.isin(pinned, made.rows)
@@ -320,6 +417,9 @@ def record(
         removed = [(row, pins[row], distance) for row, distance in zip(away, apart, strict=True)]
         catalog.memberships.insert(report.clustering, removed)
         catalog.memberships.pin(report.clustering, [*pinned[is_made].tolist(), *away])
+        if nodes is not None:
+            nodes.record(catalog, report.clustering, ids)
+        keep_names(catalog, report.clustering, report.previous)
         catalog.clusterings.make_current(report.clustering)
 
 
@@ -369,7 +469,7 @@ def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Reques
     rows = searchable_rows(catalog, request.within, request.among)
     holder = _holder(request.within, request.among)
     start = None
-    k = request.k
+    k = 1 if request.levels else request.k
     if request.warm_start:
         if before is None:
             raise NotFound("there are no clusters yet to start from; make some with `vecstore cluster -k N`")
@@ -494,19 +594,41 @@ def _spliced(catalog: Catalog, before: CurrentClusters, within: int, parts: Part
     ).largest_first()
 
 
+def _shared(catalog: Catalog, before: CurrentClusters | None, made: Partition) -> tuple[Int64, Int64]:
+    """Return where in `made` the rows are that were clustered before too, and their clusters of then."""
+    if before is None:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    rows, ids, _ = memberships(catalog, before.clustering)
+    _, in_before, in_made = np.intersect1d(rows, made.rows, assume_unique=True, return_indices=True)
+    return in_made, ids[in_before]
+
+
+def _nodes_then(ids: Int64, node_of: Mapping[int, int] | None) -> Int64 | None:
+    """Return the nodes above clusters, None for no such level."""
+    if node_of is None:
+        return None
+    clusters, places = np.unique(ids, return_inverse=True)
+    return np.array([node_of[cluster] for cluster in clusters.tolist()], np.int64)[places]
+
+
 def matched(
-    catalog: Catalog, before: CurrentClusters | None, made: Partition, pins: Mapping[int, int], noise: int | None
+    catalog: Catalog,
+    before: CurrentClusters | None,
+    made: Partition,
+    pins: Mapping[int, int],
+    noise: int | None,
+    then: tuple[Int64, Int64 | None] | None = None,
 ) -> Match:
     """Return which clusters are which of before.
 
     pins: the clusters of rows, which carry their id. noise: the id of what stands for no cluster, if it is there.
+    then: where in `made` the rows are that were clustered before too, and what they were in, None if no level of then
+    goes on; by default, their clusters.
     """
     k, next_id = len(made.centroids), max(catalog.clusterings.next_cluster_id(), -1 if noise is None else noise + 1)
-    ids, labels = np.empty((2, 0), np.int64)
-    if before is not None:
-        rows, ids, _ = memberships(catalog, before.clustering)
-        _, in_before, in_made = np.intersect1d(rows, made.rows, assume_unique=True, return_indices=True)
-        ids, labels = ids[in_before], made.labels[in_made]
+    shared, ids = _shared(catalog, before, made) if then is None else then
+    none = np.empty(0, np.int64)
+    ids, labels = (none, none) if ids is None else (ids, made.labels[shared])
     held = np.flatnonzero(np.isin(made.rows, [*pins]) & (made.labels != (-1 if made.noise is None else made.noise)))
     fixed = {int(made.labels[at]): pins[int(made.rows[at])] for at in held}
     no_cluster = noise if noise is not None or before is None else before.noise
@@ -565,14 +687,13 @@ def distances_of(
 
 
 def give_name(catalog: Catalog, clustering: int, cluster: int, name: str) -> None:
-    """Name a cluster of a clustering, "" for none. Raises what `Store.name_cluster` does."""
+    """Name a cluster of a clustering, or a node above, "" for none. Raises what `Store.name_cluster` does."""
     name = name.strip()
     if not name.isprintable():
         raise BadInput(f"{name!r} is no name for a cluster: it has control characters or line breaks; leave them out")
     if whole_number(name) is not None:
         raise BadInput(f"{name!r} is a number, and would be taken for a cluster's id; add a word to it")
     with catalog.writing():
-        catalog.clusterings.require_cluster(clustering, cluster)
         holder = catalog.clusterings.cluster_named(name, clustering)
         if holder not in (None, cluster):
             raise BadInput(f"cluster {holder} is called {name!r} already; choose another name")
@@ -627,6 +748,8 @@ def _described(
         representative_id=typical[0][0] if typical else None,
         suggested=found.suggested,
         noise=found.noise,
+        kept=found.kept,
+        doubtful=is_doubtful(found.kept),
     )
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from vecstore.arguments import whole_number
 from vecstore.clustering import clusters as clustering
+from vecstore.clustering.explanation import explain
 from vecstore.errors import BadInput, NotFound, VecstoreError
-from vecstore.results import NEAR_SCORE, Cluster, Clustering, Drawing, Duplicate, Oddity
+from vecstore.results import NEAR_SCORE, Cluster, Clustering, Drawing, Duplicate, Explanation, Oddity
 from vecstore.search.duplicates import COPY, KEEP, NEAR, duplicates
 from vecstore.search.filters import Filter, Mask, moment
 from vecstore.search.info import info
@@ -42,6 +43,8 @@ MAX_THUMBNAIL_BYTES = 24 << 20
 SIDE, QUALITY = 168, 78
 # How many are shown of what there can be any number of.
 CLUSTERS, TYPICAL, ODD, GROUPS, GROUP_SIZE, NEW, MOVED, FAILURES, OF_KIND = 100, 8, 4, 24, 6, 24, 24, 200, 12
+# How many of the largest clusters are explained, and by how many samples: each takes a moment.
+EXPLAINED, SAMPLES = 12, 5
 # Near duplicates are looked for up to here: it compares all images with all.
 MOST_TO_COMPARE = 50_000
 
@@ -101,6 +104,7 @@ class Described:
     shape: str
     typical: Sequence[Shot]
     odd: Sequence[Shot]
+    explained: Explanation | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,7 @@ def _clusters(session: Session, chosen: Chosen) -> list[Cluster]:
 
 
 def _described(session: Session, shots: Shots, clusters: Sequence[Cluster], chosen: Chosen) -> list[Described]:
-    described = []
+    described: list[Described] = []
     names = {cluster.cluster: called(cluster) for cluster in clusters}
     for cluster in clusters[:CLUSTERS]:
         typical = members(session, cluster.cluster, TYPICAL, False, 0, chosen.conditions, None)
@@ -193,7 +197,12 @@ def _described(session: Session, shots: Shots, clusters: Sequence[Cluster], chos
         odd = members(session, cluster.cluster, n_odd, True, 0, chosen.conditions, None) if n_odd else []
         kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in some] for some in (typical, odd)]
         nearest = names.get(cluster.nearest, f"Cluster {cluster.nearest}") if cluster.nearest is not None else ""
-        described.append(Described(cluster, called(cluster), nearest, *palette.style_of(cluster), *kinds))
+        is_explained = len(described) < EXPLAINED and chosen.allowed is None
+        explained = explain(session, cluster.cluster, 0, SAMPLES, 0, make_head=False) if is_explained else None
+        style, (typical_shots, odd_shots) = palette.style_of(cluster), kinds
+        described.append(
+            Described(cluster, called(cluster), nearest, *style, typical_shots, odd_shots, explained=explained)
+        )
     return described
 
 

@@ -19,6 +19,8 @@ from vecstore.results import (
     MINUS_WEIGHT,
     Cluster,
     Clustering,
+    Cut,
+    Explanation,
     Facets,
     Failure,
     Found,
@@ -32,6 +34,7 @@ from vecstore.results import (
     StoredImage,
     StoreMap,
     Tag,
+    TreeNode,
 )
 from vecstore.search.filters import Filter
 from vecstore.sources.decoding import Encoded
@@ -473,10 +476,39 @@ async def which(server: Here, id: Id) -> Response:
     return answer((await server.asking.run(lambda store: store.which(id)))[0])
 
 
-@api.get("/clusters", response_model=list[Cluster], tags=["clusters"])
-async def clusters(server: Here) -> Response:
-    """The clusters of the current clustering, largest first."""
-    return answer(await server.asking.run(Store.clusters))
+Level = Annotated[int | None, Query(ge=1, le=1_000, description="Of a tree, the nodes of this level; 1 is the top.")]
+Parent = Annotated[int | None, Query(ge=0, lt=1 << 63, description="Of a tree, what is below this node.")]
+
+
+@api.get("/clusters", response_model=list[Cluster] | list[TreeNode], tags=["clusters"])
+async def clusters(server: Here, level: Level = None, parent: Parent = None) -> Response:
+    """The clusters of the current clustering, largest first; with level or parent the nodes of its tree."""
+    if level is None and parent is None:
+        return answer(await server.asking.run(Store.clusters))
+    return answer(await server.asking.run(lambda store: store.tree(level, below=parent)))
+
+
+@api.get("/clusters/cut", response_model=list[Cut], tags=["clusters"])
+async def cut(server: Here, k: Annotated[int, Query(ge=1, le=1_000_000)]) -> Response:
+    """The k clusters that the tree is cut into, largest first; nothing is trained, and nothing changes."""
+    return answer(await server.asking.run(lambda store: store.cut_tree(k)))
+
+
+@api.get("/clusters/{id}/path", response_model=list[TreeNode], tags=["clusters"])
+async def tree_path(server: Here, id: ClusterId) -> Response:
+    """The way from the top of the tree down to a cluster or node."""
+    return answer(await server.asking.run(lambda store: store.tree_path(id)))
+
+
+@api.get("/clusters/{id}/explanation", response_model=Explanation, tags=["clusters"])
+async def explain(
+    server: Here,
+    id: ClusterId,
+    images: Annotated[int, Query(ge=0, le=100, description="At the boundary to each neighbour.")] = 5,
+    samples: Annotated[int, Query(ge=0, le=50, description="How often it is trained again.")] = 10,
+) -> Response:
+    """What separates a cluster from its nearest neighbours, how firm it is, and which images may leave it."""
+    return answer(await server.asking.run(lambda store: store.explain(id, images=images, samples=samples)))
 
 
 @api.get("/clusters/{id}/members", response_model=list[Member], tags=["clusters"])
@@ -574,9 +606,12 @@ async def remove_several(server: Here, chosen: Chosen) -> Response:
     return answer(await server.write(lambda store: store.remove(*chosen.images)))
 
 
-@api.patch("/clusters/{id}", response_model=Cluster, tags=["clusters"])
+@api.patch("/clusters/{id}", response_model=Cluster | TreeNode, tags=["clusters"])
 async def name_cluster(server: Here, id: ClusterId, new: NewName) -> Response:
-    """Name a cluster. It keeps the name as long as it keeps its id, also through new clusterings."""
+    """Name a cluster. It keeps the name as long as it keeps its id, also through new clusterings.
+
+    Naming it again as it is called says that a doubtful name is true.
+    """
     return answer(await server.write(lambda store: store.name_cluster(id, new.name)))
 
 

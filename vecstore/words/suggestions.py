@@ -5,7 +5,7 @@ logarithm of its ratio to that among the others: what says much about this clust
 names that say nearly as much as the best one, the shortest is taken, and of these the most specific.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,27 @@ LEAST_MEAN, LEAST_RATIO = 0.1, 2.0
 # Added to both means of a ratio, so that a name met nowhere else is not worth without end.
 SMOOTHING = 1e-3
 NEARLY_AS_GOOD = 0.85
+# Of words that separate two clusters: how many, and their least mean probability among the one's members.
+MOST_SEPARATING, LEAST_SEPARATING = 3, 0.05
 
 
-def suggestions(session: Session, clustering: int) -> dict[int, str]:
-    """Return the name that the words suggest for each cluster that they say something about. In a transaction."""
+def suggestions(session: Session, clustering: int, levels: Sequence[Mapping[int, int]] = ()) -> dict[int, str]:
+    """Return the name that the words suggest for each cluster that they say something about. In a transaction.
+
+    levels: of a tree, the node above each cluster in each level that is above them; nodes get names too.
+    """
     ids, sums, sizes = _sums(session, clustering)
+    found = _suggested(ids, sums, sizes)
+    for node_of in levels:
+        nodes, places = np.unique([node_of[cluster] for cluster in ids], return_inverse=True)
+        of_nodes, sizes_of = np.zeros((len(nodes), sums.shape[1])), np.zeros(len(nodes))
+        np.add.at(of_nodes, places, sums)
+        np.add.at(sizes_of, places, sizes)
+        found |= _suggested(nodes.tolist(), of_nodes, sizes_of)
+    return found
+
+
+def _suggested(ids: list[int], sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> dict[int, str]:
     if len(ids) < 2:  # nothing to tell it from
         return {}
     names, members_of = _names()
@@ -36,6 +52,36 @@ def suggestions(session: Session, clustering: int) -> dict[int, str]:
     return {
         cluster: names[_best(names, own, members_of)] for cluster, own in zip(ids, scores, strict=True) if own.max() > 0
     }
+
+
+def separating_words(
+    session: Session, clustering: int, cluster: int, others: list[int]
+) -> dict[int, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return, for each of some other clusters, the words that say more of the one, and those that say more of the
+    other. In a transaction."""
+    ids, sums, sizes = _sums(session, clustering)
+    names, members_of = _names()
+    means = (sums @ members_of) / np.maximum(sizes, 1)[:, None]
+    place_of = {number: place for place, number in enumerate(ids)}
+    found = {}
+    for other in others:
+        one, two = means[place_of[cluster]], means[place_of[other]]
+        found[other] = (_words_for(names, one, two, members_of), _words_for(names, two, one, members_of))
+    return found
+
+
+def _words_for(
+    names: list[str], within: NDArray[np.float64], beyond: NDArray[np.float64], members_of: NDArray[np.float64]
+) -> tuple[str, ...]:
+    ratios = (within + SMOOTHING) / (beyond + SMOOTHING)
+    scores = np.where((within >= LEAST_SEPARATING) & (ratios >= LEAST_RATIO), within * np.log(ratios), 0.0)
+    words: list[str] = []
+    while scores.max() > 0 and len(words) < MOST_SEPARATING:
+        best = _best(names, scores, members_of)
+        words.append(names[best])
+        # What is of the same classes says the same again.
+        scores[(members_of[:, best] @ members_of) > 0] = 0
+    return tuple(words)
 
 
 def _best(names: list[str], scores: NDArray[np.float64], members_of: NDArray[np.float64]) -> int:

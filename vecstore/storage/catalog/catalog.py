@@ -30,6 +30,7 @@ from vecstore.storage.catalog.relocation import Relocation
 from vecstore.storage.catalog.schema import MIGRATIONS, m005_checksums
 from vecstore.storage.catalog.selections import Selections
 from vecstore.storage.catalog.tags import Tags
+from vecstore.storage.catalog.trees import Trees
 from vecstore.storage.catalog.undo import Operations
 
 
@@ -55,6 +56,7 @@ class Catalog(Queries):
         self.decisions = Decisions(self._database, self.operations)
         self.acts = Acts(self._database, self.operations)
         self.clusterings = Clusterings(self._database, self.operations)
+        self.trees = Trees(self._database)
         self.memberships = Memberships(self._database, self.operations)
         self.selections = Selections(self._database, self.operations)
         self.integrity = Integrity(self._database)

@@ -22,7 +22,9 @@ class ClusterSize:
     """What the living members of one cluster come to. size: how many. squared: their mean squared distance.
 
     then, since: the mean distance of those that were clustered, and of those added since; None where there are none.
-    suggested: what it could be called, while it has no name. noise: it stands for the images in no cluster.
+    suggested: what it could be called, while it has no name. noise: it stands for the images in no cluster. kept: what
+    part of the images that it was named for it had when the clustering was made; None where it has them all, or its
+    name was given or confirmed since.
     """
 
     cluster: int
@@ -33,6 +35,7 @@ class ClusterSize:
     since: float | None
     suggested: str | None
     noise: bool
+    kept: float | None
 
 
 class Clusterings(Queries):
@@ -167,26 +170,61 @@ class Clusterings(Queries):
         return None if found is None else int(found)
 
     def name_cluster(self, cluster: int, name: str | None) -> None:
-        """Give a cluster its name, in all clusterings that have it; None takes it away."""
+        """Give a cluster its name, in all clusterings that have it; None takes it away.
+
+        It is the name of the images that the cluster has in the current clustering, and no longer doubtful.
+        """
         values = {"name": name, "id": cluster, "operation": self._operations.begin()}
         self.db.execute(
             """
-            update operations set cluster = :id, name = (select name from identities where cluster = :id)
+            update operations
+            set    cluster = :id, (name, named_in) = (select name, named_in from identities where cluster = :id)
             where  id = :operation""",
             values,
         )
-        self.db.execute("update identities set name = :name where cluster = :id", values)
+        named_in = f"case when :name is not null then {CURRENT} end"
+        self.db.execute(f"update identities set name = :name, named_in = {named_in} where cluster = :id", values)
 
     def suggest_names(self, clustering: int, names: dict[int, str]) -> None:
-        """Record what clusters of a clustering could be called, in place of what was suggested before."""
-        values = ((names.get(cluster), cluster) for cluster, _ in self.cluster_names(clustering))
+        """Record what clusters and nodes of a clustering could be called, in place of what was suggested before."""
+        query = """
+            select cluster from clusters where clustering = :id
+            union select cluster from tree_nodes where clustering = :id"""
+        values = [(names.get(cluster), cluster) for (cluster,) in self.db.execute(query, {"id": clustering})]
         self.db.executemany("update identities set suggested = ? where cluster = ?", values)
 
-    def cluster_named(self, name: str, clustering: int) -> int | None:
-        """Return the cluster of a clustering that has this name."""
+    def named(self, clustering: int) -> list[tuple[int, str, int | None]]:
+        """Return (cluster, name, clustering that it was named in) of the clusters and nodes of one that have a name."""
         query = """
-            select cluster from clusters join identities using (cluster)
-            where  name = :name and clustering = :clustering"""
+            select cluster, name, named_in from identities
+            where  name is not null and (
+                cluster in (select cluster from clusters where clustering = :id)
+                or cluster in (select cluster from tree_nodes where clustering = :id)
+            )
+            order by cluster"""
+        return self.db.execute(query, {"id": clustering}).fetchall()
+
+    def record_kept(self, clustering: int, kept: dict[int, float]) -> None:
+        """Record what part of the images that they were named for clusters have."""
+        values = ((clustering, cluster, part) for cluster, part in kept.items())
+        self.db.executemany("insert or replace into kept_names values (?, ?, ?)", values)
+
+    def kept(self, clustering: int) -> list[tuple[int, str, float]]:
+        """Return (cluster, name, part that it kept) of named clusters, but those named or confirmed since."""
+        query = """
+            select cluster, name, kept from kept_names join identities using (cluster)
+            where  clustering = :id and name is not null and coalesce(named_in, 0) < clustering
+            order by cluster"""
+        return self.db.execute(query, {"id": clustering}).fetchall()
+
+    def cluster_named(self, name: str, clustering: int) -> int | None:
+        """Return the cluster of a clustering, or the node of its tree, that has this name."""
+        query = """
+            select cluster from identities
+            where  name = :name and (
+                cluster in (select cluster from clusters where clustering = :clustering)
+                or cluster in (select cluster from tree_nodes where clustering = :clustering)
+            )"""
         found = self._value(query, name=name, clustering=clustering)
         return None if found is None else int(found)
 
@@ -198,7 +236,13 @@ class Clusterings(Queries):
                      avg(case when memberships.row < horizon then distance end),
                      avg(case when memberships.row >= horizon then distance end),
                      case when identities.name is null then identities.suggested end,
-                     clusters.cluster is :noise as noise
+                     clusters.cluster is :noise as noise,
+                     (
+                         select kept from kept_names
+                         where  kept_names.clustering = clusters.clustering and kept_names.cluster = clusters.cluster
+                         and    identities.name is not null
+                         and    coalesce(identities.named_in, 0) < kept_names.clustering
+                     )
             from     clusters
             join     identities using (cluster)
             join     clusterings on clusterings.id = clusters.clustering
@@ -243,6 +287,25 @@ class Clusterings(Queries):
         shown = ", ".join(str(c) for c in sorted(ids)[:20]) + (", ..." if len(ids) > 20 else "")
         called = cluster if number is not None else repr(cluster)
         raise NotFound(f"no cluster {called} in the current clustering; there are {shown}")
+
+    def require_node(self, clustering: int, cluster: int | str) -> int:
+        """Return the id of a cluster, or of a node above clusters, by its id or its name.
+
+        Raises as `require_cluster` does.
+        """
+        nodes = dict(
+            self.db.execute(
+                "select cluster, name from tree_nodes join identities using (cluster) where clustering = :id",
+                {"id": clustering},
+            ).fetchall()
+        )
+        number = cluster if isinstance(cluster, int) else whole_number(cluster.strip())
+        if number is not None and number in nodes:
+            return number
+        named = {node: name for node, name in nodes.items() if name is not None}
+        if isinstance(cluster, str) and (found := _called(cluster.strip(), named)) is not None:
+            return found
+        return self.require_cluster(clustering, cluster)
 
     def options(self, clustering: int) -> dict[str, Any]:
         """Return the options that a clustering was made with."""

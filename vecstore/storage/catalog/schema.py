@@ -390,6 +390,44 @@ def m013_facts(db: sqlite3.Connection) -> None:
         )""")
 
 
+def m014_reserved(db: sqlite3.Connection) -> None:
+    pass
+
+
+def m015_trees_and_kept_names(db: sqlite3.Connection) -> None:
+    # The nodes of a clustering that is a tree, its leaves (the clusters) among them. level: from 1, the leaves last.
+    # parent: null at level 1. typical: the leaf below it that stands for it.
+    db.execute("""
+        create table tree_nodes (
+            clustering integer not null references clusterings,
+            cluster    integer not null references identities,
+            level      integer not null,
+            parent     integer,
+            typical    integer not null,
+            primary key (clustering, cluster)
+        ) without rowid""")
+    db.execute("create index tree_nodes_by_level on tree_nodes (clustering, level, parent)")
+    # By which leaves are joined, the lowest first: so many mergers less give so many clusters more. Each is
+    # two leaves of the parts it joins, as int32.
+    db.execute("""
+        create table tree_mergers (
+            clustering integer primary key references clusterings,
+            mergers    blob    not null,
+            checksum   integer not null  -- CRC-32 of the blob
+        )""")
+    # The clustering that was current when a name was given or confirmed, and before an operation changed that.
+    db.execute("alter table identities add column named_in integer")
+    db.execute("alter table operations add column named_in integer")
+    # What part of the images that a cluster was named for it has in a later clustering, as that was made.
+    db.execute("""
+        create table kept_names (
+            clustering integer not null references clusterings,
+            cluster    integer not null references identities,
+            kept       real    not null,
+            primary key (clustering, cluster)
+        ) without rowid""")
+
+
 MIGRATIONS = (
     m001_the_store,
     m002_index_settings,
@@ -404,4 +442,6 @@ MIGRATIONS = (
     m011_decisions_and_acts,
     m012_selections_and_pins,
     m013_facts,
+    m014_reserved,
+    m015_trees_and_kept_names,
 )  # append only

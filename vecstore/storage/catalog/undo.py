@@ -196,11 +196,11 @@ UNDO_CLUSTERS = {
     "name": (
         """
         create temp table turned as
-        select identities.name from identities join operations using (cluster) where id = :id""",
+        select identities.name, identities.named_in from identities join operations using (cluster) where id = :id""",
         """
-        update identities set name = (select name from operations where id = :id)
+        update identities set (name, named_in) = (select name, named_in from operations where id = :id)
         where  cluster = (select cluster from operations where id = :id)""",
-        "update operations set name = (select name from turned) where id = :id",
+        "update operations set (name, named_in) = (select name, named_in from turned) where id = :id",
         "drop table turned",
     ),
 }

@@ -1,0 +1,60 @@
+"""A tree of clusters against flat k-means: CPU time, objective, and how soon walking the tree answers."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts.benchmarks.common import describe_machine, make_store, resnet_like
+from vecstore import Store
+
+
+def main(
+    rows: Annotated[int, typer.Option(help="Stored vectors.")] = 100_000,
+    dim: Annotated[int, typer.Option()] = 256,
+    levels: Annotated[str, typer.Option(help="Clusters in each level.")] = "12,120,1200",
+    full_iterations: Annotated[int, typer.Option(help="Of Lloyd's over all rows after the tree, too.")] = 1,
+    flat: Annotated[bool, typer.Option(help="Compare with flat k-means of as many clusters.")] = True,
+    folder: Annotated[Path | None, typer.Option(help="Where to work; 2 bytes a number are needed.")] = None,
+) -> None:
+    """Print CPU seconds and objective of a tree, and of flat k-means of one run, and the milliseconds of walking."""
+    describe_machine("numpy", "faiss-gpu")
+    of_levels = tuple(map(int, levels.split(",")))
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        path = Path(scratch) / "store"
+        make_store(path, resnet_like(rows, dim, seed=0))
+        print(f"{rows} x {dim}, a tree of {levels}", flush=True)
+        with Store.open(path, device="cpu") as store:
+            ratio_to = None
+            if flat:
+                ratio_to = _timed("flat", lambda: store.cluster(of_levels[-1], restarts=1).objective, None)
+            for iterations in sorted({full_iterations, 0}, reverse=True):
+                name = f"tree, {iterations} iterations over all"
+                _timed(name, lambda n=iterations: store.cluster(tree=of_levels, full_iterations=n).objective, ratio_to)
+        with Store.open(path, device="cpu") as store:
+            print(f"first look at the tree: {_ms(lambda: store.tree(1)):.1f} ms")
+            nodes = store.tree(depth=len(of_levels) - 1)
+            down = [_ms(lambda n=node.cluster: store.tree(below=n)) for node in nodes[:200]]
+            up = [_ms(lambda n=node.cluster: store.tree_path(n)) for node in nodes[:200]]
+            cuts = [_ms(lambda n=k: store.cut_tree(n)) for k in (2, 10, 50, 100)]
+            for what, found in (("down", down), ("up", up), ("cut into 2 to 100", cuts)):
+                print(f"{what}: median {statistics.median(found):.1f} ms, at the most {max(found):.1f} ms")
+
+
+def _timed(name: str, work: Callable[[], float], ratio_to: float | None) -> float:
+    started, cpu = time.monotonic(), time.process_time()
+    objective = work()
+    seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
+    ratio = "" if ratio_to is None else f", {objective / ratio_to:.4f} of flat"
+    print(f"{name}: {cpu_seconds:.1f} s of CPU time, {seconds:.1f} s, objective {objective:.1f}{ratio}", flush=True)
+    return objective
+
+
+def _ms(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return (time.perf_counter() - started) * 1000

@@ -1,0 +1,190 @@
+"""Walking a tree of clusters: its levels, down and up, and cut into any number of clusters.
+
+Nothing is trained or assigned here. What is read of the whole tree is kept until the store changes: the sizes of a
+million images' clusters take longer to count than a tree takes to walk.
+"""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from vecstore.clustering.clusters import current_clusters
+from vecstore.clustering.kept_names import is_doubtful
+from vecstore.errors import BadInput, NotFound
+from vecstore.results import Cut, TreeNode
+from vecstore.session import Session
+from vecstore.storage.catalog.trees import NodeRecord
+
+
+@dataclass(frozen=True)
+class WholeTree:
+    """The current clustering's tree. sizes: images of every node that has any. children: of every node, by id."""
+
+    clustering: int
+    depth: int
+    nodes: dict[int, NodeRecord]
+    sizes: dict[int, int]
+    children: dict[int | None, list[int]]
+
+
+class Trees:
+    """The tree that was asked for last, as long as the store is as it was."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[int, int], WholeTree] | None = None
+
+    def of(self, session: Session) -> WholeTree:
+        """Return the current tree. In a read transaction. Raises NotFound if there is none."""
+        session.catalog.images.row_count()  # the transaction begins with the first thing that is read
+        state = session.catalog.state()
+        if self._kept is None or self._kept[0] != state:
+            self._kept = state, _read(session)
+        return self._kept[1]
+
+
+def _read(session: Session) -> WholeTree:
+    clustering = session.catalog.clusterings.current()
+    if clustering is None:
+        current_clusters(session)  # raises what says so
+    nodes = {node.cluster: node for node in session.catalog.trees.nodes(clustering or 0)}
+    if clustering is None or not nodes:
+        raise NotFound("the current clustering is not a tree; make one with `vecstore cluster --tree 20,400`")
+    sizes: dict[int, int] = {}
+    children: dict[int | None, list[int]] = {}
+    for leaf, size in session.catalog.trees.sizes(clustering).items():
+        at: int | None = leaf
+        while at is not None:
+            sizes[at] = sizes.get(at, 0) + size
+            at = nodes[at].parent
+    for node in nodes.values():
+        if sizes.get(node.cluster):
+            children.setdefault(node.parent, []).append(node.cluster)
+    for below in children.values():
+        below.sort(key=lambda node: (-sizes[node], node))
+    return WholeTree(clustering, max(node.level for node in nodes.values()), nodes, sizes, children)
+
+
+def walk(session: Session, trees: Trees, level: int | None, below: int | str | None, depth: int) -> list[TreeNode]:
+    """Return nodes of the tree; see `Store.tree`."""
+    with session.catalog.reading():
+        tree = trees.of(session)
+        top = None if below is None else _node(session, tree, below)
+        top_level = 0 if top is None else tree.nodes[top].level
+        if level is not None and not top_level < level <= tree.depth:
+            where = "" if top is None else f" below {top}"
+            raise BadInput(f"there is no level {level}{where}; choose from {top_level + 1} to {tree.depth}")
+        found: list[int] = []
+        here = [top]
+        last = top_level + depth if level is None else level
+        for at in range(top_level + 1, min(last, tree.depth) + 1):
+            here = [child for node in here for child in tree.children.get(node, [])]
+            if level is None or at == level:
+                found += [node for node in here if node is not None]
+        if level is not None:
+            found.sort(key=lambda node: (-tree.sizes[node], node))
+        return [_described(session, tree, node) for node in found]
+
+
+def way_up(session: Session, trees: Trees, node: int | str) -> list[TreeNode]:
+    """Return the nodes from the top of the tree to one; see `Store.tree_path`."""
+    with session.catalog.reading():
+        tree = trees.of(session)
+        at: int | None = _node(session, tree, node)
+        way: list[int] = []
+        while at is not None:
+            way.insert(0, at)
+            at = tree.nodes[at].parent
+        return [_described(session, tree, one) for one in way]
+
+
+def cut(session: Session, trees: Trees, k: int) -> list[Cut]:
+    """Return the k clusters that the tree is cut into; see `Store.cut_tree`."""
+    with session.catalog.reading():
+        tree = trees.of(session)
+        leaves = [node.cluster for node in tree.nodes.values() if node.level == tree.depth]
+        n_leaves = sum(1 for leaf in leaves if tree.sizes.get(leaf))
+        if not 1 <= k <= n_leaves:
+            raise BadInput(f"the tree has {n_leaves} clusters with images and cannot be cut into {k}")
+        part_of = _parts(session, tree, leaves, k)
+        groups: dict[int, list[int]] = {}
+        # From the top, the nodes whose leaves are all of one part, below which nobody needs to look.
+        part: dict[int, int | None] = dict(part_of)
+        for node in reversed(tree.nodes.values()):
+            if node.level < tree.depth:
+                below = {part[child] for child in tree.children.get(node.cluster, [])}
+                part[node.cluster] = below.pop() if len(below) == 1 else None
+        here = list(tree.children.get(None, []))
+        while here:
+            nodes, here = here, []
+            for one in nodes:
+                whole = part[one]
+                if whole is None:
+                    here += tree.children.get(one, [])
+                else:
+                    groups.setdefault(whole, []).append(one)
+        return sorted((_cut(session, tree, nodes) for nodes in groups.values()), key=lambda made: -made.size)
+
+
+def _parts(session: Session, tree: WholeTree, leaves: list[int], k: int) -> dict[int, int]:
+    """Return which part each leaf with images is in, where those join first that are cheapest to join."""
+    above = {leaf: leaf for leaf in leaves}
+
+    def root(leaf: int) -> int:
+        while above[leaf] != leaf:
+            above[leaf] = above[above[leaf]]
+            leaf = above[leaf]
+        return leaf
+
+    has_images = {leaf: bool(tree.sizes.get(leaf)) for leaf in leaves}
+    left = sum(has_images.values())
+    pairs = np.frombuffer(session.catalog.trees.mergers(tree.clustering), "<i8").reshape(-1, 2)
+    for one, other in pairs.tolist():
+        a, b = root(one), root(other)
+        if has_images[a] and has_images[b]:
+            if left == k:
+                break
+            left -= 1
+        above[b] = a
+        has_images[a] = has_images[a] or has_images[b]
+    return {leaf: root(leaf) for leaf in leaves if tree.sizes.get(leaf)}
+
+
+def _cut(session: Session, tree: WholeTree, nodes: list[int]) -> Cut:
+    largest = tree.nodes[nodes[0]]
+    picture = session.catalog.trees.most_typical(tree.clustering, largest.typical)
+    return Cut(
+        nodes=tuple(nodes),
+        name=largest.name if len(nodes) == 1 else None,
+        size=sum(tree.sizes[node] for node in nodes),
+        representative=os.fsdecode(picture[1]) if picture else None,
+        representative_id=picture[0] if picture else None,
+    )
+
+
+def node_of(session: Session, trees: Trees, node: int) -> TreeNode:
+    """Return a node of the current tree."""
+    with session.catalog.reading():
+        return _described(session, trees.of(session), node)
+
+
+def _node(session: Session, tree: WholeTree, node: int | str) -> int:
+    return session.catalog.clusterings.require_node(tree.clustering, node)
+
+
+def _described(session: Session, tree: WholeTree, node: int) -> TreeNode:
+    found = tree.nodes[node]
+    picture = session.catalog.trees.most_typical(tree.clustering, found.typical)
+    return TreeNode(
+        cluster=node,
+        name=found.name,
+        level=found.level,
+        parent=found.parent,
+        children=len(tree.children.get(node, [])),
+        size=tree.sizes.get(node, 0),
+        representative=os.fsdecode(picture[1]) if picture else None,
+        representative_id=picture[0] if picture else None,
+        suggested=found.suggested,
+        kept=found.kept,
+        doubtful=is_doubtful(found.kept),
+    )
