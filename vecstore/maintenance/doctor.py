@@ -12,6 +12,7 @@ from pathlib import Path
 
 from indexes.devices import choose_device, gpu_names, has_driver
 from vecstore.embedders import overview
+from vecstore.embedders.runtimes import cpu_name
 from vecstore.maintenance import machine
 from vecstore.sources.paths import bytes_on_disk, cache_dir, network_file_system
 
@@ -59,7 +60,7 @@ def diagnose(store: Path, device: str = "auto") -> Iterator[Check]:
 
 
 def _cpu() -> Check:
-    found = f"{machine.cpu_name()}, {machine.cores()} cores, {', '.join(machine.fast_units()) or 'units not known'}"
+    found = f"{cpu_name()}, {machine.cores()} cores, {', '.join(machine.fast_units()) or 'units not known'}"
     every = os.cpu_count() or 1
     if machine.cores() < every:
         return Check("cpu", False, found, f"this process may use {machine.cores()} of {every} cores; allow it more")
