@@ -25,7 +25,7 @@ from cli.options import (
     with_groups,
 )
 from vecstore.errors import BadInput, NotFound, VecstoreError
-from vecstore.results import Drawing
+from vecstore.results import Cluster, Drawing
 from vecstore.sources.paths import shown
 
 commands = typer.Typer()
@@ -114,7 +114,7 @@ def map_(
     with open_store(store, device, quiet) as opened, output.working("arranging", quiet):
         found = opened.map(rebuild=rebuild, seed=seed)
         try:
-            clusters = opened.clusters()
+            clusters: Sequence[Cluster] = opened.clusters()
         except NotFound:  # a map needs none
             clusters = []
         write_map(found, clusters, opened.thumbnail, file)

@@ -15,6 +15,7 @@ from datetime import date
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from vecstore.errors import BadInput
+from vecstore.given import Pixels, Vector, as_given
 from vecstore.sources.decoding import Encoded
 from vecstore.sources.paths import AnyPath, absolute
 from vecstore.sources.scan import Patterns
@@ -220,7 +221,10 @@ def require_place(name: str, value: Any) -> str:
 
 
 def require_image(name: str, value: Any) -> Any:
-    """Return what can name an image: an id, a path, `@` and an id, or a picture's bytes as `Encoded`."""
+    """Return what can be an image: an id, a path, `@` and an id, or what `given.as_given` makes of anything else."""
+    value = as_given(value)
+    if isinstance(value, Vector | Pixels):
+        return value
     if isinstance(value, Encoded):
         if not isinstance(value.data, bytes):
             raise BadInput(f"a picture's bytes are {_shown(value.data)}; they must be bytes")

@@ -7,9 +7,10 @@ are in the rooms.
 
 import errno
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -48,6 +49,20 @@ OF_THE_PLACE = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EE
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class OpenedAs:
+    """How a store was opened, to open it again: in another thread, or, pickled, in another process.
+
+    place: its folder, absolute, or its URI. The others are as given to `Session.open`.
+    """
+
+    place: str
+    embedder: str | Embedder | None
+    options: EmbedderOptions
+    create: bool
+    wait: float | None
+
+
 class Session:
     """The catalog, vector file, embedder, engine and lock of one open store. Make one with `Session.open`."""
 
@@ -60,6 +75,7 @@ class Session:
         wait: float | None = None,
         address: Address | None = None,
         given: Embedder | None = None,
+        opened_as: OpenedAs | None = None,
     ) -> None:
         """Use `Session.open`. catalog: None for a store that its first add will make. given: an embedder's object."""
         self.path = path
@@ -73,6 +89,8 @@ class Session:
         self._wait = wait
         self._address = address
         self._engine: Engine | None = None
+        self._opened_as = opened_as
+        self._process = os.getpid()
         # What a writer does first, with the lock held: finishing what an interrupted one has left, in a room above.
         self.before_writing: Callable[[Session], None] = lambda session: None
 
@@ -88,6 +106,8 @@ class Session:
     ) -> "Session":
         """Open the store at `path`. Parameters and errors are those of `Store.open`."""
         folder, address = place_of(path)
+        place = str(folder) if address is None else os.fsdecode(path)
+        opened_as = OpenedAs(place, embedder, options, create, wait)
         require_precision(options.precision)
         given = None
         if embedder is None or isinstance(embedder, str):
@@ -100,10 +120,10 @@ class Session:
             if not create:
                 raise NotFound(_no_store(folder, address))
             _require_empty(folder)
-            return cls(folder, None, name, options, wait, address, given)
+            return cls(folder, None, name, options, wait, address, given, opened_as)
         catalog = Catalog(folder / CATALOG)
         try:
-            session = cls(folder, catalog, name, options, wait, address, given)
+            session = cls(folder, catalog, name, options, wait, address, given, opened_as)
             if catalog.is_older():
                 session._bring_up_to_date()
             session._require_same_embedder()
@@ -113,8 +133,26 @@ class Session:
             raise
         return session
 
+    @property
+    def opened_as(self) -> OpenedAs:
+        """How it was opened, for the same store to be opened again."""
+        if self._opened_as is None:
+            raise BadInput(f"the store {self.path} was not opened by its place; open it with `Store.open`")
+        return self._opened_as
+
+    def reopen(self) -> "Session":
+        """Open the same store again, for another thread, with the embedder that may be loaded already."""
+        how = self.opened_as
+        session = Session.open(how.place, how.embedder, how.options, create=how.create, wait=how.wait)
+        if session._embedder is None and session.exists and self._embedder is not None:
+            if self._embedder.spec == session.spec:
+                session._embedder = self._embedder
+        return session
+
     def close(self) -> None:
         """Close the store's files and its engine."""
+        if os.getpid() != self._process:
+            return  # they are those of the process that this one was forked from
         with ExitStack() as parts:  # each of them, also when another cannot be closed
             for part in (self._catalog, self._engine):
                 if part is not None:
@@ -138,6 +176,11 @@ class Session:
         """The catalog. Raises NotFound for a store that does not exist yet."""
         if self._catalog is None:
             raise NotFound(f"no store at {self.path} yet; `vecstore add` creates it")
+        if os.getpid() != self._process:  # SQLite's connections do not survive a fork
+            raise BadInput(
+                f"the store {self.path} was opened in another process, which this one was forked from; call "
+                "`Store.reopen` in this one, and use what it returns (docs/python.md)"
+            )
         return self._catalog
 
     @property

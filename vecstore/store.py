@@ -16,7 +16,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vecstore.arguments import (
     Check,
@@ -57,6 +60,7 @@ from vecstore.clustering.sklearn_attributes import FittedClustering
 from vecstore.curation import acts, decisions, groups, journal, selections, sidecars
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
 from vecstore.embedders.plugin import require_embedder_or_name
+from vecstore.errors import BadInput
 from vecstore.image_ref import ImageRef
 from vecstore.ingest import bulk_import, fill_facts, relocate, sync
 from vecstore.ingest.sync import OnProgress, Selection
@@ -79,7 +83,6 @@ from vecstore.results import (
     Duplicate,
     DuplicateGroup,
     Edge,
-    Elbow,
     EmbedReport,
     Evaluation,
     Explanation,
@@ -116,12 +119,12 @@ from vecstore.results import (
     SelectReport,
     SidecarReport,
     StoredImage,
-    StoreMap,
     TreeNode,
     UndoReport,
     WordEvaluation,
 )
 from vecstore.search import (
+    arrays,
     between,
     browsing,
     facts,
@@ -133,15 +136,20 @@ from vecstore.search import (
     query,
     stored_images,
 )
+from vecstore.search import nearest as search_nearest
 from vecstore.search.conditions import parse
 from vecstore.search.filters import Conditions, Filter, require_filter
+from vecstore.search.nearest import Images, Nearest, require_images
 from vecstore.search.words import WordSearch
-from vecstore.session import Session
+from vecstore.session import OpenedAs, Session
 from vecstore.sources.paths import AnyPath, absolute
 from vecstore.sources.scan import ALL_FILES, Patterns
-from vecstore.views import contact_sheets, map_layout, originals, report, thumbnails
+from vecstore.tables import Results
+from vecstore.views import contact_sheets, inline, map_layout, originals, report, thumbnails
 from vecstore.words import own_words, tagging
 from vecstore.words.text_tower import require_no_prompts
+
+T = TypeVar("T")
 
 # Checks of arguments that several methods take.
 GROWING: dict[str, Check] = {
@@ -226,8 +234,20 @@ class Store:
         options = EmbedderOptions(weights_file, {}, device, quiet, precision or "auto")
         return cls(Session.open(path, embedder, options, create=create, wait=wait))
 
+    def reopen(self) -> "Store":
+        """Open the same store once more, for another thread or a process that was forked; close that one too.
+
+        A store that is open is used in the thread that opened it. The embedder, where it is loaded, is the same object.
+        Raises what `open` does.
+        """
+        return type(self)(self.session.reopen())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle to the store's place: what is unpickled has opened it anew, in that thread and process."""
+        return _reopened, (self.session.opened_as,)
+
     def close(self) -> None:
-        """Let go of the store's files, and of its engine."""
+        """Let go of the store's files, and of its engine. Using it afterwards raises BadInput."""
         self.session.close()
 
     def __enter__(self) -> Self:
@@ -242,6 +262,86 @@ class Store:
     def path(self) -> Path:
         """The folder of the store, or the companion folder of an engine elsewhere."""
         return self.session.path
+
+    # As arrays, and as a collection of images
+
+    @property
+    def vectors(self) -> arrays.StoredVectors:
+        """The vectors of all images, (n, dim) float16 of length 1, mapped and read-only.
+
+        Row i is of the image `ids[i]`, and so are `paths[i]` and `labels[i]`; ids of removed images are in none of
+        them. Each is of the moment when it is asked for, and stays as it is: `store.vectors.ids` are those of one
+        moment with the vectors.
+        """
+        return arrays.vectors(self.session)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The ids of all images, ascending, (n,) int64, without those whose vector is damaged."""
+        return arrays.ids(self.session)
+
+    @property
+    def paths(self) -> list[str]:
+        """The path shown for each of `ids`."""
+        return arrays.paths(self.session)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The id of the cluster of each of `ids`, -1 for an image without one, (n,) int64."""
+        return arrays.labels(self.session)
+
+    @checked(what=require_text)
+    def table(self, what: str = "images") -> "Results[Any]":
+        """Return all images, facts or clusters as a list that is a table, by id or largest cluster first.
+
+        what: "images" (`StoredImage`), "facts" (`ImageFacts`) or "clusters" (`Cluster`); BadInput for another.
+        """
+        tables: dict[str, tuple[type, Callable[[], Iterable[Any]]]] = {
+            "images": (StoredImage, lambda: self),
+            "facts": (ImageFacts, self.all_facts),
+            "clusters": (Cluster, self.clusters),
+        }
+        if what not in tables:
+            raise BadInput(f"there is no table of {what!r}; name one of {', '.join(tables)}")
+        kind, items = tables[what]
+        return self._results(kind, items())
+
+    @checked(what=require_text)
+    def to_pandas(self, what: str = "images") -> Any:
+        """Return what `table` does as a `pandas.DataFrame`. Raises BadInput without pandas."""
+        return self.table(what).to_pandas()
+
+    @checked(what=require_text)
+    def to_polars(self, what: str = "images") -> Any:
+        """Return what `table` does as a `polars.DataFrame`. Raises BadInput without polars."""
+        return self.table(what).to_polars()
+
+    @checked(what=require_text)
+    def to_arrow(self, what: str = "images") -> Any:
+        """Return what `table` does as a `pyarrow.Table`. Raises BadInput without pyarrow."""
+        return self.table(what).to_arrow()
+
+    def _results(self, kind: type[T], items: Iterable[T]) -> Results[T]:
+        return Results(items, kind, self.thumbnail)
+
+    def __len__(self) -> int:
+        """Return how many images there are, as many as `ids`; 0 for a store that no add has made yet."""
+        return len(self.ids) if self.session.exists else 0
+
+    def __bool__(self) -> bool:
+        """Return True, also for a store without images."""
+        return True
+
+    def __iter__(self) -> Iterator[StoredImage]:
+        """Yield what the store knows of each image, by id; without those that are removed meanwhile."""
+        return arrays.every_image(self.session)
+
+    def __contains__(self, ref: object) -> bool:
+        """Say whether an image is stored, named as for `similar`; a file of the same content counts.
+
+        Raises BadInput for what names no image, such as a vector.
+        """
+        return arrays.has(self.session, require_image("the image", ref))
 
     # Growing
 
@@ -407,9 +507,9 @@ class Store:
         """
         return relocate.relocate(self.session, old, new, dry_run)
 
-    def failures(self) -> list[Failure]:
+    def failures(self) -> Results[Failure]:
         """Return the files that could not be added, and why, by path."""
-        return self.session.catalog.failures.all()
+        return self._results(Failure, self.session.catalog.failures.all())
 
     # Asking
 
@@ -435,7 +535,7 @@ class Store:
         exact: bool = False,
         sort: str | None = None,
         **conditions: Unpack[Conditions],
-    ) -> list[Neighbour]:
+    ) -> Results[Neighbour]:
         """Return the k stored images nearest to a mean of examples, less a part of that of others, nearest first.
 
         Examples are images and words alike. An image that is stored finds itself first, with score 1; other equal
@@ -443,8 +543,9 @@ class Store:
 
         Parameters
         ----------
-        refs, minus: images to look for, and to look away from: files, bytes (`decoding.Encoded`), ids such as 12 or
-            "@12".
+        refs, minus: images to look for, and to look away from: files, ids such as 12 or "@12", the bytes of a file
+            (`vecstore.Encoded`, or `bytes` that begin like a picture), Pillow images, pixels as an array of (height,
+            width, 3) uint8, and vectors, NumPy's or torch's, of the store's dim and any length but 0.
         k: how many.
         words, minus_words: words to look for, and to look away from: any text for an embedder that reads text, else
             names as in `find`. A word counts as much as an image.
@@ -468,7 +569,56 @@ class Store:
         """
         examples = query.Examples(refs, minus, words, minus_words, minus_weight, prompts)
         found = query.similar(self.session, examples, Filter.of(**conditions), k, min_score, exact)
-        return facts.ordered(self.session, found, sort)
+        return self._results(Neighbour, facts.ordered(self.session, found, sort))
+
+    @checked(queries=require_images, k=require_count, exact=require_flag)
+    def nearest(
+        self, queries: Images, k: int = 10, *, exact: bool = False, **conditions: Unpack[Conditions]
+    ) -> Nearest:
+        """Return the ids and scores of the k stored images nearest to each query, as two arrays.
+
+        One search for all of them; `ids, scores = store.nearest(vectors, 5)`.
+
+        Parameters
+        ----------
+        queries: an array or tensor of vectors, (q, dim), of any length but 0; or a list of what `similar` takes.
+        k: how many for each.
+        exact, conditions: as in `similar`.
+
+        Returns
+        -------
+        `ids` (q, m) int64 and `scores` (q, m) float32, the nearest first; m is k, or how many images can be found.
+
+        Raises what `similar` does, and BadInput for vectors of another dim than the store's.
+        """
+        return search_nearest.nearest(self.session, queries, Filter.of(**conditions), k, exact)
+
+    @checked(queries=require_images, k=require_count, min_score=optional(require_score), exact=require_flag)
+    def similar_to_each(
+        self,
+        queries: Images,
+        k: int = 10,
+        *,
+        min_score: float | None = None,
+        exact: bool = False,
+        **conditions: Unpack[Conditions],
+    ) -> list[Results[Neighbour]]:
+        """Return for each of several queries what `similar` returns for one; one search for all of them.
+
+        Takes and raises what `nearest` does. min_score: as in `similar`.
+        """
+        each_found = search_nearest.similar_to_each(self.session, queries, Filter.of(**conditions), k, min_score, exact)
+        return [self._results(Neighbour, found) for found in each_found]
+
+    @checked(images=require_images)
+    def embed(self, images: Images) -> NDArray[np.float32]:
+        """Return the vectors of images, (n, dim) float32 of length 1, as a store keeps them; nothing is added.
+
+        images: a list of what `similar` takes. The vector of one that is stored is read, others are embedded.
+
+        Raises NotFound, also for a store that does not exist yet, BadInput.
+        """
+        return search_nearest.embed(self.session, images)
 
     @checked(text=require_text, prompts=each(require_text), **CONDITIONS)
     def find(
@@ -480,7 +630,7 @@ class Store:
         min_score: float | None = None,
         sort: str | None = None,
         **conditions: Unpack[Conditions],
-    ) -> list[Found]:
+    ) -> Results[Found]:
         """Return the k images that most probably show what words say, the most probable first.
 
         The words are names of ImageNet's 1,000 classes and of what these are kinds of (dog, bird, vehicle, food), in
@@ -507,10 +657,12 @@ class Store:
         NotFound: a cluster is not there.
         """
         found = self._word_search.find(text, prompts, Filter.of(**conditions), k, min_score)
-        return facts.ordered(self.session, found, sort)
+        return self._results(Found, facts.ordered(self.session, found, sort))
 
     @checked(refs=each(require_image), words=optional(each(require_text)), prompts=each(require_text))
-    def tag(self, *refs: ImageRef, words: Sequence[str] | None = None, prompts: Sequence[str] = ()) -> list[ImageTags]:
+    def tag(
+        self, *refs: ImageRef, words: Sequence[str] | None = None, prompts: Sequence[str] = ()
+    ) -> Results[ImageTags]:
         """Return the five best classes of each image with their probabilities; of a new picture too, without adding it.
 
         Parameters
@@ -525,8 +677,8 @@ class Store:
         """
         if words is None:
             require_no_prompts(prompts)
-            return tagging.tags_of(self.session, refs)
-        return own_words.words_of(self.session, refs, words, prompts)
+            return self._results(ImageTags, tagging.tags_of(self.session, refs))
+        return self._results(ImageTags, own_words.words_of(self.session, refs, words, prompts))
 
     def tag_all(self) -> int:
         """Record the best classes of all images, and from now on with each add; return of how many images.
@@ -634,12 +786,12 @@ class Store:
         return between.between(self.session, one, other, min_score, exact)
 
     @checked(k=require_count, conditions=require_filter)
-    def outliers(self, k: int = 10, *, conditions: Filter | None = None) -> list[Member]:
+    def outliers(self, k: int = 10, *, conditions: Filter | None = None) -> Results[Member]:
         """Return the k images that are farthest from their centroid, these first; only those that conditions hold of.
 
         Raises NotFound before the first clustering.
         """
-        return members.outliers(self.session, k, conditions or Filter())
+        return self._results(Member, members.outliers(self.session, k, conditions or Filter()))
 
     @checked(ref=require_image)
     def image(self, ref: ImageRef) -> StoredImage:
@@ -647,12 +799,12 @@ class Store:
         return stored_images.image(self.session, ref)
 
     @checked(refs=each(require_image))
-    def facts(self, *refs: ImageRef) -> list[ImageFacts]:
+    def facts(self, *refs: ImageRef) -> Results[ImageFacts]:
         """Return what is known of each image: what its file says of it, what its pixels say, where it is.
 
         Raises NotFound for one that is not stored.
         """
-        return facts.facts(self.session, refs)
+        return self._results(ImageFacts, facts.facts(self.session, refs))
 
     @checked(conditions=require_filter, sort=optional(require_text), k=optional(require_count))
     def all_facts(
@@ -675,13 +827,13 @@ class Store:
         return fill_facts.fill_facts(self.session, on_progress)
 
     @checked(by=require_text, conditions=require_filter)
-    def count_by(self, by: str, conditions: Filter | None = None) -> list[Group]:
+    def count_by(self, by: str, conditions: Filter | None = None) -> Results[Group]:
         """Return how many images there are of each folder, month, camera or place.
 
         Months come in their order, the others by how many images they have; what says none is last. Raises BadInput
         for another `by`, and for places without the extra that has their names.
         """
-        return facts.counted(self.session, by, conditions or Filter())
+        return self._results(Group, facts.counted(self.session, by, conditions or Filter()))
 
     @checked(kinds=each(require_text), conditions=require_filter)
     def oddities(self, *kinds: str, conditions: Filter | None = None) -> Iterator[Oddity]:
@@ -697,12 +849,12 @@ class Store:
         return oddities.oddities(self.session, kinds, conditions or Filter())
 
     @checked(k=require_count, before=optional(require_integer))
-    def images(self, k: int = 100, *, before: int | None = None) -> list[StoredImage]:
+    def images(self, k: int = 100, *, before: int | None = None) -> Results[StoredImage]:
         """Return the k images that were added last, the newest first.
 
         before: only those of lower ids than this one, to read on where an earlier call ended.
         """
-        return stored_images.newest(self.session, k, before)
+        return self._results(StoredImage, stored_images.newest(self.session, k, before))
 
     @checked(start=require_offset, k=require_count, order=require_text, word=optional(require_text))
     def browse(
@@ -760,9 +912,9 @@ class Store:
         return stored_images.count_without_file(self.session, ids)
 
     @checked(refs=each(require_image))
-    def which(self, *refs: ImageRef) -> list[Membership]:
+    def which(self, *refs: ImageRef) -> Results[Membership]:
         """Return the cluster of each image; one that is not in the store is embedded and assigned, not added."""
-        return clusters.which(self.session, refs)
+        return self._results(Membership, clusters.which(self.session, refs))
 
     # Looking
 
@@ -787,7 +939,7 @@ class Store:
         return originals.original(*thumbnails.paths_and_content(self.session, ref))
 
     @checked(rebuild=require_flag, seed=optional(require_seed))
-    def map(self, *, rebuild: bool = False, seed: int | None = None) -> StoreMap:
+    def map(self, *, rebuild: bool = False, seed: int | None = None) -> inline.ShownMap:
         """Return a position on a plane for every image, near where images are alike; of a large store, for a sample.
 
         The map is kept in the store, and grows: mapping again places the images added since and moves no other, until
@@ -799,7 +951,8 @@ class Store:
         rebuild: discard the map that is kept.
         seed: of a new map, 0 unless said; a map of another seed is rebuilt.
         """
-        return map_layout.store_map(self.session, rebuild, seed)
+        found = map_layout.store_map(self.session, rebuild, seed)
+        return inline.ShownMap.of(found, self.clusters, self.thumbnail)
 
     @checked(
         cluster=optional(require_cluster),
@@ -820,7 +973,7 @@ class Store:
         farthest: bool = False,
         in_selection: str | None = None,
         not_in_selection: str | None = None,
-    ) -> contact_sheets.Sheet:
+    ) -> inline.ShownSheet:
         """Return what a contact sheet shows, for `contact_sheets.write_sheet` to draw.
 
         Parameters
@@ -835,7 +988,8 @@ class Store:
         of them.
         """
         chosen = Filter(in_selection=in_selection, not_in_selection=not_in_selection)
-        return contact_sheets.sheet(self.session, cluster, similar, representatives, k, farthest, chosen)
+        found = contact_sheets.sheet(self.session, cluster, similar, representatives, k, farthest, chosen)
+        return inline.ShownSheet.of_sheet(found, self.thumbnail)
 
     @checked(file=require_path, since=optional(require_text), conditions=require_filter)
     def report(self, file: AnyPath, *, since: str | None = None, conditions: Filter | None = None) -> Drawing:
@@ -964,16 +1118,16 @@ class Store:
         """
         return clusters.use(self.session, number)
 
-    def clusterings(self) -> list[Clustering]:
+    def clusterings(self) -> Results[Clustering]:
         """Return all clusterings that were made, oldest first."""
-        return self.session.catalog.clusterings.all()
+        return self._results(Clustering, self.session.catalog.clusterings.all())
 
-    def clusters(self) -> list[Cluster]:
+    def clusters(self) -> Results[Cluster]:
         """Return the clusters of the current clustering that have images, largest first.
 
         Raises NotFound before the first clustering.
         """
-        return clusters.clusters(self.session)
+        return self._results(Cluster, clusters.clusters(self.session))
 
     @checked(cluster=require_cluster, name=require_text)
     def name_cluster(self, cluster: int | str, name: str) -> Cluster | TreeNode:
@@ -1080,33 +1234,33 @@ class Store:
         return by_hand.split(self.session, cluster, k, KMeansOptions(seed))
 
     @checked(refs=each(require_image))
-    def pin(self, *refs: ImageRef) -> list[Pin]:
+    def pin(self, *refs: ImageRef) -> Results[Pin]:
         """Let images stay in the cluster that they are in, also through new clusterings; return them.
 
         A clustering is made around pinned images: each of their clusters begins as their mean, and they belong to it in
         every step. Raises NotFound for an image that is not stored, or before the first clustering, StoreBusy.
         """
-        return by_hand.pin(self.session, refs)
+        return self._results(Pin, by_hand.pin(self.session, refs))
 
     @checked(refs=each(require_image))
-    def unpin(self, *refs: ImageRef) -> list[Pin]:
+    def unpin(self, *refs: ImageRef) -> Results[Pin]:
         """Let the next clustering decide about images again; return those of them that were pinned.
 
         They stay where they are until then. Raises what `pin` does.
         """
-        return by_hand.unpin(self.session, refs)
+        return self._results(Pin, by_hand.unpin(self.session, refs))
 
-    def pins(self) -> list[Pin]:
+    def pins(self) -> Results[Pin]:
         """Return the pinned images of the current clustering, by id. Raises NotFound before the first clustering."""
-        return by_hand.pins(self.session)
+        return self._results(Pin, by_hand.pins(self.session))
 
-    def suggest_names(self) -> list[Cluster]:
+    def suggest_names(self) -> Results[Cluster]:
         """Return the clusters, largest first, with the names that their images' words suggest, recorded from now on.
 
         A suggestion stands in `Cluster.suggested` until the cluster is given a name. Raises NotFound before the first
         clustering, BadInput if the embedder knows no words, StoreBusy.
         """
-        return clusters.suggest_names(self.session)
+        return self._results(Cluster, clusters.suggest_names(self.session))
 
     def recluster_advised(self) -> bool:
         """Say whether the drift is past the bound from which a new clustering is advised (docs/design.md, Drift)."""
@@ -1129,7 +1283,7 @@ class Store:
         start: int = 0,
         conditions: Filter | None = None,
         sort: str | None = None,
-    ) -> list[Member]:
+    ) -> Results[Member]:
         """Return a cluster's images, most typical first, or farthest from the centroid first; at most k.
 
         Parameters
@@ -1141,7 +1295,9 @@ class Store:
 
         Raises NotFound if there is no such cluster or selection, BadInput for a name that may be of several clusters.
         """
-        return members.members(self.session, cluster, k, farthest, start, conditions or Filter(), sort)
+        return self._results(
+            Member, members.members(self.session, cluster, k, farthest, start, conditions or Filter(), sort)
+        )
 
     @checked(
         target=require_path,
@@ -1179,7 +1335,7 @@ class Store:
         return acts.make_folders(self.session, folder, cluster, link=link, k=k, farthest=farthest)
 
     @checked(seed=require_seed, max_k=optional(require_integer), within=optional(require_cluster))
-    def elbow(self, *, seed: int = 0, max_k: int | None = None, within: int | str | None = None) -> Elbow:
+    def elbow(self, *, seed: int = 0, max_k: int | None = None, within: int | str | None = None) -> inline.ShownElbow:
         """Return loss and silhouette against k, on a sample, and the k that `cluster("auto")` takes, with its reason.
 
         Parameters
@@ -1189,7 +1345,7 @@ class Store:
 
         Raises BadInput on too few images or a max_k that cannot be, NotFound if there is no such cluster.
         """
-        return clusters.elbow(self.session, seed, max_k, within)
+        return inline.ShownElbow.of(clusters.elbow(self.session, seed, max_k, within))
 
     @checked(labels=optional(require_path), neighbours=require_count)
     def evaluate(self, *, labels: AnyPath | None = None, neighbours: int = 10) -> Evaluation:
@@ -1224,7 +1380,7 @@ class Store:
     # Deciding and acting
 
     @checked(refs=each(require_image), verdict=require_text, keep=optional(require_path))
-    def decide(self, *refs: ImageRef, verdict: str, keep: AnyPath | None = None) -> list[Decision]:
+    def decide(self, *refs: ImageRef, verdict: str, keep: AnyPath | None = None) -> Results[Decision]:
         """Record what is decided of images, for good: by content, wherever their files go. `undo` takes it back.
 
         Parameters
@@ -1243,11 +1399,11 @@ class Store:
         BadInput: fewer than two images without copies, another verdict, or a file that is of none of them.
         StoreBusy
         """
-        return decisions.decide(self.session, verdict, refs, keep)
+        return self._results(Decision, decisions.decide(self.session, verdict, refs, keep))
 
-    def decisions(self) -> list[Decision]:
+    def decisions(self) -> Results[Decision]:
         """Return what was decided of images, the latest first."""
-        return decisions.decisions(self.session)
+        return self._results(Decision, decisions.decisions(self.session))
 
     @checked(
         act=require_text,
@@ -1367,17 +1523,17 @@ class Store:
         others = {"union": tuple(union), "intersect": tuple(intersect), "minus": tuple(minus)}
         return selections.select(self.session, name, refs, remove=remove, **others)
 
-    def selections(self) -> list[SelectionInfo]:
+    def selections(self) -> Results[SelectionInfo]:
         """Return the selections, by name, and how many images are in each."""
-        return self.session.catalog.selections.all()
+        return self._results(SelectionInfo, self.session.catalog.selections.all())
 
     @checked(name=require_text, k=optional(require_count), start=require_offset)
-    def selected(self, name: str, k: int | None = None, *, start: int = 0) -> list[Selected]:
+    def selected(self, name: str, k: int | None = None, *, start: int = 0) -> Results[Selected]:
         """Return the images of a selection, by id; at most k. Images that were removed are not shown.
 
         start: how many to pass over. Raises NotFound, with near spellings, if there is no such selection.
         """
-        return selections.images(self.session, name, k, start)
+        return self._results(Selected, selections.images(self.session, name, k, start))
 
     @checked(name=require_text)
     def delete_selection(self, name: str) -> SelectReport:
@@ -1452,7 +1608,7 @@ class Store:
         return index.build_index(self.session, kind, target_recall, memory_budget, rebuild)
 
     @checked(files=require_flag, repair=require_flag)
-    def check(self, *, files: bool = False, repair: bool = False) -> list[Finding]:
+    def check(self, *, files: bool = False, repair: bool = False) -> Results[Finding]:
         """Return what is wrong with the store, each file against what the catalog says of it; nothing if it is whole.
 
         Parameters
@@ -1463,7 +1619,7 @@ class Store:
 
         Raises StoreBusy for a repair.
         """
-        return check.repair(self.session, files) if repair else check.check(self.session, files)
+        return self._results(Finding, check.repair(self.session, files) if repair else check.check(self.session, files))
 
     def damage(self) -> str | None:
         """Return in words the first thing that is wrong with the store, None if it is whole."""
@@ -1514,9 +1670,9 @@ class Store:
         listed = Path(os.fsdecode(absolute(paths))) if paths is not None else None
         return export(self.session, target, listed)
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> Results[Operation]:
         """Return what was done and can be undone, or redone, newest first; `OPERATIONS_KEPT` at the most."""
-        return self.session.catalog.operations.all()
+        return self._results(Operation, self.session.catalog.operations.all())
 
     @checked(redo=require_flag)
     def undo(self, *, redo: bool = False) -> UndoReport:
@@ -1583,3 +1739,7 @@ class Store:
         weights_file = Path(os.fsdecode(weights)) if weights is not None else None
         options = replace(self.session.options, weights=weights_file, precision=precision or "auto")
         return embed(self.session, destination, embedder, options, on_progress)
+
+
+def _reopened(how: OpenedAs) -> Store:
+    return Store(Session.open(how.place, how.embedder, how.options, create=how.create, wait=how.wait))

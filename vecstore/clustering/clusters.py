@@ -15,10 +15,9 @@ from vecstore.clustering.row_blocks import Blocks, LocalBlocks
 from vecstore.clustering.sklearn_attributes import FittedClustering
 from vecstore.clustering.tree_training import levels_of
 from vecstore.errors import BadInput, NotFound
-from vecstore.image_ref import ImageRef, NewPicture, as_row, identify, path_of, vector_of
+from vecstore.image_ref import ImageRef, NewPicture, identify_all, is_path, path_of, vector_of
 from vecstore.results import Cluster, Clustering, ClusteringCost, Elbow, Member, Membership
 from vecstore.session import Session
-from vecstore.sources import decoding
 from vecstore.storage.catalog.conditions import Condition
 from vecstore.storage.layout import CATALOG, VECTORS
 from vecstore.storage.vector_file import Float16
@@ -243,7 +242,7 @@ def which(session: Session, refs: Sequence[ImageRef]) -> list[Membership]:
     """Return the cluster of each image; one that is not in the store is embedded and assigned, not added."""
     current_clusters(session)  # or nothing needs to be embedded
     # Before the transaction: a new picture is embedded here, and its network may have to be downloaded first.
-    found = [identify(session, ref) for ref in refs]
+    found = identify_all(session, refs)
     with session.catalog.reading():
         current = current_clusters(session)
         return [_membership(session, current, ref, image) for ref, image in zip(refs, found, strict=True)]
@@ -274,8 +273,7 @@ def _membership(
         cluster, distance = current.assign(image.vector[None])[0]
         return Membership(path_of(ref), None, cluster, distance)
     assigned = session.catalog.memberships.cluster_of(image) or current.assign(vector_of(session, image)[None])[0]
-    by_path = as_row(ref) is None and not isinstance(ref, decoding.Encoded)
-    path = path_of(ref) if by_path else os.fsdecode(session.catalog.paths.first_of(image) or b"")
+    path = path_of(ref) if is_path(ref) else os.fsdecode(session.catalog.paths.first_of(image) or b"")
     return Membership(path, image, *assigned)
 
 

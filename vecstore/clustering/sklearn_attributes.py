@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecstore.embedders.embedder import EmbedderSpec
+from vecstore.errors import BadInput
+from vecstore.given import Array, as_array, unit_vectors
 from vecstore.results import Clustering
 from vecstore.storage.catalog.catalog import Catalog
 
 
 class FittedClustering(Clustering):
-    """A clustering with `labels_`, `cluster_centers_` and `inertia_`, as scikit-learn's KMeans has them.
+    """A clustering with `labels_`, `cluster_centers_`, `inertia_` and `predict`, as scikit-learn's KMeans has them.
 
     They are read from the store when first asked for, also after it was closed, and stay as they were read.
     """
@@ -56,6 +58,20 @@ class FittedClustering(Clustering):
         position = np.full(int(max(*self.cluster_ids_, self.noise or 0)) + 1, -1, np.int64)
         position[self.cluster_ids_] = np.arange(len(self.cluster_ids_))
         return position[self._labelled[1]]
+
+    def predict(self, vectors: Array) -> NDArray[np.int64]:
+        """Return the position in `cluster_centers_` of the nearest centroid of each vector, (n,) int64.
+
+        vectors: (n, dim), an array or a tensor of floats of any length but 0; they are scaled to 1, as stored ones are.
+        `Store.which` takes pictures. Raises BadInput.
+        """
+        rows, centers = as_array(vectors), self.cluster_centers_
+        if rows is None or rows.ndim != 2 or rows.shape[1] != centers.shape[1]:
+            shape = None if rows is None else rows.shape
+            raise BadInput(f"vectors have the shape {shape}; (n, {centers.shape[1]}) is wanted")
+        # The nearest by |v - c|^2, less the |v|^2 that is the same for all.
+        nearness = unit_vectors(rows, "the array") @ centers.T - np.square(centers).sum(axis=1) / 2
+        return np.asarray(nearness.argmax(axis=1), np.int64)
 
     @property
     def inertia_(self) -> float:

@@ -102,8 +102,8 @@ def _runtimes() -> Iterator[Check]:
     lines = [line for line in overview.embedders() if line.speed is not None and line.name != "hsv"]
     chosen = ", ".join(f"{line.name} {line.speed} pictures/s of one core" for line in lines)
     found = f"ONNX Runtime {machine.version_of('onnxruntime')} and OpenVINO {version}"
-    advice = None if chosen else "the first add measures which is faster; `vecstore embedders --measure` does so now"
-    yield Check("runtime", True, f"{found}; {chosen or 'no network was measured here yet'}", advice)
+    lacks = None if chosen else "the first add measures which is faster; `vecstore embedders --measure` does so now"
+    yield Check("runtime", True, f"{found}; {chosen or 'no network was measured here yet'}", lacks)
 
 
 def _faiss() -> Check:

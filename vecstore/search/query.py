@@ -12,7 +12,7 @@ import numpy as np
 
 from vecstore.clustering.clusters import current_clusters
 from vecstore.errors import BadInput
-from vecstore.image_ref import ImageRef, NewPicture, identify, vector_of
+from vecstore.image_ref import ImageRef, NewPicture, identify_all, vector_of
 from vecstore.results import MINUS_WEIGHT, Neighbour
 from vecstore.search.filters import Filter, Mask, allowed_rows
 from vecstore.session import Session
@@ -48,7 +48,7 @@ def similar(
         require_no_prompts(examples.prompts)
     # Before the transaction: a new picture or text is embedded here, and its network may have to be downloaded first.
     plus, less = (
-        [identify(session, ref) for ref in images]
+        identify_all(session, images)
         + [NewPicture(b"", vector) for vector in word_vectors(session, words, examples.prompts)]
         for images, words in ((examples.images, examples.words), (examples.minus, examples.minus_words))
     )
@@ -77,7 +77,7 @@ def nearest(
         hits = list(zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True))
         own = plus[0] if len(plus) == 1 and not less else None
         if isinstance(own, int) and (allowed is None or allowed[own]):
-            hits = _own_first(own, hits)
+            hits = own_first(own, hits)
         verifier.require(row for row, _ in hits)
         return neighbours(session, hits, min_score)
 
@@ -111,7 +111,7 @@ def _query(
     return np.asarray(query / np.float32(length), np.float32)
 
 
-def _own_first(own: int, hits: list[tuple[int, float]]) -> list[tuple[int, float]]:
+def own_first(own: int, hits: list[tuple[int, float]]) -> list[tuple[int, float]]:
     """Put the image that was asked for before others with the very same vector, which tie with it."""
     others = [(row, score) for row, score in hits if row != own]
     # Of more copies than k, or through a damaged index, it may not be among those that were found.

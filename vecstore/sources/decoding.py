@@ -74,6 +74,18 @@ def decode(content: bytes, at_least: tuple[int, int] | None = None, name: bytes 
         raise
 
 
+def as_shown(picture: Image.Image) -> Image.Image:
+    """Return a picture that is in memory already as `decode` would return its file; it stays as it is itself.
+
+    Raises Unreadable for one of which there are no pixels: its file was closed, or is broken.
+    """
+    try:
+        picture.load()  # of its own file, which a copy has no longer
+        return _on_ground(_upright(_rgb_or_rgba(picture.copy())))
+    except Exception as error:  # decoders raise anything on damaged files, and Pillow ValueError for a closed one
+        raise Unreadable(f"its pixels cannot be read ({error})") from error
+
+
 def encoded(picture: Image.Image, quality: int) -> bytes:
     """Return a picture as a JPEG, without its file's comments, camera data and location."""
     picture.info.clear()  # Pillow would write some of it
@@ -177,7 +189,10 @@ def _shown(image: ImageFile.ImageFile, side: int | None, orientation: int | None
         picture = picture.copy()
     if orientation is not None:
         picture.getexif()[_ORIENTATION] = orientation
-    picture = _upright(picture)
+    return _on_ground(_upright(picture))
+
+
+def _on_ground(picture: Image.Image) -> Image.Image:
     return picture if picture.mode == "RGB" else transparency.on_ground(picture)
 
 

@@ -62,7 +62,8 @@ class Database:
             raise
 
     def close(self) -> None:
-        self.db.close()
+        with translate_sqlite_errors(self.path):
+            self.db.close()
 
     def version(self) -> int:
         """Return the format of the store, 0 for a database that is none yet."""
@@ -90,7 +91,9 @@ class Database:
             self.operation = self._operation_before
 
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        if self.db.in_transaction:
+        with translate_sqlite_errors(self.path):
+            is_inside = self.db.in_transaction
+        if is_inside:
             yield self.db
             return
         try:
@@ -229,10 +232,21 @@ class _Cursor(sqlite3.Cursor):
 def translate_sqlite_errors(place: Path) -> Iterator[None]:
     """Raise StoreDamaged for damage and VecstoreError for a disk that fails, is full, or a lock held too long.
 
+    And BadInput for a connection that was closed, or is of another thread.
+
     Any other error is a mistake of this program, and stays what it is.
     """
     try:
         yield
+    except sqlite3.ProgrammingError as error:
+        if "closed" in str(error):
+            raise BadInput(f"the store {place.parent} was closed; open it again with `Store.open`") from error
+        if "thread" in str(error):
+            raise BadInput(
+                f"the store {place.parent} was opened in another thread, and is used in that one alone; call "
+                "`Store.reopen` in this one, and use what it returns (docs/python.md)"
+            ) from error
+        raise
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")) or "decode" in str(error):
