@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import manual
-from scripts.site.assemble import as_page
+from scripts.docsite import manual
+from scripts.docsite.assemble import as_page
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_a_notebook_becomes_a_page_with_its_outputs_and_its_title_first() -> Non
 
 def test_the_reference_reads_what_a_docstring_says_of_each_parameter() -> None:
     pytest.importorskip("griffe")
-    from scripts.site.docstrings import as_numpydoc
+    from scripts.docsite.docstrings import as_numpydoc
 
     text = "It does.\n\nParameters\n----------\nk: how many.\n    At the most.\n\nRaises\n------\nNotFound, BadInput"
     assert as_numpydoc(text) == (

@@ -96,8 +96,8 @@ def _has_nvidia_card() -> bool:
 def _runtimes() -> Iterator[Check]:
     version = machine.version_of("openvino")
     if version is None:
-        advice = "`pip install openvino` may make networks faster; what is faster is measured"
-        yield Check("runtime", machine.version_of("onnxruntime") is not None, "ONNX Runtime alone", advice)
+        how = "`pip install openvino` may make networks faster; what is faster is measured"
+        yield Check("runtime", machine.version_of("onnxruntime") is not None, "ONNX Runtime alone", how)
         return
     lines = [line for line in overview.embedders() if line.speed is not None and line.name != "hsv"]
     chosen = ", ".join(f"{line.name} {line.speed} pictures/s of one core" for line in lines)

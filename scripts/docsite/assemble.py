@@ -1,6 +1,6 @@
 """Puts the pages of the site together: docs/ as it is, the README and its like, what help and docstrings say.
 
-python -m scripts.site.assemble FOLDER
+python -m scripts.docsite.assemble FOLDER
 """
 
 import re
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts import manual
+from scripts.docsite import manual
 
 ROOT = Path(__file__).parents[2]
 FRONT = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "SECURITY.md": "SECURITY.md"}
@@ -46,9 +46,9 @@ def assemble(folder: Path) -> None:
         text = re.sub(r"\]\(docs/", "](", text).replace("](vecstore/words/WORDNET-LICENSE)", "](WORDNET-LICENSE.txt)")
         (folder / page).write_text(re.sub(r"(\]\(notebooks/\w+)\.ipynb\)", r"\1.md)", text))
     shutil.copy(ROOT / "vecstore/words/WORDNET-LICENSE", folder / "WORDNET-LICENSE.txt")
-    for page in folder.rglob("*.md"):
-        text = page.read_text()
-        page.write_text(text.replace("](../README.md", "](index.md").replace("](../SECURITY.md", "](SECURITY.md"))
+    for written in folder.rglob("*.md"):
+        text = written.read_text()
+        written.write_text(text.replace("](../README.md", "](index.md").replace("](../SECURITY.md", "](SECURITY.md"))
     manual.write(folder)
     shutil.rmtree(folder / "completions")
     (folder / "vecstore.1").unlink()
@@ -63,7 +63,7 @@ def as_page(notebook: Path) -> str:
     import nbformat
 
     lines = [f"*This page is the notebook `docs/notebooks/{notebook.name}`, with its outputs.*", ""]
-    for number, cell in enumerate(nbformat.read(notebook, as_version=4).cells):
+    for number, cell in enumerate(nbformat.read(notebook, as_version=4).cells):  # type: ignore[no-untyped-call]
         if cell.cell_type == "markdown":
             lines += [cell.source, ""]
             if number == 0:  # the title is first on a page

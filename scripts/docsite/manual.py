@@ -1,6 +1,6 @@
 """The man page, the completions and the page of all options, made from the program's own help.
 
-    python -m scripts.manual FOLDER
+    python -m scripts.docsite.manual FOLDER
 
 writes vecstore.1, completions/vecstore.{bash,zsh,fish} and help.md into FOLDER.
 """
