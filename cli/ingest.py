@@ -26,10 +26,11 @@ from cli.options import (
     with_groups,
 )
 from vecstore.errors import BadInput
+from vecstore.exchange.formats import IMPORTS
 from vecstore.sources.paths import AnyPath, shown
 
 if TYPE_CHECKING:
-    from vecstore.results import AddReport, RelocateReport
+    from vecstore.results import AddReport, LabelsReport, RelocateReport
     from vecstore.sources.scan import Patterns
     from vecstore.store import Store
 
@@ -118,12 +119,24 @@ def _follow(store: "Store", paths: list[AnyPath], patterns: "Patterns", as_json:
 @command("import")
 def import_(
     vectors: Annotated[
-        Path, typer.Argument(help="A .npy of shape (n, dim), or Parquet with a column vector.", metavar="VECTORS")
+        str,  # not a Path, which would make one slash of an address's two
+        typer.Argument(
+            help="A .npy of shape (n, dim), Parquet with a column vector, or what another program wrote.",
+            metavar="SOURCE",
+        ),
     ],
     store: StoreDir,
     paths: Annotated[
         Path | None,
-        typer.Argument(help="A text file of n paths; Parquet may hold them itself.", metavar="PATHS"),
+        typer.Argument(help="Of a .npy: a text file of n paths; Parquet may hold them itself.", metavar="PATHS"),
+    ] = None,
+    from_format: Annotated[
+        str | None,
+        typer.Option("--from", help=f"{', '.join(IMPORTS)}.", metavar="FORMAT", show_default="by what is in SOURCE"),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option("--pictures", help="The folder that relative paths in SOURCE are below.", metavar="DIR"),
     ] = None,
     embedder: EmbedderName = None,
     weights: WeightsFile = None,
@@ -131,16 +144,43 @@ def import_(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take ready-made vectors into the store, one a path. With --embedder, what made them, pictures can be added later.
+    """Take ready-made vectors into the store, one a path; or pictures, vectors or labels that another program wrote.
+
+    With --embedder, what made the vectors, pictures can be added later. Labels become selections.
 
     Example: vecstore import vectors.npy paths.txt
+
+    Of another program: vecstore import instances.json --from coco --pictures train2017
     """
+    from vecstore.results import ImportReport
+
+    if paths is not None and (from_format is not None or pictures is not None):
+        raise BadInput(f"{paths} is for a .npy of ready-made vectors; leave it out, or --from and --pictures")
     with (
         open_store(store, device, quiet, embedder, weights, create=True) as opened,
         output.progress_bar(quiet) as on_progress,
     ):
-        report = opened.import_vectors(vectors, paths, on_progress=on_progress)
-    _print_report(report, as_json, quiet)
+        if paths is not None:
+            added = opened.import_vectors(vectors, paths, on_progress=on_progress)
+            report = ImportReport(vectors, None, added, None)
+        else:
+            report = opened.import_from(vectors, from_format, pictures=pictures, on_progress=on_progress)
+    if report.added is not None:
+        _print_report(report.added, as_json, quiet)
+    if report.labels is not None:
+        _print_labels(report.labels, as_json, quiet)
+
+
+def _print_labels(report: "LabelsReport", as_json: bool, quiet: bool) -> None:
+    if as_json:
+        output.as_object(report)
+    else:
+        output.say(
+            f"put {report.images} images into {len(report.selections)} selections, {report.added} of them new there"
+        )
+    if report.missing and not quiet:
+        few = ", ".join(_place(path) for path in report.examples)
+        output.notice(f"{report.missing} labelled pictures are not in the store, such as {few}; add them, and repeat")
 
 
 @command()

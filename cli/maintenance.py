@@ -11,6 +11,7 @@ from cli import output
 from cli.context import RECLUSTER, open_store
 from cli.options import AsJson, DeviceName, Quiet, StoreDir, WeightsFile, in_a_folder
 from vecstore.errors import BadInput, StoreDamaged, VecstoreError
+from vecstore.exchange.formats import EXPORTS
 from vecstore.results import UndoReport
 from vecstore.sources.paths import shown
 
@@ -152,11 +153,20 @@ def backup(
 
 @command()
 def export(
-    file: Annotated[Path, typer.Argument(help="A .parquet or .npy to write.", metavar="FILE", callback=in_a_folder)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A .parquet or .npy to write; with --as, a file or folder.", metavar="FILE|DIR", callback=in_a_folder
+        ),
+    ],
     store: StoreDir,
     paths: Annotated[
         Path | None,
         typer.Argument(help="Of a .npy: the list of its paths.", metavar="[PATHS]", show_default="FILE as .txt"),
+    ] = None,
+    as_format: Annotated[
+        str | None,
+        typer.Option("--as", help=f"For another program: {', '.join(EXPORTS)}.", metavar="FORMAT"),
     ] = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
@@ -165,18 +175,22 @@ def export(
     """Write all vectors and paths to a file that [bold]import[/] takes back, and other programs read.
 
     Parquet also holds contents, sizes, clusters and names; .npy the vectors alone, with a list of paths beside it.
+    With --as, what another program reads: docs/exchange.md says what is in it.
 
     Example: vecstore export photos.parquet
+
+    For another program: vecstore export photos.clip --as clip-retrieval
     """
+    if as_format is not None and paths is not None:
+        raise BadInput(f"the list of paths is for a .npy; leave {paths} or --as out")
     with open_store(store, device, quiet) as opened, output.working("exporting", quiet):
-        report = opened.export(file, paths)
+        report = opened.export(file, paths) if as_format is None else opened.export_as(file, as_format)
     if as_json:
         output.as_object(report)
     else:
         beside = f", their paths in {shown(os.fsencode(report.paths))}" if report.paths else ""
-        output.say(
-            f"wrote {report.rows} vectors of {report.images} images to {shown(os.fsencode(report.file))}{beside}"
-        )
+        what = "vectors" if as_format is None else "rows"
+        output.say(f"wrote {report.rows} {what} of {report.images} images to {shown(os.fsencode(report.file))}{beside}")
 
 
 @command()

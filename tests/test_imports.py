@@ -126,7 +126,7 @@ ORDER = (
     *("vecstore.sources", "vecstore.likeness", "vecstore.given", "vecstore.arguments", "vecstore.storage"),
     *("vecstore.embedders", "vecstore.engines", "vecstore.session", "vecstore.image_ref", "vecstore.words"),
     *("vecstore.clustering", "vecstore.search", "vecstore.ingest", "vecstore.views", "vecstore.curation"),
-    "vecstore.maintenance",
+    *("vecstore.maintenance", "vecstore.exchange"),
     *("vecstore.store", "vecstore.estimators", "vecstore.datasets", "vecstore", "vecstore.web", "cli"),
 )
 

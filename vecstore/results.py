@@ -987,6 +987,34 @@ class BackupReport:
 
 
 @dataclass(frozen=True)
+class LabelsReport:
+    """Labels that became selections. images: that have one. added: how often an image was put into a selection.
+
+    selections: their names. missing: labelled pictures that the store does not have, and examples of them.
+    """
+
+    source: str
+    selections: tuple[str, ...]
+    images: int
+    added: int
+    missing: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What came from another program's files. format: None for ready-made vectors.
+
+    added: what became of pictures or vectors; None where only labels were taken. labels: None where there were none.
+    """
+
+    source: str
+    format: str | None
+    added: AddReport | None
+    labels: LabelsReport | None
+
+
+@dataclass(frozen=True)
 class ExportReport:
     """file: the file written. paths: the list written beside a .npy. rows: one for each path of each image."""
 

@@ -61,6 +61,7 @@ from vecstore.curation import acts, decisions, groups, journal, selections, side
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
 from vecstore.embedders.plugin import require_embedder_or_name
 from vecstore.errors import BadInput
+from vecstore.exchange import exchange
 from vecstore.image_ref import ImageRef
 from vecstore.ingest import bulk_import, fill_facts, relocate, sync
 from vecstore.ingest.sync import OnProgress, Selection
@@ -97,6 +98,7 @@ from vecstore.results import (
     Group,
     ImageFacts,
     ImageTags,
+    ImportReport,
     IndexReport,
     Info,
     KeptName,
@@ -142,7 +144,7 @@ from vecstore.search.filters import Conditions, Filter, require_filter
 from vecstore.search.nearest import Images, Nearest, require_images
 from vecstore.search.words import WordSearch
 from vecstore.session import OpenedAs, Session
-from vecstore.sources.paths import AnyPath, absolute
+from vecstore.sources.paths import AnyPath, absolute, is_address
 from vecstore.sources.scan import ALL_FILES, Patterns
 from vecstore.tables import Results
 from vecstore.views import contact_sheets, inline, map_layout, originals, report, thumbnails
@@ -470,6 +472,41 @@ class Store:
         """
         source, listed = Path(os.fsdecode(vectors)), Path(os.fsdecode(paths)) if paths is not None else None
         return bulk_import.import_vectors(self.session, source, listed, on_progress)
+
+    @checked(
+        source=require_path,
+        format=optional(require_text),
+        pictures=optional(require_path),
+        on_progress=optional(require_callable),
+    )
+    def import_from(
+        self,
+        source: AnyPath,
+        format: str | None = None,
+        *,
+        pictures: AnyPath | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> ImportReport:
+        """Take what another program wrote: pictures, ready-made vectors, or labels as selections (docs/exchange.md).
+
+        Parameters
+        ----------
+        source: a file or folder; or an address such as `s3://bucket/photos`, whose pictures are added.
+        format: one of `vecstore.exchange.formats.IMPORTS`; None: recognised by what is there, or a file that
+            `import_vectors` takes.
+        pictures: the folder that relative paths in the source are below; the folder of the source unless said.
+        on_progress: called with a `Progress` while pictures or vectors are taken.
+
+        Raises
+        ------
+        NotFound: nothing is at that place, or the store has none of the labelled pictures.
+        BadInput: the source is not of that format, or of none.
+        WrongEmbedder: as for `import_vectors`.
+        """
+        folder = Path(os.fsdecode(absolute(pictures))) if pictures is not None else None
+        if is_address(absolute(source)) and format is None and folder is None:
+            return exchange.import_remote(self.session, os.fsdecode(source), on_progress)
+        return exchange.import_from(self.session, Path(os.fsdecode(absolute(source))), format, folder, on_progress)
 
     @checked(on_progress=optional(require_callable))
     def retry_failures(self, on_progress: OnProgress | None = None) -> AddReport:
@@ -1669,6 +1706,15 @@ class Store:
         target = Path(os.fsdecode(absolute(file)))
         listed = Path(os.fsdecode(absolute(paths))) if paths is not None else None
         return export(self.session, target, listed)
+
+    @checked(target=require_path, format=require_text)
+    def export_as(self, target: AnyPath, format: str) -> ExportReport:
+        """Write the store for another program (docs/exchange.md); the file or folder appears whole or not at all.
+
+        format: one of `vecstore.exchange.formats.EXPORTS`. Raises BadInput if something is at that place already,
+        NotFound if the store has nothing to write.
+        """
+        return exchange.export_as(self.session, Path(os.fsdecode(absolute(target))), format)
 
     def operations(self) -> Results[Operation]:
         """Return what was done and can be undone, or redone, newest first; `OPERATIONS_KEPT` at the most."""

@@ -7,7 +7,7 @@ without a label are left out.
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -75,26 +75,29 @@ def read_labels(table: AnyPath) -> dict[bytes, str]:
     """
     source = Path(os.fsdecode(absolute(table)))
     found: dict[bytes, tuple[str, int]] = {}
-    try:
-        for number, line in enumerate(csv.reader(io.StringIO(read_text(source.read_bytes()), newline="")), start=1):
-            labelled = _labelled(source, number, line)
-            if labelled is None:
-                continue
-            path, label = labelled
-            before, earlier = found.setdefault(path, (label, number))
-            if before != label:
-                raise BadInput(
-                    f"{source}: {shown(path)} is {before!r} in line {earlier} and {label!r} in line {number}; "
-                    "a picture has one label"
-                )
-    except (OSError, csv.Error) as error:
-        raise BadInput(f"{source} cannot be read as a table of path,label: {error}") from error
+    for number, path, label in labelled_lines(source, source.parent):
+        before, earlier = found.setdefault(path, (label, number))
+        if before != label:
+            raise BadInput(
+                f"{source}: {shown(path)} is {before!r} in line {earlier} and {label!r} in line {number}; "
+                "a picture has one label"
+            )
     if not found:
         raise BadInput(f"{source} has no lines of path,label")
     return {path: label for path, (label, _) in found.items()}
 
 
-def _labelled(source: Path, number: int, line: list[str]) -> tuple[bytes, str] | None:
+def labelled_lines(source: Path, folder: Path) -> Iterator[tuple[int, bytes, str]]:
+    """Yield (line, path, label) of a table as `read_labels` reads it; relative paths are below `folder`."""
+    try:
+        for number, line in enumerate(csv.reader(io.StringIO(read_text(source.read_bytes()), newline="")), start=1):
+            if (labelled := _labelled(source, folder, number, line)) is not None:
+                yield number, *labelled
+    except (OSError, csv.Error) as error:
+        raise BadInput(f"{source} cannot be read as a table of path,label: {error}") from error
+
+
+def _labelled(source: Path, folder: Path, number: int, line: list[str]) -> tuple[bytes, str] | None:
     """Return the path and label of a line, None for an empty one, a heading, or one with an empty label."""
     if not line:
         return None
@@ -103,7 +106,7 @@ def _labelled(source: Path, number: int, line: list[str]) -> tuple[bytes, str] |
     if number == 1 and [cell.strip().lower() for cell in line[:2]] == ["path", "label"]:
         return None
     name, label = os.fsencode(line[0]), line[1].strip()
-    path = name if is_address(name) else os.path.normpath(os.path.join(os.fsencode(source.parent), name))
+    path = name if is_address(name) else os.path.normpath(os.path.join(os.fsencode(folder), name))
     if not is_utf8(os.fsencode(label)) or (not is_utf8(name) and not os.path.lexists(path)):
         raise BadInput(f"{source}, line {number}: {shown(os.fsencode(','.join(line)))} is not UTF-8; save it as UTF-8")
     return (path, label) if label else None

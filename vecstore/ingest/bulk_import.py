@@ -1,6 +1,6 @@
 """Ready-made vectors into a store: those of a file, or all that another store exported."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,17 @@ def import_vectors(
     exported = vector_import.open_export(source) if paths is None else None
     if exported is not None:
         return _import_export(session, exported, on_progress)
-    rows, named = vector_import.load(source, paths)
+    return take_vectors(session, source, *vector_import.load(source, paths), on_progress)
+
+
+def take_vectors(
+    session: Session,
+    source: Path,
+    rows: vector_import.GivenRows,
+    named: Sequence[bytes],
+    on_progress: Callable[[Progress], None] | None,
+) -> AddReport:
+    """Take vectors into the store, one for each of as many absolute paths. source: what they are from."""
     vector_import.require_directions(rows, source)  # all of them are looked at before the first is taken
     if not session.exists:
         session.create(_spec_of_import(session, rows.shape[1]))

@@ -25,7 +25,7 @@ from vecstore.session import Session, log
 from vecstore.sources import archives, decoding
 from vecstore.sources.exclusions import LeftOut
 from vecstore.sources.file_stamp import FileStamp
-from vecstore.sources.paths import AnyPath, absolute, shown
+from vecstore.sources.paths import AnyPath, absolute, is_address, shown
 from vecstore.sources.scan import (
     ALL_FILES,
     UNLISTED,
@@ -138,7 +138,8 @@ def follow(
 def retry_failures(session: Session, on_progress: OnProgress | None = None) -> AddReport:
     """Try every file in `failures` again, also the unchanged ones; those that are gone are dropped from it."""
     failures = session.catalog.failures
-    failed = [os.fsencode(failure.path) for failure in failures.all()]
+    # Those elsewhere are tried again by the import that lists them: nothing here could tell whether they are gone.
+    failed = [path for failure in failures.all() if not is_address(path := os.fsencode(failure.path))]
     with session.writing("retry", f"{len(failed)} failures"), session.engine.growing() as committed:
         unlisted = failures.of_size(UNLISTED)
         there = {p for p in failed if os.path.lexists(p) and (p in unlisted or not os.path.isdir(p))}

@@ -106,36 +106,49 @@ def _write_parquet(
     file: Path,
 ) -> tuple[int, int]:
     try:
-        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise BadInput(f"writing {file} needs pyarrow; install vecstore[parquet], or name a .npy") from error
-    schema = _schema(catalog, spec)
-    selections, pinned = _selections_of_rows(catalog), _pinned_rows(catalog)
+    schema = arrow_schema(catalog, spec)
     images, n_rows = 0, 0
     with translate_os_errors(file), replacing_path(file) as target, pq.ParquetWriter(target, schema) as writer:
-        for block in _blocks(found):
-            columns: dict[str, Any] = dict(zip(FIELDS, zip(*block, strict=True), strict=True))
-            rows = list(columns["id"])
-            if TAGS_COLUMN in schema.names:
-                columns[TAGS_COLUMN] = [catalog.tags.of(row) for row in rows]
-            columns[SELECTIONS_COLUMN] = [selections.get(row, []) for row in rows]
-            columns[PINNED_COLUMN] = [row in pinned for row in rows]
-            known = dict(catalog.facts.of_rows({*rows}))
-            for name in FACT_COLUMNS:
-                columns[name] = [getattr(known.get(row, Facts()), name) for row in rows]
-            guard.require(rows)
-            flat = pa.array(np.ascontiguousarray(vectors[rows]).reshape(-1))
-            arrays = {"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])}
-            for field in schema:
-                if field.name != "vector":
-                    arrays[field.name] = pa.array(columns[field.name], field.type)
-            writer.write_table(pa.table([arrays[field.name] for field in schema], schema=schema))
+        for rows, table in arrow_tables(catalog, vectors, found, guard, schema):
+            writer.write_table(table)
             images, n_rows = images + len({*rows}), n_rows + len(rows)
     return images, n_rows
 
 
-def _schema(catalog: Catalog, spec: EmbedderSpec) -> Any:
+def arrow_tables(
+    catalog: Catalog, vectors: Float16, found: Iterator[tuple[Any, ...]], guard: ChecksumVerifier, schema: Any
+) -> Iterator[tuple[list[int], Any]]:
+    """Yield (ids, table of Arrow) for each block of what `catalog.paths.exported` found; all paths of an image in one.
+
+    schema: of `arrow_schema`, or columns of it.
+    """
+    import pyarrow as pa
+
+    selections, pinned = _selections_of_rows(catalog), _pinned_rows(catalog)
+    for block in _blocks(found):
+        columns: dict[str, Any] = dict(zip(FIELDS, zip(*block, strict=True), strict=True))
+        rows = list(columns["id"])
+        if TAGS_COLUMN in schema.names:
+            columns[TAGS_COLUMN] = [catalog.tags.of(row) for row in rows]
+        columns[SELECTIONS_COLUMN] = [selections.get(row, []) for row in rows]
+        columns[PINNED_COLUMN] = [row in pinned for row in rows]
+        known = dict(catalog.facts.of_rows({*rows}))
+        for name in FACT_COLUMNS:
+            columns[name] = [getattr(known.get(row, Facts()), name) for row in rows]
+        guard.require(rows)
+        flat = pa.array(np.ascontiguousarray(vectors[rows]).reshape(-1))
+        arrays = {"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])}
+        for field in schema:
+            if field.name != "vector":
+                arrays[field.name] = pa.array(columns[field.name], field.type)
+        yield rows, pa.table([arrays[field.name] for field in schema], schema=schema)
+
+
+def arrow_schema(catalog: Catalog, spec: EmbedderSpec) -> Any:
+    """Return the columns of an export, and in its metadata what made the vectors and what was decided."""
     import pyarrow as pa
 
     names = catalog.selections.names()

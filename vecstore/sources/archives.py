@@ -24,6 +24,7 @@ from vecstore.sources import decoding
 from vecstore.sources.decoding import Content, Unreadable
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import archive_of, shown
+from vecstore.sources.remote import RemoteFile
 from vecstore.sources.zip_directory import ZipFile
 
 ZIP_SUFFIXES = (b".zip", b".cbz")
@@ -133,8 +134,8 @@ def count_pictures(path: bytes) -> int:
 
 
 def read(file: FileStamp) -> Content:
-    """Return the content of a file, or of a member that its archive is at. Raises Unreadable."""
-    return file.read() if isinstance(file, Member) else decoding.read(file.path)
+    """Return the content of a file, of a member that its archive is at, or of one elsewhere. Raises Unreadable."""
+    return file.read() if isinstance(file, Member | RemoteFile) else decoding.read(file.path)
 
 
 def read_path(path: bytes) -> Content:
