@@ -390,11 +390,7 @@ def m013_facts(db: sqlite3.Connection) -> None:
         )""")
 
 
-def m014_reserved(db: sqlite3.Connection) -> None:
-    pass
-
-
-def m015_trees_and_kept_names(db: sqlite3.Connection) -> None:
+def m014_trees_and_kept_names(db: sqlite3.Connection) -> None:
     # The nodes of a clustering that is a tree, its leaves (the clusters) among them. level: from 1, the leaves last.
     # parent: null at level 1. typical: the leaf below it that stands for it.
     db.execute("""
@@ -442,6 +438,5 @@ MIGRATIONS = (
     m011_decisions_and_acts,
     m012_selections_and_pins,
     m013_facts,
-    m014_reserved,
-    m015_trees_and_kept_names,
+    m014_trees_and_kept_names,
 )  # append only
