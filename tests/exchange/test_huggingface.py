@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,13 +106,16 @@ def test_pictures_inside_need_a_folder(open_store: Callable[..., Store], tmp_pat
         open_store().import_from(tmp_path / "train.parquet")
 
 
-@pytest.mark.parametrize("trouble", ["state", "outside", "arrow", "no pictures", "features", "label", "empty"])
+@pytest.mark.parametrize("trouble", ["state", "outside", "arrow", "no pictures", "features", "label", "kind", "empty"])
 def test_what_is_damaged_is_one_clear_line(trouble: str, open_store: Callable[..., Store], tmp_path: Path) -> None:
     folder = tmp_path / "data"
     features: Any = [] if trouble == "features" else FEATURES
     rows = [{"image": {"bytes": encoded(0), "path": None}, "label": 5 if trouble == "label" else 0}]
     save(folder, table(rows, features).drop(["image"]) if trouble == "no pictures" else table(rows, features))
-    if trouble == "state":
+    if trouble == "kind":  # a picture's bytes are no text
+        shutil.rmtree(folder)
+        save(folder, pa.table({"image": [{"bytes": "text", "path": "x"}]}))
+    elif trouble == "state":
         (folder / "state.json").write_text("[]")
     elif trouble == "outside":
         (folder / "state.json").write_text('{"_data_files": [{"filename": "../x.arrow"}]}')

@@ -124,7 +124,7 @@ def _columns(file: Path, schema: Any) -> Columns:
     pictures = [
         field.name
         for field in schema
-        if pa.types.is_struct(field.type) and {one.name for one in field.type} >= {"bytes", "path"}
+        if pa.types.is_struct(field.type) and _is_picture({one.name: one.type for one in field.type})
     ]
     if not pictures:
         raise BadInput(f"{file} has no column of pictures (struct<bytes, path>); its columns are {schema.names}")
@@ -135,8 +135,16 @@ def _columns(file: Path, schema: Any) -> Columns:
         for name in schema.names
         if isinstance(features.get(name), dict) and features[name].get("_type") == "ClassLabel"
     }
-    sets = "selections" if "selections" in schema.names else None
+    known = schema.field("selections").type if "selections" in schema.names else None
+    sets = "selections" if known in (pa.list_(pa.string()), pa.large_list(pa.string())) else None
     return Columns(pictures[0], classes, sets)
+
+
+def _is_picture(kinds: dict[str, Any]) -> bool:
+    import pyarrow as pa
+
+    binary, text = (pa.binary(), pa.large_binary()), (pa.string(), pa.large_string(), pa.null())
+    return kinds.get("bytes") in (*binary, pa.null()) and kinds.get("path") in text
 
 
 def _labels(part: Part, row: dict[str, Any], columns: Columns) -> list[str]:
@@ -145,7 +153,7 @@ def _labels(part: Part, row: dict[str, Any], columns: Columns) -> list[str]:
         number = row[column]
         if number is None or number == -1:  # as test sets without labels have it
             continue
-        if not 0 <= number < len(names):
+        if not isinstance(number, int) or not 0 <= number < len(names):
             raise BadInput(f"{part.file}: the label {number} of {column} has no name; it has {len(names)}")
         found.append(names[number])
     return found
