@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,8 +30,10 @@ from cli.options import (
     with_groups,
 )
 from vecstore.errors import BadInput
-from vecstore.results import Cluster, Clustering, ClusteringCost, KeptName, TreeNode, WordEvaluation
 from vecstore.sources.paths import shown
+
+if TYPE_CHECKING:
+    from vecstore.results import Cluster, Clustering, ClusteringCost, KeptName, TreeNode, WordEvaluation
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Cluster")
@@ -198,14 +200,14 @@ def cluster(
         print("suggested: " + ", ".join(f"{cluster.suggested} ({cluster.cluster})" for cluster in suggested))
 
 
-def _print_names(names: Sequence[KeptName]) -> None:
+def _print_names(names: "Sequence[KeptName]") -> None:
     for name in names:
         kept = f"{name.name!r} ({name.cluster}) kept {100 * name.kept:.0f} % of its images"
         doubt = f"; doubtful until confirmed: `vecstore name {name.cluster} --confirm`, or name it again"
         print(kept + (doubt if name.doubtful else ""))
 
 
-def _print_use(run: Clustering, assigned: int, as_json: bool) -> None:
+def _print_use(run: "Clustering", assigned: int, as_json: bool) -> None:
     if as_json:
         output.as_object(run, assigned=assigned)
     else:
@@ -213,7 +215,7 @@ def _print_use(run: Clustering, assigned: int, as_json: bool) -> None:
         output.say(f"{assigned} images added since got their clusters")
 
 
-def print_run(run: Clustering, as_json: bool) -> None:
+def print_run(run: "Clustering", as_json: bool) -> None:
     if as_json:
         output.as_object(run)
         return
@@ -232,7 +234,7 @@ def print_run(run: Clustering, as_json: bool) -> None:
         )
 
 
-def _tell_cost(cost: ClusteringCost) -> None:
+def _tell_cost(cost: "ClusteringCost") -> None:
     """Say what a method takes, before it takes it."""
     few = f" by {cost.worked_on:,} representatives" if cost.worked_on < cost.images else ""
     took = f"{cost.seconds / 60:.0f} min" if cost.seconds > 120 else f"{cost.seconds:.0f} s"
@@ -240,7 +242,7 @@ def _tell_cost(cost: ClusteringCost) -> None:
     output.notice(f"{cost.method} of {cost.images:,} images{few}: about {took} and {mib} of memory")
 
 
-def _counted(run: Clustering) -> str:
+def _counted(run: "Clustering") -> str:
     if not run.empty:
         return f"{run.k} clusters"
     return f"{run.k - run.empty} clusters, {run.empty} more of the {run.k} are empty (fewer different vectors than k)"
@@ -295,8 +297,8 @@ def name(
     _print_named(found, as_json)
 
 
-def _print_named(found: Cluster | TreeNode, as_json: bool) -> None:
-    output.rows([found], TREE_COLUMNS if isinstance(found, TreeNode) else CLUSTER_COLUMNS, as_json, empty="")
+def _print_named(found: "Cluster | TreeNode", as_json: bool) -> None:
+    output.rows([found], TREE_COLUMNS if hasattr(found, "level") else CLUSTER_COLUMNS, as_json, empty="")
 
 
 @command()
@@ -355,7 +357,7 @@ def clusters(
         output.notice(RECLUSTER)
 
 
-def _with_doubts(columns: Sequence[str], found: Sequence[Cluster | TreeNode]) -> tuple[str, ...]:
+def _with_doubts(columns: Sequence[str], found: "Sequence[Cluster | TreeNode]") -> tuple[str, ...]:
     """Return the columns, with what was kept of the images of each name where one is doubtful."""
     at = columns.index("name") + 1
     return (*columns[:at], *(("kept", "doubtful") if any(one.doubtful for one in found) else ()), *columns[at:])
@@ -524,7 +526,7 @@ def evaluate(
     _print_summary(summary, quiet)
 
 
-def _print_words(found: WordEvaluation, wrong: bool, as_json: bool, quiet: bool) -> None:
+def _print_words(found: "WordEvaluation", wrong: bool, as_json: bool, quiet: bool) -> None:
     if wrong:
         output.rows(found.confusions, ("images", "label", "word"), as_json, empty="every image has its label's word")
         return

@@ -13,10 +13,10 @@ from cli import output
 from cli.context import open_store
 from cli.options import AsJson, DeviceName, Images, Quiet, StoreDir
 from vecstore.errors import BadInput, NotFound, VecstoreError
-from vecstore.results import Act, ActReport, Decision, DuplicateGroup
 from vecstore.sources.paths import shown
 
 if TYPE_CHECKING:
+    from vecstore.results import Act, ActReport, Decision, DuplicateGroup
     from vecstore.store import Store
 
 commands = typer.Typer()
@@ -171,7 +171,7 @@ def put_into_folder(opened: "Store", ids: Iterable[int], into: IntoFolder, as_js
     return True
 
 
-def _tell(as_json: bool, act: Act) -> None:
+def _tell(as_json: bool, act: "Act") -> None:
     """Print an act as it is done, and on stderr why it is not."""
     if as_json:
         output.as_object(act)
@@ -181,7 +181,7 @@ def _tell(as_json: bool, act: Act) -> None:
             output.notice(f"{shown(act.path.encode(errors='surrogateescape'))}: {act.reason}")
 
 
-def _sum_up(report: ActReport, folder: Path | None, acts: bool, quiet: bool) -> None:
+def _sum_up(report: "ActReport", folder: Path | None, acts: bool, quiet: bool) -> None:
     verb, how = DONE_IN_WORDS[report.act]
     where = " ".join(filter(None, (how, f"to {folder}" if folder is not None and report.act != "link" else "")))
     what = f"{report.done} files{f' {where}' if where else ''}, {report.bytes:,} bytes"
@@ -243,7 +243,7 @@ def review(opened: "Store", acting: Acting, found: dict[str, Any], as_json: bool
     )
 
 
-def _show(opened: "Store", group: DuplicateGroup, inline: str | None) -> None:
+def _show(opened: "Store", group: "DuplicateGroup", inline: str | None) -> None:
     output.notice(f"group {group.group}: {len({file.id for file in group.files})} images, {len(group.files)} files")
     if inline is not None:
         from vecstore.views.terminal_images import thumbnail_escapes
@@ -287,7 +287,7 @@ def _typed(n_files: int) -> str:
     return sys.stdin.readline() or "q"
 
 
-def _record(opened: "Store", group: DuplicateGroup, answer: str) -> list[Decision]:
+def _record(opened: "Store", group: "DuplicateGroup", answer: str) -> "list[Decision]":
     ids = list(dict.fromkeys(file.id for file in group.files))
     if answer == "l":
         return []

@@ -3,7 +3,7 @@
 import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +12,10 @@ from cli.context import RECLUSTER, open_store
 from cli.options import AsJson, DeviceName, Quiet, StoreDir, WeightsFile, in_a_folder
 from vecstore.errors import BadInput, StoreDamaged, VecstoreError
 from vecstore.exchange.formats import EXPORTS
-from vecstore.results import UndoReport
 from vecstore.sources.paths import shown
+
+if TYPE_CHECKING:
+    from vecstore.results import UndoReport
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Look after")
@@ -227,7 +229,7 @@ def undo(
         raise VecstoreError(f"left as they are, as said above: {len(report.refused)} files; then do this again")
 
 
-def _print_undo(report: UndoReport, redo: bool, quiet: bool) -> None:
+def _print_undo(report: "UndoReport", redo: bool, quiet: bool) -> None:
     print(f"{'redid' if redo else 'undid'} {report.kind} of {report.began}: {report.what}")
     if report.kind in ACTS_ON_FILES:
         output.say(f"{'acted on' if redo else 'put back'} {report.files} files")

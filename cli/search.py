@@ -27,9 +27,10 @@ from cli.options import (
     as_filter,
     with_groups,
 )
-from vecstore.results import MINUS_WEIGHT, NEAR_SCORE, Duplicate
+from vecstore.defaults import MINUS_WEIGHT, NEAR_SCORE
 
 if TYPE_CHECKING:
+    from vecstore.results import Duplicate
     from vecstore.store import Store
 
 commands = typer.Typer()
@@ -294,7 +295,7 @@ def duplicates(
             output.notice(f"deleting the files called copy would free {copies}, those called near {near}")
 
 
-def _counted(found: Iterable[Duplicate], freed: Counter[str]) -> Iterator[Duplicate]:
+def _counted(found: "Iterable[Duplicate]", freed: Counter[str]) -> "Iterator[Duplicate]":
     """Yield what is found, and count the bytes of each kind on the way."""
     for one in found:
         freed[one.kind] += one.bytes

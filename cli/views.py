@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,8 +25,10 @@ from cli.options import (
     with_groups,
 )
 from vecstore.errors import BadInput, NotFound, VecstoreError
-from vecstore.results import Cluster, Drawing
 from vecstore.sources.paths import shown
+
+if TYPE_CHECKING:
+    from vecstore.results import Cluster, Drawing
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Look")
@@ -118,6 +120,8 @@ def map_(
         except NotFound:  # a map needs none
             clusters = []
         write_map(found, clusters, opened.thumbnail, file)
+    from vecstore.results import Drawing
+
     _present([Drawing(str(file), len(found.points), found.images)], as_json, open_it, inline)
 
 
@@ -203,7 +207,7 @@ def _require_showable(inline: str | None, as_json: bool, file: Path) -> None:
     require_terminal(file, inline)
 
 
-def _present(written: Sequence[Drawing], as_json: bool, open_it: bool, inline: str | None) -> None:
+def _present(written: "Sequence[Drawing]", as_json: bool, open_it: bool, inline: str | None) -> None:
     for drawing in written:
         if as_json:
             output.as_object(drawing)

@@ -122,7 +122,15 @@ def our_modules() -> dict[str, Path]:
 
 # From the ground up: what stands in one of these may import what stands before it, and nothing after.
 ORDER = (
-    *("vecstore.version", "vecstore.errors", "vecstore.json_text", "indexes", "vecstore.results", "vecstore.tables"),
+    *(
+        "vecstore.version",
+        "vecstore.defaults",
+        "vecstore.errors",
+        "vecstore.json_text",
+        "indexes",
+        "vecstore.results",
+        "vecstore.tables",
+    ),
     *("vecstore.sources", "vecstore.likeness", "vecstore.given", "vecstore.arguments", "vecstore.storage"),
     *("vecstore.embedders", "vecstore.engines", "vecstore.session", "vecstore.image_ref", "vecstore.words"),
     *("vecstore.clustering", "vecstore.search", "vecstore.ingest", "vecstore.views", "vecstore.curation"),

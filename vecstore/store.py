@@ -58,6 +58,7 @@ from vecstore.clustering import (
 from vecstore.clustering.methods import Method
 from vecstore.clustering.sklearn_attributes import FittedClustering
 from vecstore.curation import acts, decisions, groups, journal, selections, sidecars
+from vecstore.defaults import MINUS_WEIGHT, NEAR_SCORE
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
 from vecstore.embedders.plugin import require_embedder_or_name
 from vecstore.errors import BadInput
@@ -67,8 +68,6 @@ from vecstore.ingest import bulk_import, fill_facts, relocate, sync
 from vecstore.ingest.sync import OnProgress, Selection
 from vecstore.maintenance import backup, check, compact, undo
 from vecstore.results import (
-    MINUS_WEIGHT,
-    NEAR_SCORE,
     Act,
     ActReport,
     AddReport,

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from scripts.benchmarks.common import describe_machine, make_store, peak_memory, resnet_like
 from vecstore import Store
-from vecstore.results import NEAR_SCORE, Duplicate
+from vecstore.defaults import NEAR_SCORE
+from vecstore.results import Duplicate
 
 # Rows of the tile by which the cost of comparing every pair in all dimensions is told.
 TILE_ROWS = 4_096

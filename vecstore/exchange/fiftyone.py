@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from vecstore.defaults import NEAR_SCORE
 from vecstore.errors import NotFound
 from vecstore.exchange.new_files import as_text, bytes_below, new_folder
-from vecstore.results import NEAR_SCORE, ExportReport
+from vecstore.results import ExportReport
 from vecstore.search.duplicates import duplicates
 from vecstore.search.filters import Filter
 from vecstore.session import Session

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vecstore.clustering.clusters import current_clusters
+from vecstore.defaults import MINUS_WEIGHT
 from vecstore.errors import BadInput
 from vecstore.image_ref import ImageRef, NewPicture, identify_all, vector_of
-from vecstore.results import MINUS_WEIGHT, Neighbour
+from vecstore.results import Neighbour
 from vecstore.search.filters import Filter, Mask, allowed_rows
 from vecstore.session import Session
 from vecstore.storage.checksums import ChecksumVerifier

@@ -16,8 +16,9 @@ import numpy as np
 from vecstore.arguments import whole_number
 from vecstore.clustering import clusters as clustering
 from vecstore.clustering.explanation import explain
+from vecstore.defaults import NEAR_SCORE
 from vecstore.errors import BadInput, NotFound, VecstoreError
-from vecstore.results import NEAR_SCORE, Cluster, Clustering, Drawing, Duplicate, Explanation, Oddity
+from vecstore.results import Cluster, Clustering, Drawing, Duplicate, Explanation, Oddity
 from vecstore.search.duplicates import COPY, KEEP, NEAR, duplicates
 from vecstore.search.filters import Filter, Mask, moment
 from vecstore.search.info import info

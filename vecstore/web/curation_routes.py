@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from vecstore.defaults import NEAR_SCORE
 from vecstore.errors import BadInput
-from vecstore.results import NEAR_SCORE, ActReport, Decision, DuplicateGroup, Operation, UndoReport
+from vecstore.results import ActReport, Decision, DuplicateGroup, Operation, UndoReport
 from vecstore.store import Store
 from vecstore.web.responses import answer
 from vecstore.web.routes import PROBLEMS, Here, Ids, Strict, require_allowed

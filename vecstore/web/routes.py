@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from vecstore.defaults import MINUS_WEIGHT
 from vecstore.errors import BadInput, NotFound, StoreBusy, WeightsUnavailable
 from vecstore.results import (
-    MINUS_WEIGHT,
     Cluster,
     Clustering,
     Cut,
