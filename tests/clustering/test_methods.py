@@ -266,6 +266,6 @@ def test_the_command_says_what_a_method_takes_and_what_it_leaves_over(noisy: Sto
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0
     assert result.stderr.startswith("hdbscan of 100 images: about ")
-    assert "10 images are in no cluster" in result.stdout
+    assert "in no cluster: 10 images" in result.stdout
     refused = CliRunner().invoke(app, [*asked, "-k", "3"])
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)

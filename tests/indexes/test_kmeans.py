@@ -228,7 +228,7 @@ def test_spherical_centroids_of_many_dimensions_have_length_one() -> None:
 @pytest.mark.parametrize("n", [1, 5, 200])
 def test_fewer_rows_than_directions_lose_nothing(n: int) -> None:
     rows = unit_vectors(n, MANY, seed=0)
-    space = kmeans._reduced(rows, kmeans._directions_of(rows, 0))
+    space = kmeans._reduced(rows, kmeans.directions_of(rows, 0))
     kept = min(1.0, kmeans.DIRECTIONS / n)  # of noise, about the part of the dimensions that there are
     assert space.left_out / n <= 1 - kept + 1e-5
     if n < kmeans.DIRECTIONS:

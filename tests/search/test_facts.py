@@ -156,7 +156,7 @@ def test_conditions_hold_for_every_question(store: Store, folder: Path) -> None:
     (folder / "copy of three.jpg").write_bytes((folder / "b/three.jpg").read_bytes())
     store.add(folder)
     assert {found.id for found in store.duplicates(exact=True, conditions=Filter(camera="nikon"))} == {two}
-    everywhere = store.duplicates(min_score=-1, conditions=Filter(taken_after="2024"))
+    everywhere = store.duplicates(min_score=-1, series=True, conditions=Filter(taken_after="2024"))
     assert {found.id for found in everywhere} == {one, four}
 
 
@@ -353,9 +353,9 @@ def test_facts_lists_and_counts(vecstore_: Callable[..., Result], folder: Path) 
         (("facts", "--group-by", "month", "--sort", "taken"), "groups have an order of their own"),
         (("oddities", "--kind", "ugly"), "there is no oddity 'ugly'"),
         (("cluster", "-k", "1", "--where", "id"), "'the end' stands behind id"),
-        (("cluster", "--use", "1", "--where", "id > 1"), "leave -k, --within, --where and --warm-start out"),
+        (("cluster", "--use", "1", "--where", "id > 1"), "leave -k, --tree, --method and the others out"),
         (("similar", "--all", "--sort", "taken"), "leave --sort out"),
-        (("members", "0", "--copy-to", "x", "--camera", "a"), "leave conditions and --sort out"),
+        (("members", "0", "--copy-to", "x", "--camera", "a"), "leave conditions, --sort and --into out"),
     ],
 )
 def test_wrong_use_is_told_in_a_line(arguments: tuple[str, ...], said: str, vecstore_: Callable[..., Result]) -> None:

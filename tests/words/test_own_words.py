@@ -235,14 +235,16 @@ def test_the_commands_say_what_the_library_says(colours: Store, tmp_path: Path) 
     given = ["--words", str(tmp_path / "words.txt"), "-s", str(colours.path)]
     judged = CliRunner().invoke(app, ["evaluate", *given])
     assert judged.stdout.splitlines() == [
-        "9 images: accuracy 0.7778; 1 more have a label that is none of the words",
         "Reds\tred\t4\t0.7500\t1.0000",
         "blue\tblue\t3\t0.6667\t0.6667",
         "green\tgreen\t2\t1.0000\t0.6667",
-        "2 images have another word",
-        "1\tReds\tblue",
-        "1\tblue\tgreen",
     ]
+    assert judged.stderr.splitlines() == [
+        "9 images: accuracy 0.7778; 1 more have a label that is none of the words",
+        "with another word: 2 images; --wrong lists which",
+    ]
+    wrong = CliRunner().invoke(app, ["evaluate", "--wrong", *given]).stdout
+    assert wrong == "1\tReds\tblue\n1\tblue\tgreen\n"
     assert json.loads(CliRunner().invoke(app, ["evaluate", "--json", *given]).stdout)["accuracy"] == 7 / 9
     one = CliRunner().invoke(app, ["tag", "@0", *given]).stdout
     assert one.split("\t")[2].startswith("red 1.00, ")

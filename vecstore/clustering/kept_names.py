@@ -21,7 +21,10 @@ def keep_names(catalog: Catalog, clustering: int, previous: int | None) -> None:
     its labels were forgotten.
     """
     kept = {}
+    noise, _ = catalog.clusterings.noise_of(clustering)  # what its name says is always true
     for cluster, _, named_in in catalog.clusterings.named(clustering):
+        if cluster == noise:
+            continue
         for basis in (named_in, previous):
             named_for = catalog.trees.rows_below(basis, cluster) if basis is not None else set()
             if named_for:

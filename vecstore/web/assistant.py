@@ -102,7 +102,7 @@ def _reading(ask: Call) -> list[Callable[..., Any]]:
 
     async def list_pictures(where: Where = None, k: K = 50) -> str:
         """List the facts of the pictures that a condition holds of, by id."""
-        return _json(await ask(lambda store: store.all_facts(Filter.of(where=where), k=k)))
+        return _json(await ask(lambda store: list(store.all_facts(Filter.of(where=where), k=k))))
 
     async def thumbnails(images: Shown) -> list[Any]:
         """Show small versions of pictures, each after a line with its id and path."""
