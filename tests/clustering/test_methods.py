@@ -269,3 +269,13 @@ def test_the_command_says_what_a_method_takes_and_what_it_leaves_over(noisy: Sto
     assert "in no cluster: 10 images" in result.stdout
     refused = CliRunner().invoke(app, [*asked, "-k", "3"])
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+
+
+def test_no_node_of_a_tree_goes_on_from_noise(noisy: Store) -> None:
+    noise = next(cluster.cluster for cluster in noisy.clusters() if cluster.noise)
+    clusters = {cluster.cluster for cluster in noisy.clusters()} - {noise}
+    noisy.cluster(tree=(2, 5))
+    nodes = {node.cluster for node in noisy.tree(depth=2)}
+    assert noise not in nodes
+    assert len(nodes & clusters) >= 3
+    assert noisy.check() == []

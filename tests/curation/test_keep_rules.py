@@ -124,3 +124,9 @@ def test_what_is_kept_is_the_greatest_by_the_rules_in_order(
     measure = {"pixels": lambda file: file.width * file.height, "bytes": lambda file: file.state.st_size}
     kept, _ = keep_rules.best(files, keep_rules.parse(names))
     assert kept.id == max(files, key=lambda file: ([measure[name](file) for name in names], -file.id)).id
+
+
+def test_the_pixels_of_bars_are_not_counted() -> None:
+    state = os.stat_result((0o100644, 0, 0, 1, 0, 0, 10, 0, 0, 0))
+    boxed, whole = Candidate(0, b"/0", 90, 90, state, has_bars=True), Candidate(1, b"/1", 60, 90, state)
+    assert keep_rules.best([boxed, whole], keep_rules.parse(["pixels"]))[0] == whole

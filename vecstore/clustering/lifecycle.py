@@ -326,7 +326,8 @@ def _finished(
     noise, bound = (before.noise, before.bound) if has_noise and before is not None else (None, None)
     if before is not None and not has_noise:  # k-means leaves no image over, so that none can be pinned there
         pins = {row: cluster for row, cluster in pins.items() if cluster != before.noise}
-    olds = tree_training.levels_of(catalog, before.clustering, before.ids) if before else []
+    in_clusters = [id for id in before.ids if not levels or id != before.noise] if before else []
+    olds = tree_training.levels_of(catalog, before.clustering, in_clusters) if before else []
     if pins or request.within is not None:  # it is of clusters that these speak, not of what is above them
         olds = olds[-1:]
     sizes = levels or (len(made.centroids),)
@@ -335,6 +336,8 @@ def _finished(
         goes_on = {len(sizes) - 1: 0}
     old_of: list[dict[int, int] | None] = [olds[goes_on[new]] if new in goes_on else None for new in range(len(sizes))]
     shared, ids_before = _shared(catalog, before, made)
+    if levels and before is not None and before.noise is not None:  # no node of a tree goes on from what was left over
+        shared, ids_before = shared[ids_before != before.noise], ids_before[ids_before != before.noise]
     then = shared, _nodes_then(ids_before, old_of[-1])
     found = matched(catalog, before, made, pins, noise, then)
     report = Clustering(

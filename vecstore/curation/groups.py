@@ -16,7 +16,7 @@ from itertools import groupby
 from vecstore.curation import keep_rules
 from vecstore.curation.file_acts import holds
 from vecstore.curation.keep_rules import Candidate, Rule
-from vecstore.likeness.comparison import EDITED, SAME_BYTES, Relation
+from vecstore.likeness.comparison import EDITED, LETTERBOXED, SAME_BYTES, Relation
 from vecstore.results import Duplicate, DuplicateFile, DuplicateGroup
 from vecstore.search import duplicates as search
 from vecstore.search.duplicates import ARCHIVED, COPY, KEEP, LINK, NEAR, SERIES
@@ -141,7 +141,8 @@ def _candidates(catalog: Catalog, files: list[Duplicate], contents: dict[int, by
             continue
         with suppress(OSError):  # gone just now
             width, height, _ = catalog.images.size_and_time(file.id)
-            found.append(Candidate(file.id, path, width, height, os.lstat(path)))
+            has_bars = file.relation == LETTERBOXED
+            found.append(Candidate(file.id, path, width, height, os.lstat(path), has_bars))
     return found
 
 

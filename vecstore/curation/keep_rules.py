@@ -45,13 +45,17 @@ SHARPNESS_SIDE = 512
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that could be kept. width, height: of its image in pixels. state: of the file."""
+    """A file that could be kept. width, height: of its image in pixels. state: of the file.
+
+    has_bars: its picture is another one of its group with bars around it.
+    """
 
     id: int
     path: bytes
     width: int
     height: int
     state: os.stat_result
+    has_bars: bool = False
 
     @cached_property
     def format(self) -> str:
@@ -178,7 +182,12 @@ def _moment(file: Candidate) -> str:
 PLAIN = {
     rule.name: rule
     for rule in (
-        Rule("pixels", lambda file: file.width * file.height, lambda file: f"pixels {file.width} x {file.height}"),
+        # The pixels of bars are none of the picture's.
+        Rule(
+            "pixels",
+            lambda file: 0 if file.has_bars else file.width * file.height,
+            lambda file: f"pixels {file.width} x {file.height}",
+        ),
         Rule("bytes", lambda file: file.state.st_size, lambda file: f"bytes {file.state.st_size:,}"),
         Rule("oldest", lambda file: -file.state.st_mtime_ns, lambda file: f"oldest, {_moment(file)}"),
         Rule("newest", lambda file: file.state.st_mtime_ns, lambda file: f"newest, {_moment(file)}"),
