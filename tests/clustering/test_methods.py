@@ -271,11 +271,17 @@ def test_the_command_says_what_a_method_takes_and_what_it_leaves_over(noisy: Sto
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
 
 
-def test_no_node_of_a_tree_goes_on_from_noise(noisy: Store) -> None:
-    noise = next(cluster.cluster for cluster in noisy.clusters() if cluster.noise)
-    clusters = {cluster.cluster for cluster in noisy.clusters()} - {noise}
-    noisy.cluster(tree=(2, 5))
-    nodes = {node.cluster for node in noisy.tree(depth=2)}
-    assert noise not in nodes
-    assert len(nodes & clusters) >= 3
-    assert noisy.check() == []
+def test_no_node_of_a_tree_goes_on_from_noise(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    apart = random.standard_normal((STRAYS, 16)) + 2.5 * unit_rows(random.standard_normal((1, 16)))
+    vectors = np.concatenate([blobs(SIZES, seed=0), unit_rows(apart.astype(np.float32))])
+    with import_vectors(tmp_path / "a", vectors) as store:
+        store.cluster(method="hdbscan", min_size=8)
+        (noise,) = (cluster.cluster for cluster in store.clusters() if cluster.noise)
+        left_over = {member.id for member in store.members(noise)}
+        store.cluster(tree=(5, 15))
+        tops = store.tree(1)
+        assert left_over
+        assert len(tops) == 5
+        assert noise not in {node.cluster for node in store.tree(depth=2)}
+        assert store.check() == []
