@@ -3,8 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import filelock
 import pytest
@@ -116,6 +117,24 @@ def test_a_root_that_goes_away_ends_the_following_and_forgets_nothing(follower: 
     follower.thread.join(PATIENCE_SECONDS)
     assert isinstance(follower.error, NotFound)
     follower.wait_for({"0.png"})
+
+
+def test_a_root_that_goes_away_during_a_sync_takes_nothing_along(
+    open_store: Callable[..., Store], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest = sync._ingest
+
+    def unplugged(*args: Any, **values: Any) -> Any:
+        done = ingest(*args, **values)
+        pictures.rename(tmp_path / "elsewhere")
+        return done
+
+    with open_store() as store:
+        store.add(pictures)
+        monkeypatch.setattr(sync, "_ingest", unplugged)
+        with pytest.raises(NotFound, match="is gone or has nothing left in it; nothing was forgotten"):
+            store.sync(pictures)
+        assert store.info().paths == 10
 
 
 def test_a_writer_that_takes_longer_than_anybody_waits_is_waited_for_all_the_same(

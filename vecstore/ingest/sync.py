@@ -197,10 +197,15 @@ def _bring_in(
     if not session.exists:
         session.create(session.loaded_embedder().spec)
     kind = "sync" if forget else "add"
+    folders = [root for root in selection.tops or selection.roots if os.path.isdir(root)]
     with session.writing(kind, named(selection.roots)), session.engine.growing() as committed:
         report, found_again = _ingest(session, selection, committed, ray=ray, on_progress=on_progress)
-        if forget:
-            report = replace(report, forgotten=_forget(session, _gone(session, selection.roots)))
+        gone = _gone(session, selection.roots) if forget else []
+        if gone:  # a disk that was unplugged meanwhile takes its files along, and none of them is deleted
+            from vecstore.sources.watch import require_roots
+
+            require_roots(folders)
+            report = replace(report, forgotten=_forget(session, gone))
         tagging.fill_or_warn(session)
         # After that: what was within these folders is forgotten by now.
         return replace(report, moved=moved_root(session.catalog, found_again))
