@@ -780,9 +780,11 @@ def test_the_map_follows_a_new_clustering_and_keeps_its_place(page: Any, few: Pa
         page.go_back()
         canvas.wait_for()
         assert page.evaluate("location.hash") == place
+        canvas.focus()
         with Store.open(few) as other:
             other.cluster(3, restarts=1)
         expect(page.locator(".legend li")).to_have_count(3)
+        expect(canvas).to_be_focused()
 
 
 def test_a_lasso_chooses_and_a_map_of_the_command_line_is_shown(page: Any, few: Path) -> None:

@@ -53,7 +53,9 @@ async function show(isNew = false, isFirst = false) {
   main.removeAttribute("aria-busy");
   if (view) leave(view);
   [view, viewed] = [made, key];
+  const wasOnMap = document.activeElement instanceof HTMLCanvasElement && main.contains(document.activeElement);
   main.replaceChildren(...made.nodes.filter((node) => node !== null));
+  if (wasOnMap) main.querySelector("canvas")?.focus({ preventScroll: true }); // drawn anew under someone's keys
   const { grid } = made;
   setPlace(() => (grid ? { y: grid.at, active: grid.active } : { y: scrollY }));
   if (made.filters) showSidebar(where.query, made.filters);
