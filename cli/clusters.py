@@ -434,9 +434,8 @@ def members(
 
     Example: vecstore members 3 -k 20
     """
-    target = copy_to or link_to
-    if sum(folder is not None for folder in (copy_to, link_to, move_to)) > 1:
-        raise BadInput("pictures are copied, linked to or moved; give one of --copy-to, --link-to and --move-to")
+    files = curation.IntoFolder(copy_to, link_to, move_to)
+    target = None if files.chosen is None or move_to is not None else files.chosen[1]
     asked = as_filter(conditions)
     if target is not None and (into is not None or sort is not None or asked != type(asked)()):
         raise BadInput(
@@ -461,9 +460,7 @@ def members(
                 "name a cluster to list (see `vecstore clusters`), or --copy-to or --link-to for all of them"
             )
         found = opened.members(cluster, k, farthest=farthest, conditions=asked, sort=sort)
-        if curation.put_into_folder(
-            opened, (member.id for member in found), curation.IntoFolder(move_to=move_to), as_json, quiet
-        ):
+        if curation.put_into_folder(opened, (member.id for member in found), files, as_json, quiet):
             return
         output.put_into(opened, into, (member.id for member in found), quiet)
     empty = f"cluster {cluster} has no images left" if asked == type(asked)() else "no image fits these conditions"

@@ -9,11 +9,11 @@ from typing import Literal
 # The columns that a narrow terminal hides, the first of these first.
 HIDDEN_FIRST = (
     *("empty", "previous", "representative_id", "separation", "nearest", "moved", "gone", "born", "merged", "split"),
-    *("kept", "created", "drift", "objective", "cohesion", "size_bytes", "stands_for"),
+    *("kept", "created", "drift", "objective", "cohesion", "stands_for"),
 )
 # What gets less room than it needs: paths lose their middle, as both ends tell most; other text takes more lines.
 PATHS = frozenset(("what", "where", "path", "other_path", "representative", "store", "file", "folder", "near"))
-TEXTS = frozenset(("name", "suggested", "label", "reason", "words", "tags", "why", "needs", "available", "detail"))
+TEXTS = frozenset(("name", "suggested", "label", "reason", "words", "tags", "why", "needs", "available"))
 SHORTEST = 20
 GAP = 2
 

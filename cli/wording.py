@@ -1,5 +1,6 @@
 """How commands read: their help as people write usage, `--wide` for every table, and wrong use in one line."""
 
+import functools
 import re
 from typing import Any
 
@@ -70,7 +71,10 @@ def _without_type(option: Any) -> Any:
     return option
 
 
+@functools.cache
 def _wide() -> Any:
+    """Return the option that shows tables in full: one for all commands, as every start would make it for each."""
+
     def ask(_context: Any, _parameter: Any, is_asked: bool) -> None:
         output.wide.is_asked = is_asked
 

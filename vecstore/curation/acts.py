@@ -4,14 +4,13 @@ What is planned here is checked again, file by file, just before it is done (`jo
 """
 
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vecstore.curation import groups, journal, keep_rules, trash
 from vecstore.curation.checks import Planned
-from vecstore.curation.file_acts import holds
+from vecstore.curation.file_acts import holds, is_regular
 from vecstore.curation.groups import Group
 from vecstore.curation.journal import PLANNED, REFUSED
 from vecstore.errors import BadInput, VecstoreError
@@ -173,7 +172,7 @@ def _report(
 def _planned(group: Group, order: DuplicateOrder, has_rules: bool, names: "_Names") -> Iterator[Planned]:
     """Yield what is to be done to a group: copies first, whose keeper may itself be a near file."""
     keep = group.files[0]
-    if keep.kind != KEEP or not _is_own_file(os.fsencode(keep.path)):
+    if keep.kind != KEEP or not is_regular(os.fsencode(keep.path)):
         return
     best = {file.id: file.path for file in reversed(group.files) if file.kind in (KEEP, NEAR)}
     for kind in (COPY_KIND, NEAR):
@@ -196,19 +195,12 @@ def _planned(group: Group, order: DuplicateOrder, has_rules: bool, names: "_Name
                 yield plan
 
 
-def _is_own_file(path: bytes) -> bool:
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
-
-
 # Images into a folder
 
 
 def _collected(catalog: Catalog, row: int, act: str, names: "_Names") -> Planned:
     sha256 = catalog.images.sha256_of(row) or b""
-    path = _source(catalog, row)
+    path = file_to_take(catalog, row)
     if path is None:
         shown_path = catalog.paths.first_of(row) or b""
         return Planned(act, row, sha256, shown_path, reason="no file of it can be read now; `vecstore sync` its folder")
@@ -217,7 +209,7 @@ def _collected(catalog: Catalog, row: int, act: str, names: "_Names") -> Planned
     return Planned(act, row, sha256, path, target=names.free(path))
 
 
-def _source(catalog: Catalog, row: int) -> bytes | None:
+def file_to_take(catalog: Catalog, row: int) -> bytes | None:
     """Return the path to take an image's file from: a file of its own before a link, and that before an archive."""
     found = []
     for recorded in catalog.paths.states_of(row):

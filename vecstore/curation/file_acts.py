@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
@@ -69,6 +70,14 @@ def is_symlink_to(path: bytes, target: bytes) -> bool:
     return os.path.islink(path) and os.readlink(path) == target
 
 
+def is_regular(path: bytes) -> bool:
+    """Say whether a path is a file of its own: no link, folder or device, and there."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
 def are_same(path: bytes, other: bytes) -> bool:
     """Say whether two paths are names of one regular file."""
     try:
@@ -123,11 +132,7 @@ def settle_move(source: bytes, target: bytes, sha256: bytes, draft: bytes) -> bo
 
 def replace_by_hardlink(path: bytes, keeper: bytes, draft: bytes) -> None:
     """Let a path be another name of the keeper's file. Raises OSError, of EXDEV for another file system."""
-    _remove(draft)
-    _sync_bytes(keeper)
-    os.link(keeper, draft)
-    os.replace(draft, path)
-    _sync_folder(path)
+    _replace_by(os.link, path, keeper, draft)
 
 
 def settle_hardlink(path: bytes, keeper: bytes, draft: bytes) -> bool:
@@ -137,9 +142,14 @@ def settle_hardlink(path: bytes, keeper: bytes, draft: bytes) -> bool:
 
 def replace_by_symlink(path: bytes, keeper: bytes, draft: bytes) -> None:
     """Let a path be a symbolic link to the keeper."""
+    _replace_by(os.symlink, path, keeper, draft)
+
+
+def _replace_by(make_link: Callable[[bytes, bytes], None], path: bytes, keeper: bytes, draft: bytes) -> None:
+    """Put a link in the place of a file, in one step, once the file that stays is on the disk."""
     _remove(draft)
     _sync_bytes(keeper)
-    os.symlink(keeper, draft)
+    make_link(keeper, draft)
     os.replace(draft, path)
     _sync_folder(path)
 

@@ -6,7 +6,6 @@ other file of that content is a `copy` of it: deleting all copies leaves a file 
 """
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from vecstore.curation import keep_rules
-from vecstore.curation.file_acts import holds
+from vecstore.curation.file_acts import holds, is_regular
 from vecstore.curation.keep_rules import Candidate, Rule
 from vecstore.likeness.comparison import EDITED, LETTERBOXED, SAME_BYTES, Relation
 from vecstore.results import Duplicate, DuplicateFile, DuplicateGroup
@@ -134,7 +133,7 @@ def _candidates(catalog: Catalog, files: list[Duplicate], contents: dict[int, by
     found = []
     for file in files:
         path = os.fsencode(file.path)
-        if file.kind not in (KEEP, COPY, NEAR) or not _is_regular(path):
+        if file.kind not in (KEEP, COPY, NEAR) or not is_regular(path):
             continue
         # What is called a copy, or stays in its stead, is read before; of a single near file nothing depends on it.
         if file.kind == NEAR and n_near[file.id] > 1 and not holds(path, contents[file.id]):
@@ -144,13 +143,6 @@ def _candidates(catalog: Catalog, files: list[Duplicate], contents: dict[int, by
             has_bars = file.relation == LETTERBOXED
             found.append(Candidate(file.id, path, width, height, os.lstat(path), has_bars))
     return found
-
-
-def _is_regular(path: bytes) -> bool:
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
 
 
 @dataclass(frozen=True)
