@@ -246,3 +246,7 @@ def test_an_export_overwrites_nothing_and_guesses_nothing(store: Store, pictures
         store.export_selection("packed", tmp_path / "links", link=True)
     assert (tmp_path / "there.csv").read_text() == "mine"
     assert not (tmp_path / "links").exists()
+    (tmp_path / "zzz").mkdir()  # its file is taken, though the path in the archive comes first
+    (tmp_path / "in.png").rename(tmp_path / "zzz/in.png")
+    store.add(tmp_path / "zzz")
+    assert store.export_selection("packed", tmp_path / "links", link=True).files == 1

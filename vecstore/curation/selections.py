@@ -114,9 +114,9 @@ def export(session: Session, name: str, target: Path, link: bool) -> SelectionEx
         )
     if not is_file:
         require_empty(target)
-        if link:
-            _require_no_archives(session, name)
         ids = [image.id for image in images(session, name, None, 0)]
+        if link:
+            _require_linkable(session, ids)
         made = acts.collect(session, ids, target, LINK if link else COPY, False, None)
         missing = tuple(one.path for one in made.acts if one.state != DONE)
         return SelectionExport(name, str(target), made.done, missing)
@@ -186,8 +186,10 @@ def _told(name: str, refs: Sequence[ImageRef], **others: Sequence[str]) -> str:
     return f"{name}: {named(refs)}{sets}" if refs else f"{name}:{sets}"
 
 
-def _require_no_archives(session: Session, name: str) -> None:
-    for image in images(session, name, None, 0):
-        path = os.fsencode(image.path)
-        if archive_of(path) is not None:
-            raise BadInput(f"{shown(path)} is inside an archive and cannot be linked to; leave --link out")
+def _require_linkable(session: Session, ids: Sequence[int]) -> None:
+    """Raise BadInput if the file that would be linked to is in an archive."""
+    with session.catalog.reading():
+        for row in ids:
+            path = acts.file_to_take(session.catalog, row)
+            if path is not None and archive_of(path) is not None:
+                raise BadInput(f"{shown(path)} is inside an archive and cannot be linked to; leave --link out")
