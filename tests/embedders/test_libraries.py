@@ -1,6 +1,8 @@
 """Models of timm, torchvision and open_clip: equal to the library's own forward, from files with random weights."""
 
 import json
+import logging
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from PIL import Image
 from tests.programs import run_code
 from vecstore.embedders import text_tokens
 from vecstore.embedders.embedder import EmbedderOptions
+from vecstore.embedders.library import downloading
 from vecstore.embedders.registry import open_embedder
 from vecstore.errors import BadInput, WeightsUnavailable
 
@@ -318,6 +321,80 @@ def _save_words(folder: Path) -> str:
     tokens = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "</s>"}
     PreTrainedTokenizerFast(tokenizer_object=model, **tokens).save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture
+def siglip(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The weights of a tiny model of SigLIP's kind, whose tokenizer is not in the package but on the hub.
+
+    They are others for each test, or the tokenizer would be in the cache.
+    """
+    open_clip = pytest.importorskip("open_clip")
+    import torch
+
+    text = {**CLIP["tiny-sigmoid"]["text_cfg"], "hf_tokenizer_name": "nobody/no-tokenizer"}
+    config = {**CLIP["tiny-sigmoid"], "text_cfg": {**text, "tokenizer_kwargs": {"clean": "canonicalize"}}}
+    folder = tmp_path / "tiny-siglip"
+    folder.mkdir()
+    (folder / "tiny-siglip.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder)
+    torch.manual_seed(zlib.crc32(request.node.name.encode()))
+    path = folder / "weights.pt"
+    torch.save(open_clip.create_model("tiny-siglip", pretrained=None).state_dict(), path)
+    (folder / "tiny-siglip.json").unlink()
+    return path
+
+
+def test_tokenizer_beside_the_weights_is_read(siglip: Path) -> None:
+    import open_clip
+
+    own = open_clip.tokenizer.HFTokenizer(_save_words(siglip.parent), context_length=16, clean="canonicalize")
+    embedder: Any = opened("open_clip:tiny-siglip", siglip)
+    texts = ["dog", "A reef.", "reef dog zebra"]
+    assert [embedder._tokens(text) for text in texts] == own(texts).tolist()
+    found = embedder.embed_text(texts)
+    assert found.shape == (3, embedder.spec.dim)
+    again = opened("open_clip:tiny-siglip", siglip)
+    (siglip.parent / "tokenizer.json").unlink()
+    np.testing.assert_array_equal(again.embed_text(texts), found)  # it was kept
+
+
+def test_tokenizer_that_is_nowhere_is_asked_for_beside_the_weights(
+    siglip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import open_clip
+
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(open_clip, "get_tokenizer", no_network)
+    message = (
+        r"^the tokenizer of open_clip:tiny-siglip is not in .* \(no route to host\); put the tokenizer's files of "
+        r"nobody/no-tokenizer \(tokenizer.json and tokenizer_config.json\) beside the weights"
+    )
+    with pytest.raises(WeightsUnavailable, match=message):
+        opened("open_clip:tiny-siglip", siglip).embed_text(["dog"])
+
+
+def test_damaged_tokenizer_beside_the_weights_is_refused(siglip: Path) -> None:
+    (siglip.parent / "tokenizer.json").write_text("{")
+    with pytest.raises(BadInput, match=f"^the tokenizer in {siglip.parent} cannot be read: "):
+        opened("open_clip:tiny-siglip", siglip).embed_text(["dog"])
+
+
+def _try_to_fetch(hub: logging.Logger) -> None:
+    with downloading("the weights of x are"):
+        hub.warning("Retrying in 1s")
+        raise OSError
+
+
+def test_tries_of_a_hub_s_client_are_not_reported(caplog: pytest.LogCaptureFixture) -> None:
+    hub = logging.getLogger("huggingface_hub.utils._http")
+    with pytest.raises(WeightsUnavailable, match=r"^the weights of x are not in .* \(OSError\); give"):
+        _try_to_fetch(hub)
+    assert caplog.text == ""
+    hub.warning("heard again")
+    assert "heard again" in caplog.text
 
 
 def test_tokenizer_that_cuts_in_its_own_way_is_not_converted() -> None:

@@ -87,6 +87,14 @@ def test_what_exiftool_writes_is_read(suffix: str, written: Path) -> None:
     assert found == expected
 
 
+def test_the_day_of_digitizing_is_read_of_iptc_where_there_is_no_better(written: Path) -> None:
+    made = written / "digitized.jpg"
+    painted().save(made)
+    tags = ("-IPTC:DigitalCreationDate=2001:02:03", "-IPTC:DigitalCreationTime=04:05:06+01:00")
+    subprocess.run(["exiftool", "-q", "-overwrite_original", *tags, str(made)], check=True, timeout=60)
+    assert read(made.read_bytes()).taken == "2001-02-03T04:05:06+01:00"
+
+
 def test_raw_pictures_of_other_makers_are_read_as_tiff_or_by_their_preview(written: Path) -> None:
     jpeg, tiff = (written / "a.jpg").read_bytes(), (written / "a.tif").read_bytes()
     fuji = b"FUJIFILMCCD-RAW".ljust(84, b"\0") + struct.pack(">LL", 100, len(jpeg)) + bytes(8) + jpeg
@@ -97,8 +105,9 @@ def test_raw_pictures_of_other_makers_are_read_as_tiff_or_by_their_preview(writt
         assert found.format == name[2:].decode().upper()
 
 
-def test_iptc_is_read(written: Path) -> None:
-    made = written / "iptc.jpg"
+@pytest.mark.parametrize("name", ["iptc.jpg", "iptc.tif"])  # in a TIFF exiftool calls it 32-bit numbers
+def test_iptc_is_read(name: str, written: Path) -> None:
+    made = written / name
     painted().save(made)
     tags = (
         "Caption-Abstract=A caption",

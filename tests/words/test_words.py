@@ -96,6 +96,10 @@ def test_every_class_has_a_name_that_finds_it() -> None:
     ("text", "message"),
     [
         ("zebrra", "tiny does not know 'zebrra'; did you mean zebra"),
+        ("dgo", "tiny does not know 'dgo'; did you mean dog"),
+        ("kat", "tiny does not know 'kat'; did you mean cat"),
+        ("sprots car", "tiny does not know 'sprots'; did you mean sports car"),
+        ("red bicycle", "tiny does not know 'red'; did you mean reed or bread"),
         ("dog xyzzyqq", "tiny does not know 'xyzzyqq'; it knows ImageNet's 1,000 things"),
         ("", "no word was given"),
         (" \n,", "no word was given"),

@@ -178,18 +178,30 @@ def unknown_model(library: str, model: str, known: Iterable[str]) -> BadInput:
 
 
 @contextmanager
-def downloading(name: str) -> Iterator[None]:
-    """Say in one line that a library's own weights can be neither found nor fetched."""
+def downloading(what: str, advice: str = "") -> Iterator[None]:
+    """Say in one line that what a library fetches can be neither found nor fetched.
+
+    what: such as "the weights of timm:resnet18 are". advice: the next step, where it is not to give weights.
+    """
+    hub = logging.getLogger("huggingface_hub")  # it reports each of its tries, by a handler of its own and by ours
+    before = hub.level
+    hub.setLevel(logging.ERROR)
     try:
         yield
     except BadInput:
         raise
     except Exception as error:  # each hub's client has its own errors
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        advice = advice or "give a weight file with --weights FILE, or choose --embedder efficientnet-lite2"
         raise WeightsUnavailable(
-            f"the weights of {name} are not in the library's cache and could not be downloaded ({reason}); "
-            "give a weight file with --weights FILE, or choose --embedder efficientnet-lite2"
+            f"{what} not in the library's cache and could not be downloaded ({first_line(error)}); {advice}"
         ) from error
+    finally:
+        hub.setLevel(before)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def load_weights(module: Any, path: Path, name: str, head: tuple[str, ...] = (), convert: Any = None) -> None:

@@ -18,6 +18,7 @@ from vecstore.embedders.library import (
     LibraryEmbedder,
     Model,
     downloading,
+    first_line,
     hub_has,
     load_weights,
     require_library,
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 TOKENS = "tokens"
 # The least number of different tokens that any text tower knows.
 FEWEST_TOKENS = 1_000
+# What transformers keeps a tokenizer in.
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def open_open_clip(name: str, options: EmbedderOptions) -> "OpenClip":
@@ -112,13 +115,12 @@ class OpenClip(LibraryEmbedder):
         found = text_tokens.kept(path)
         if found is not None:
             return found
-        open_clip = require_library("open_clip", "clip", self.spec.name)
-        with downloading(f"{self.spec.name}'s tokenizer"):
-            own = open_clip.get_tokenizer(_parts(self.spec.name)[0])
+        own = _own_tokenizer(self.spec.name, self._weights)
         converted = text_tokens.convert(own, int(self.facts["context_length"]))
         if converted is None:
             log.info("the tokenizer of %s is open_clip's own: texts need it and torch each time", self.spec.name)
             return own
+        require_folder(path.parent)
         try:
             text_tokens.keep(converted, path)
         except OSError as error:
@@ -166,6 +168,28 @@ def look(name: str) -> tuple[int | None, bool]:
     return dim, here
 
 
+def _own_tokenizer(name: str, weights: Path | None) -> Any:
+    """Return open_clip's tokenizer of a model: in the package, beside the weight file, or in the hub's cache.
+
+    Raises BadInput where files beside the weights are no tokenizer, WeightsUnavailable where there is none.
+    """
+    open_clip = require_library("open_clip", "clip", name)
+    model = _parts(name)[0]
+    text = open_clip.get_model_config(model).get("text_cfg", {})
+    source = text.get("hf_tokenizer_name")
+    if source and weights is not None and any((weights.parent / file).exists() for file in TOKENIZER_FILES):
+        options = {"clean": "whitespace", **text.get("tokenizer_kwargs", {})}
+        try:
+            return open_clip.tokenizer.HFTokenizer(
+                str(weights.parent), tokenizer_mode=text.get("tokenizer_mode"), **options
+            )
+        except Exception as error:  # transformers has a dozen ways to say so
+            raise BadInput(f"the tokenizer in {weights.parent} cannot be read: {first_line(error)}") from error
+    advice = f"put the tokenizer's files of {source} ({' and '.join(TOKENIZER_FILES)}) beside the weights, and give "
+    with downloading(f"the tokenizer of {name} is", f"{advice}these with --weights FILE"):
+        return open_clip.get_tokenizer(model)
+
+
 def _known(open_clip: Any, name: str) -> tuple[str, str]:
     """Return the model and the tag of its weights, which may be empty. Raises BadInput for what open_clip has not."""
     model, tag = _parts(name)
@@ -185,7 +209,7 @@ def _make(name: str, weights: Path | None) -> Model:
         there = f"{name}/{tags[0]}" if tags else "--weights FILE"
         raise BadInput(f"{name} does not say which weights; name them, such as {there}")
     own = open_clip.get_pretrained_cfg(model, tag) if tag else {}
-    with downloading(name), _without_notice_of_weights():
+    with downloading(f"the weights of {name} are"), _without_notice_of_weights():
         towers = open_clip.create_model(
             model,
             pretrained=tag if weights is None else None,

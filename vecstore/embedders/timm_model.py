@@ -48,7 +48,7 @@ def _make(name: str, weights: Path | None) -> Model:
     timm = require_library("timm", "timm", name)
     model = _known(timm, name)
     if weights is None:
-        with downloading(name):
+        with downloading(f"the weights of {name} are"):
             module = timm.create_model(model, pretrained=True, num_classes=0)
     else:
         module = timm.create_model(model, pretrained=False, num_classes=0)

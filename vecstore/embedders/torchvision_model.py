@@ -57,7 +57,7 @@ def _make(name: str, weights: Path | None) -> Model:
     own = models.get_model_weights(model).DEFAULT
     if weights is None:
         # torch.hub says what it downloads on stdout, which is for results.
-        with downloading(name), redirect_stdout(io.StringIO()):
+        with downloading(f"the weights of {name} are"), redirect_stdout(io.StringIO()):
             module.load_state_dict(own.get_state_dict(progress=False, check_hash=True))
     head = _remove_last_layer(module, name)
     if weights is not None:

@@ -155,7 +155,8 @@ def _directory(tiff: bytes, at: Any = None) -> Tags:
         tags.load(file)
         for tag in [*tags]:
             with suppress(Exception):
-                value = tags[tag]
+                # IPTC is bytes that Photoshop and exiftool call 32-bit numbers, of which Pillow gives the first.
+                value = tags._tagdata[tag] if tag == _IPTC else tags[tag]
                 found[tag] = _decoded(value.encode("latin-1")) if isinstance(value, str) else value
     return found
 
@@ -226,7 +227,16 @@ def _iptc(block: bytes) -> dict[int, list[bytes]]:
     return found
 
 
-_IPTC_KEYWORDS, _IPTC_DATE, _IPTC_TIME, _IPTC_CAPTION = 25, 55, 60, 120
+_IPTC_KEYWORDS, _IPTC_CREATED, _IPTC_DIGITIZED, _IPTC_CAPTION = 25, (55, 60), (62, 63), 120
+
+
+def _iptc_moment(iptc: dict[int, list[bytes]], fields: tuple[int, int]) -> str | None:
+    """Return what the fields of a day and a time say: 20260531 and 183005+0200."""
+    day, time = (b"".join(iptc.get(field, [])[:1]).decode("latin-1") for field in fields)
+    if len(day) != 8:
+        return None
+    clock = f" {time[:2]}:{time[2:4]}:{time[4:6]}{time[6:11]}" if len(time) >= 6 else ""
+    return f"{day[:4]}-{day[4:6]}-{day[6:]}{clock}"
 
 
 def _decoded(value: bytes) -> str:
@@ -243,11 +253,9 @@ def _dates(exif: Tags, xmp: _Xmp, iptc: dict[int, list[bytes]]) -> Iterator[str]
     """Yield when the picture may have been taken, the most reliable first."""
     said: list[tuple[Any, Any]] = [(exif.get(_ORIGINAL), exif.get(_OFFSET_ORIGINAL))]
     said += [(xmp.text("exif:DateTimeOriginal"), None), (xmp.text("photoshop:DateCreated"), None)]
-    day, time = (b"".join(iptc.get(field, [])[:1]).decode("latin-1") for field in (_IPTC_DATE, _IPTC_TIME))
-    if len(day) == 8:
-        clock = f" {time[:2]}:{time[2:4]}:{time[4:6]}{time[6:11]}" if len(time) >= 6 else ""
-        said.append((f"{day[:4]}-{day[4:6]}-{day[6:]}{clock}", None))
+    said += [(_iptc_moment(iptc, _IPTC_CREATED), None)]
     said += [(exif.get(_DIGITIZED), exif.get(_OFFSET_DIGITIZED)), (xmp.text("xmp:CreateDate"), None)]
+    said += [(_iptc_moment(iptc, _IPTC_DIGITIZED), None)]
     for when, offset in said:
         found = _moment(when, offset)
         if found is not None:

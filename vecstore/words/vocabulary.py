@@ -8,6 +8,7 @@ import difflib
 import functools
 import gzip
 import json
+import operator
 import re
 from dataclasses import dataclass
 from importlib.resources import files
@@ -22,6 +23,7 @@ ENDINGS = (
 UNSAID = ("a", "an", "the", "and")
 LONGEST_TEXT = 200
 SUGGESTIONS = 3
+SHORTEST_MISSPELT = 3
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Vocabulary:
         return [name, *([self.plurals[name]] if name in self.plurals else []), *regular]
 
     def _unknown(self, words: list[str], embedder: str) -> str:
-        near = self._near(" ".join(words)) or self._near(words[0])
+        near = [name for name in self._near(" ".join(words)) if name not in words] or self._near(words[0])
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         return (
             f"{embedder} does not know {words[0]!r}; {hint}it knows ImageNet's 1,000 things and what they are kinds "
@@ -85,7 +87,13 @@ class Vocabulary:
         )
 
     def _near(self, name: str) -> list[str]:
-        return difflib.get_close_matches(name, list(self.classes_of), SUGGESTIONS, cutoff=0.75)
+        """Return known names in nearly this spelling, such with the same letters in another order first."""
+        alike = [known for known in self.classes_of if len(known) == len(name)]
+        swapped = [known for known in alike if sorted(known) == sorted(name)]
+        near = swapped + difflib.get_close_matches(name, list(self.classes_of), SUGGESTIONS, cutoff=0.75)
+        if not near and len(name) >= SHORTEST_MISSPELT:  # of three letters one is too many for the cutoff
+            near = [known for known in alike if sum(map(operator.ne, known, name)) == 1]
+        return [*dict.fromkeys(near)][:SUGGESTIONS]
 
 
 @functools.cache
