@@ -37,9 +37,12 @@ READING = 20
 STEP_WORK = 5e10
 
 # Rows of at least 2 * DIRECTIONS dimensions are clustered in DIRECTIONS principal directions, found from at most
-# PCA_ROWS rows; the last POLISH iterations use all dimensions. That costs a fraction, and the objective is not higher:
+# PCA_ROWS rows; the last iterations use all dimensions. That costs a fraction, and the objective is not higher:
 # docs/design.md, "PCA first".
-DIRECTIONS, PCA_ROWS, PCA_STEPS, POLISH = 128, 4_096, 2, 2
+DIRECTIONS, PCA_ROWS, PCA_STEPS = 128, 4_096, 2
+# How many iterations are the last ones: on SMALL_STORE_ROWS rows and fewer, and on more. Of these the first needs no
+# distances in all dimensions, and any other takes as long as all the iterations before.
+LAST_OF_FEW_ROWS, LAST_OF_MANY_ROWS = 2, 1
 
 # The number of rows that FAISS multiplies at a time. With its default of 4,096, threads mostly wait for each other:
 # 25,600 x 2048 against 100 centroids took 0.26 s of two cores' time with 4,096, 0.17 s in one block (faiss 1.15.1).
@@ -201,7 +204,7 @@ def train(
     if start is not None and start.shape != (k, rows.shape[1]):
         raise BadInput(f"the initial centroids have the shape {start.shape}; ({k}, {rows.shape[1]}) is needed")
     device = training_device(rows.size, k, options, device, start)
-    if start is not None or rows.shape[1] < 2 * DIRECTIONS or options.iterations <= POLISH:
+    if start is not None or rows.shape[1] < 2 * DIRECTIONS or options.iterations <= _last_iterations(rows):
         state, best = _best_of_runs(_Space(rows), k, options, device, start, resume, watch, pinned)
     else:
         state, best = _best_by_directions(rows, k, options, device, resume, watch, pinned)
@@ -230,7 +233,7 @@ def _best_by_directions(
     pinned: Pinned | None,
 ) -> tuple[State, NDArray[np.float32]]:
     """Run k-means in the rows' principal directions, and the last iterations of the best run in all dimensions."""
-    in_space = replace(options, iterations=options.iterations - POLISH)
+    in_space = replace(options, iterations=options.iterations - _last_iterations(rows))
     if state is None or state.iteration < in_space.iterations:
         directions = directions_of(rows, options.seed)
         space = _reduced(rows, directions)
@@ -244,6 +247,10 @@ def _best_by_directions(
         if watch and state.iteration < options.iterations:
             watch(state)
     return state, _train_once(_Space(rows), k, options.seed % 2**31, options, device, None, state, watch, pinned)
+
+
+def _last_iterations(rows: NDArray[np.float32]) -> int:
+    return LAST_OF_FEW_ROWS if len(rows) <= SMALL_STORE_ROWS else LAST_OF_MANY_ROWS
 
 
 def _best_of_runs(

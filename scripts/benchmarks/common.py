@@ -31,7 +31,9 @@ GRAIN = 3
 SCENE_IMAGES, LATENT_DIM, DRAWN_ROWS = 50, 100, 10_000
 
 
-def make_photos(folder: Path, n: int, source: Path, size: tuple[int, int] = PHOTO_SIZE) -> str:
+def make_photos(
+    folder: Path, n: int, source: Path, size: tuple[int, int] = PHOTO_SIZE, progressive: bool = False
+) -> str:
     """Write n different JPEGs of one size, 500 x 375 unless told, into `folder`; return what they were made from.
 
     The pictures under `source` are used in turn, each time cut a little differently and encoded again; without such a
@@ -50,7 +52,7 @@ def make_photos(folder: Path, n: int, source: Path, size: tuple[int, int] = PHOT
         if grain is not None:
             levels = np.asarray(photo) + np.roll(grain, i * 997, axis=(0, 1))
             photo = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
-        photo.save(folder / f"{i:05}.jpg", quality=90 if grain is None else 88)
+        photo.save(folder / f"{i:05}.jpg", quality=90 if grain is None else 88, progressive=progressive)
     return f"made from {len(originals)} photos in {source.name}" if originals else "painted, with noise"
 
 

@@ -33,6 +33,7 @@ def main(
     photos: Annotated[int, typer.Option(help="How many photos.")] = 200,
     source: Annotated[Path, typer.Option(help="Pictures to make them from.")] = REAL_PHOTOS,
     megapixels: Annotated[float | None, typer.Option(help="Of each photo, 12 for a phone's; else 500 x 375.")] = None,
+    progressive: Annotated[bool, typer.Option("--progressive", help="Encode them progressively.")] = False,
     n_rounds: Annotated[int, typer.Option("--rounds")] = 5,
     agreement: Annotated[bool, typer.Option("--agreement", help="Compare the vectors too.")] = False,
 ) -> None:
@@ -43,7 +44,7 @@ def main(
     describe_machine("pillow", "torchvision")
     embedder = open_embedder("efficientnet-lite0")
     with tempfile.TemporaryDirectory() as scratch:
-        make_photos(Path(scratch) / "photos", photos, source, size_of(megapixels))
+        make_photos(Path(scratch) / "photos", photos, source, size_of(megapixels), progressive)
         contents = [path.read_bytes() for path in sorted((Path(scratch) / "photos").iterdir())]
     decoders: dict[str, Callable[[bytes], Any]] = {
         "vecstore": _vecstore,
@@ -51,6 +52,8 @@ def main(
         "Pillow, Image.open": _pillow,
         "torchvision.io": _torchvision,
     }
+    if progressive:
+        decoders["vecstore, all scans"] = _all_scans
     if find_spec("simplejpeg"):
         decoders["simplejpeg"] = _simplejpeg
     if agreement:
@@ -108,6 +111,11 @@ def _at_twice(content: bytes, side: tuple[int, int] = (256, 256)) -> Image.Image
     """As it was: at an eighth, too, only while the picture is twice as large as what the network takes."""
     with patch.object(jpeg, "EIGHTH", 1.0):
         return decoding.decode(content, at_least=side)
+
+
+def _all_scans(content: bytes) -> Image.Image:
+    with patch.object(jpeg, "for_eighth", lambda content, _: content):
+        return _vecstore(content)
 
 
 def _pillow(content: bytes) -> Image.Image:

@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from tests.programs import run_code
 from vecstore.embedders.embedder import Embedder
-from vecstore.sources import decode_memory, decoders, decoding
+from vecstore.sources import decode_memory, decoders, decoding, jpeg
 from vecstore.sources.decoding import Unreadable, decode, looks_like_picture, read
 from vecstore.sources.painted import paint
 
@@ -286,6 +286,46 @@ def test_a_jpeg_at_an_eighth_is_to_a_network_what_it_is_at_full_size(efficientne
     assert (small.size, large.size) == ((500, 375), (4000, 3000))
     one, other = efficientnet.embed([efficientnet.prepare(small), efficientnet.prepare(large)])
     assert one @ other > 0.998
+
+
+PROGRESSIVE: dict[str, tuple[str, dict[str, Any]]] = {
+    "colours at half resolution": ("RGB", {"subsampling": 2}),
+    "colours at half the width": ("RGB", {"subsampling": 1}),
+    "colours in full": ("RGB", {"subsampling": 0}),
+    "grey": ("L", {}),
+    "inks": ("CMYK", {}),
+    "restarts": ("RGB", {"restart_marker_blocks": 7}),
+}
+
+
+def progressive(way: str) -> bytes:
+    mode, options = PROGRESSIVE[way]
+    small = noise(50, 40).resize((813, 607), Image.Resampling.BICUBIC)
+    return encoded(small.convert(mode), "JPEG", progressive=True, quality=80, **options)
+
+
+@pytest.mark.parametrize("way", PROGRESSIVE)
+def test_at_an_eighth_a_progressive_jpeg_has_the_pixels_of_all_its_scans(way: str) -> None:
+    content = progressive(way)
+    with Image.open(io.BytesIO(content)) as whole:
+        whole.draft("RGB", (101, 75))
+        expected = np.asarray(whole.convert("RGB"))
+    assert expected.shape == (76, 102, 3)
+    assert len(jpeg.for_eighth(content, 100)) < 0.8 * len(content)
+    np.testing.assert_array_equal(np.asarray(decode(content, at_least=(50, 50))), expected)
+
+
+@pytest.mark.parametrize("way", PROGRESSIVE)
+def test_a_progressive_jpeg_that_lacks_a_scan_is_refused_at_an_eighth_too(way: str) -> None:
+    content = progressive(way)
+    scans = [marker for marker in jpeg.markers(content) if marker.code == 0xDA]
+    assert reason(content[: scans[-2].end], at_least=(50, 50)) == reason(content[: scans[-2].end])
+
+
+def test_all_scans_of_a_progressive_jpeg_are_decoded_where_an_eighth_is_too_small() -> None:
+    content = progressive("grey")
+    assert jpeg.for_eighth(content, 110) is content
+    assert decode(content, at_least=(75, 75)).size == (204, 152)
 
 
 # Refusals

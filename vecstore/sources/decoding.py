@@ -20,6 +20,7 @@ from vecstore.sources import (
     formats,
     frames,
     heif,
+    jpeg,
     jpeg_xl,
     mending,
     raw,
@@ -125,6 +126,8 @@ def _decoded(content: bytes, side: int | None, suffix: bytes, orientation: int |
             return _decoded_raw(content, side)
         if side is not None and heif.is_too_large(content):
             return heif.decoded_in_parts(content, side)
+        if side is not None:
+            content = jpeg.for_eighth(content, side)
         with _opened(content, side, suffix) as (image, n_bytes):
             transparency.correct_transparent_colour(image, content)
             return frames.first_not_blank(

@@ -19,6 +19,9 @@ MAX_SCANS = 100
 EIGHTH = 0.7
 
 _SOI, _EOI, _SOS, _DRI, _COM = 0xD8, 0xD9, 0xDA, 0xDD, 0xFE
+# No restarts from here on, and a table (the first for AC) with one code: of one bit, for a run of 16,384 blocks or more
+# without a coefficient.
+_OF_EMPTY_SCANS = b"\xff\xdd\0\x04\0\0" + b"\xff\xc4\0\x14\x10\x01" + bytes(15) + b"\xe0"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xCA)
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
@@ -69,6 +72,58 @@ def scale_down(image: ImageFile.ImageFile, side: int) -> None:
     """Have a picture decoded at 1/2, 1/4 or 1/8, as long as both sides have at least `side`; at 1/8 `EIGHTH` of it."""
     eighth = (image.width // 8, image.height // 8)
     image.draft("RGB", eighth if min(eighth) >= EIGHTH * side else (side, side))
+
+
+def for_eighth(jpeg: bytes, side: int) -> bytes:
+    """Return what a decoder needs of a whole progressive JPEG that `scale_down` takes at an eighth, else the file.
+
+    Of a layer in full resolution, each pixel is then a mean, which is in scans of its own: the pixels are the same
+    without its other scans, which take most of the time. An empty scan in their place keeps libjpeg from guessing.
+    """
+    if not jpeg.startswith(b"\xff\xd8\xff"):
+        return jpeg
+    try:
+        return _for_eighth(jpeg, side)
+    except (LookupError, ValueError):  # its headers make no sense, which the decoder shall say
+        return jpeg
+
+
+def _for_eighth(jpeg: bytes, side: int) -> bytes:
+    frame = _progressive_frame(jpeg)
+    if frame is None or min(frame.width, frame.height) // 8 < EIGHTH * side:
+        return jpeg
+    found = list(markers(jpeg))
+    *parts, end = found
+    n_scans = sum(marker.code == _SOS for marker in parts)
+    if end.code != _EOI or n_scans > MAX_SCANS or _has_several_pictures(jpeg, parts) or not _is_complete(jpeg, found):
+        return jpeg
+    full = frame.full_layers
+    needed = [part for part in parts if part.code != _SOS or not _is_of_details(jpeg, part, full)]
+    empty_scans = b"".join(b"\xff\xda\0\x08\x01" + bytes([name]) + b"\0\x01\x3f\0" for name in full)
+    kept = b"".join(jpeg[part.at : part.end] for part in needed)
+    return b"\xff\xd8" + kept + _OF_EMPTY_SCANS + empty_scans + jpeg[end.at :]
+
+
+def _progressive_frame(jpeg: bytes) -> "_Frame | None":
+    """Return what a Huffman-coded progressive JPEG says of its layers; None for any other."""
+    marker = _marker_from(jpeg, 2)
+    while marker is not None and marker.code not in (*_FRAMES, _SOS, _EOI):
+        marker = _marker_from(jpeg, marker.end)
+    if marker is None or marker.code != _PROGRESSIVE[0]:
+        return None
+    return _Frame.read(marker.code, jpeg[marker.at + 4 : marker.end])
+
+
+def _has_several_pictures(jpeg: bytes, parts: list[Marker]) -> bool:
+    """Say whether the file says where in it other pictures are."""
+    return any(part.code == _APP2 and jpeg.startswith(b"MPF\0", part.at + 4) for part in parts)
+
+
+def _is_of_details(jpeg: bytes, scan: Marker, full: bytes) -> bool:
+    """Say whether a scan is of other coefficients than the means, of layers in full resolution alone."""
+    n_layers = jpeg[scan.at + 4]
+    names = jpeg[scan.at + 5 : scan.at + 5 + 2 * n_layers : 2]
+    return jpeg[scan.at + 5 + 2 * n_layers] > 0 and all(name in full for name in names)
 
 
 def bytes_of_coefficients(image: ImageFile.ImageFile, jpeg: bytes) -> int:
@@ -169,6 +224,12 @@ class _Frame(NamedTuple):
         layers = (segment[6 + 3 * n : 8 + 3 * n] for n in range(n_layers))
         sampling = {name: (across_down >> 4, across_down & 15) for name, across_down in layers}
         return cls(code in _PROGRESSIVE, width, height, sampling)
+
+    @property
+    def full_layers(self) -> bytes:
+        """The names of the layers that have a number for each pixel."""
+        most = tuple(map(max, zip(*self.sampling.values(), strict=True)))
+        return bytes(name for name, sampling in self.sampling.items() if sampling == most)
 
     def blocks_of(self, names: bytes) -> int:
         """Return how many units a scan of these colour components has, one of which a restart can come before."""
