@@ -1,8 +1,9 @@
 """Acts on pictures, killed and failed at any file call: no content that had a file is ever without one.
 
-Beside plain files there are hard links, symbolic links and folders that move away. After each command a writer runs to
-its end, which has to complete or take back what was begun: nothing of an act may be left beside the pictures, the
-store's check must find nothing, and every decision must be there. What is there is found by reading all files.
+Beside plain files there are hard links, symbolic links and folders that move away; after a kill the power may be cut,
+when a file that a person made just before need not be on the disk yet. After each command a writer runs to its end,
+which has to complete or take back what was begun: nothing of an act may be left beside the pictures, the store's check
+must find nothing, and every decision must be there. What is there is found by reading all files.
 """
 
 import errno
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from scripts.fault_injection.children import Ended, call
 from scripts.fault_injection.interposer import Block, Fault, How, Kind
+from scripts.fault_injection.power import Disk
 from scripts.fault_injection.runs import Run
 from scripts.fault_injection.scenario import Pool, run_command
 
@@ -23,7 +25,7 @@ CONTENTS, FILES, STEPS_A_STORE = 6, 18, 15
 FOLDERS = ("a", "b", "b/deep")
 # How far into a command: it has some two hundred file calls, most of them SQLite's.
 MOST_CALLS = 120
-UNHARMED, KILLED = 0.15, 0.7
+UNHARMED, KILLED, POWER_CUT = 0.15, 0.7, 0.5
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.EROFS)
 
 
@@ -43,6 +45,7 @@ class _Collection:
         shutil.rmtree(self.root, ignore_errors=True)
         (self.root / "home").mkdir(parents=True)
         self.contents = self.random.sample(pool.contents, CONTENTS)
+        self.unsynced: set[Path] = set()
         for number in range(FILES):
             file = self.pictures / self.random.choice(FOLDERS) / f"{number}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -60,12 +63,20 @@ class _Collection:
             command = self._command()
             fault = self._fault()
             before, decided = self._files(), self._decisions()
-            block = Block(self.root, fault) if fault is not None else None
+            disk, journal = None, self.run.scratch / "journal"
+            if fault is not None and fault.how != How.FAIL and self.random.random() < POWER_CUT:
+                disk = Disk(self.root, self.unsynced)
+            block = Block(self.root, fault, journal if disk is not None else None) if fault is not None else None
             ended = self._run(command, block)
-            self.run.counts["kills"] += ended.status == -9
+            if disk is not None:
+                disk.replay(journal)
+                disk.cut(self.random)
+            self.run.counts["power cuts"] += disk is not None
+            self.run.counts["kills"] += ended.status == -9 and disk is None
             self.run.counts["failed calls"] += block is not None and block.fired and ended.status != -9
             self.run.counts["unharmed"] += block is None or not block.fired
-            what = f"{' '.join(command)}: {fault} ({block.what if block is not None else ''}), exit {ended.status}"
+            cut = ", and a power cut" if disk is not None else ""
+            what = f"{' '.join(command)}: {fault}{cut} ({block.what if block is not None else ''}), exit {ended.status}"
             if problem := self._problem(before, ended):
                 self.run.found(f"{what}: {problem}")
                 return
@@ -90,6 +101,7 @@ class _Collection:
 
     def _by_hand(self) -> None:
         """What a person does to files between two commands: another copy, a link, a folder that moves."""
+        self.unsynced = set()
         files = [file for file in sorted(self.pictures.rglob("*.png")) if file.is_file() and not file.is_symlink()]
         what = self.random.choice(("nothing", "copy", "hardlink", "symlink", "move", "sync"))
         new = self.pictures / self.random.choice(FOLDERS) / f"new-{self.random.getrandbits(32)}.png"
@@ -110,6 +122,7 @@ class _Collection:
                 "symlink": os.symlink,
             }
             ways[what](file, new)
+            self.unsynced = {new}
             self._run(["add", str(self.pictures)], None)
 
     def _fault(self) -> Fault | None:

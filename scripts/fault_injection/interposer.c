@@ -23,7 +23,8 @@
 
 enum { OPEN = 1, READ = 2, WRITE = 4, SYNC = 8, RENAME = 16, TRUNCATE = 32, UNLINK = 64, MKDIR = 128 };
 enum { COUNT, KILL_BEFORE, KILL_AFTER, KILL_TORN, FAIL, SHORT, LOSE };
-enum { J_CREATE = 'c', J_WRITE = 'w', J_SYNC = 's', J_RENAME = 'r', J_TRUNCATE = 't', J_UNLINK = 'u', J_MKDIR = 'm' };
+enum { J_CREATE = 'c', J_WRITE = 'w', J_SYNC = 's', J_RENAME = 'r', J_TRUNCATE = 't', J_UNLINK = 'u', J_MKDIR = 'm', J_LINK = 'l',
+       J_SYMLINK = 'y' };
 
 struct control {
     char root[1024];
@@ -310,12 +311,13 @@ static int made(int directory, const char *path, mode_t mode) {
 int mkdir(const char *path, mode_t mode) { return made(AT_FDCWD, path, mode); }
 int mkdirat(int directory, const char *path, mode_t mode) { return made(directory, path, mode); }
 
-/* A link is counted as a folder is, as a new name. Power cuts do not know it: nothing of a store is a link. */
+/* A link is counted as a folder is, as a new name. */
 static int linked(int from_directory, const char *from, int to_directory, const char *to, int flags) {
-    char buffer[PATH_MAX];
-    const char *ours = below(to_directory, to, buffer);
-    if (!ours) return syscall(SYS_linkat, from_directory, from, to_directory, to, flags);
-    MANAGED(MKDIR, "link", ours, 0, (int)syscall(SYS_linkat, from_directory, from, to_directory, to, flags), {});
+    char buffer[PATH_MAX], other[PATH_MAX];
+    const char *ours = below(to_directory, to, buffer), *source = below(from_directory, from, other);
+    if (!ours || !source) return syscall(SYS_linkat, from_directory, from, to_directory, to, flags);
+    MANAGED(MKDIR, "link", ours, 0, (int)syscall(SYS_linkat, from_directory, from, to_directory, to, flags),
+            note(J_LINK, source, ours, 0, NULL, 0));
 }
 int link(const char *from, const char *to) { return linked(AT_FDCWD, from, AT_FDCWD, to, 0); }
 int linkat(int a, const char *from, int b, const char *to, int flags) { return linked(a, from, b, to, flags); }
@@ -324,7 +326,8 @@ static int pointed(const char *from, int directory, const char *path) {
     char buffer[PATH_MAX];
     const char *ours = below(directory, path, buffer);
     if (!ours) return syscall(SYS_symlinkat, from, directory, path);
-    MANAGED(MKDIR, "symlink", ours, 0, (int)syscall(SYS_symlinkat, from, directory, path), {});
+    MANAGED(MKDIR, "symlink", ours, 0, (int)syscall(SYS_symlinkat, from, directory, path),
+            note(J_SYMLINK, ours, NULL, 0, from, strlen(from)));
 }
 int symlink(const char *from, const char *path) { return pointed(from, AT_FDCWD, path); }
 int symlinkat(const char *from, int directory, const char *path) { return pointed(from, directory, path); }

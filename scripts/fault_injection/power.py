@@ -5,12 +5,15 @@ sector at a time; a name that was made, changed or removed is on the disk when i
 the changes of a folder reach the disk in their order, up to any point.
 """
 
+import os
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import TypeAlias
 
 SECTOR = 512
 _HEAD = struct.Struct("<5q")
@@ -22,6 +25,7 @@ class _File:
 
     durable: bytearray
     pending: list[tuple[int, bytes | None]] = field(default_factory=list)
+    modified_ns: int = 0
 
     def sync(self) -> None:
         for at, content in self.pending:
@@ -41,6 +45,15 @@ class _File:
         return bytes(found)
 
 
+@dataclass(frozen=True)
+class _Link:
+    """A symbolic link."""
+
+    target: str
+
+
+# What a name leads to; None: a folder. Names of one file lead to the same object.
+_Found: TypeAlias = _File | _Link | None
 GONE = _File(bytearray())  # what a name leads to that was removed
 
 
@@ -54,15 +67,22 @@ def _apply(found: bytearray, at: int, content: bytes | None) -> None:
 
 
 class Disk:
-    """A folder's tree as it is on the disk. A name leads to a file, or to None for a folder."""
+    """A folder's tree as it is on the disk. unsynced: files that came into it just now, and may not be there yet."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, unsynced: Collection[Path] = ()) -> None:
         self._root = root
-        self._durable: dict[str, _File | None] = {}
-        for path in sorted(root.rglob("*")):
-            self._durable[str(path)] = None if path.is_dir() else _File(bytearray(path.read_bytes()))
+        self._durable: dict[str, _Found] = {}
+        self._pending: list[tuple[str, dict[str, _Found]]] = []  # (folder, what its names lead to from then on)
+        files: dict[int, _File] = {}
+        found = sorted(root.rglob("*"))
+        for path in (path for path in found if path not in unsynced):
+            self._durable[str(path)] = _read(path, files)
         self._seen = dict(self._durable)
-        self._pending: list[tuple[str, dict[str, _File | None]]] = []  # (folder, what its names lead to from then on)
+        for path in (path for path in found if path in unsynced):
+            file = _read(path, files)
+            if isinstance(file, _File) and not any(file is known for known in self._seen.values()):
+                file.pending, file.durable = [(0, bytes(file.durable))], bytearray()
+            self._change({str(path): file})
 
     def replay(self, journal: Path) -> None:
         """Take in what was done."""
@@ -75,9 +95,13 @@ class Disk:
                 self._change({path: GONE})
             elif op == "r":
                 self._change({other: self._seen[path], path: GONE})
+            elif op == "l":
+                self._change({other: self._seen[path]})
+            elif op == "y":
+                self._change({path: _Link(os.fsdecode(content))})
             elif op == "s" and self._seen.get(path) is None:
                 self._sync_folder(path)
-            elif (file := self._seen[path]) is not None:
+            elif isinstance(file := self._seen[path], _File):
                 if op == "s":
                     file.sync()
                 else:
@@ -93,18 +117,29 @@ class Disk:
                 names.update(changed)
             else:
                 stopped.add(folder)
+        for name, file in self._seen.items():
+            if isinstance(file, _File):
+                with suppress(OSError):
+                    file.modified_ns = os.stat(name).st_mtime_ns
         shutil.rmtree(self._root)
         self._root.mkdir()
+        written: dict[int, str] = {}
         for name, file in sorted(names.items()):
             path = Path(name)
             if file is GONE or not path.parent.is_dir():
                 continue
             if file is None:
                 path.mkdir()
+            elif isinstance(file, _Link):
+                path.symlink_to(file.target)
+            elif id(file) in written:
+                os.link(written[id(file)], path)
             else:
                 path.write_bytes(file.after_the_cut(keeps, random))
+                os.utime(path, ns=(file.modified_ns, file.modified_ns))
+                written[id(file)] = name
 
-    def _change(self, names: dict[str, _File | None]) -> None:
+    def _change(self, names: dict[str, _Found]) -> None:
         self._seen.update(names)
         self._pending.append((str(Path(next(iter(names))).parent), names))
 
@@ -113,6 +148,18 @@ class Disk:
             if parent == folder:
                 self._durable.update(names)
         self._pending = [change for change in self._pending if change[0] != folder]
+
+
+def _read(path: Path, files: dict[int, _File]) -> _Found:
+    """Return what a path leads to. files: those that were read, by their number on the disk."""
+    if path.is_symlink():
+        return _Link(os.readlink(path))
+    if path.is_dir():
+        return None
+    state = path.stat()
+    if state.st_ino not in files:
+        files[state.st_ino] = _File(bytearray(path.read_bytes()), modified_ns=state.st_mtime_ns)
+    return files[state.st_ino]
 
 
 def _records(journal: bytes) -> Iterator[tuple[str, str, str, int, bytes]]:

@@ -13,9 +13,10 @@ from send2trash.exceptions import TrashPermissionError
 from tests.conftest import paint
 from tests.curation.interruptions import Killed, killed_at
 from tests.curation.trash_bin import use_trash
-from vecstore.curation import journal
+from vecstore.curation import file_acts, journal
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Act, ActReport
+from vecstore.storage.catalog.acts import Acts, JournalledAct
 from vecstore.store import Store
 
 OpenStore = Callable[..., Store]
@@ -158,6 +159,11 @@ def change_victim(folder: Path) -> None:
     (folder / "b/1.png").write_bytes((folder / "a/3.png").read_bytes())
 
 
+def replace_victim(folder: Path) -> None:
+    (folder / "new.png").write_bytes((folder / "a/3.png").read_bytes())
+    os.replace(folder / "new.png", folder / "b/1.png")
+
+
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize(
     ("harm", "reason"),
@@ -191,6 +197,40 @@ def test_what_changed_since_it_was_planned_is_refused_and_the_rest_done(
     first, second = apply(store, act).acts
     assert (first.state, second.state) == ("refused", "done")
     assert str(first.reason).startswith(reason.format(folder=folder))
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("harm", [break_keeper, link_keeper, change_victim, replace_victim])
+def test_what_changes_between_the_look_and_the_act_is_refused_too(
+    act: str, harm: Callable[[Path], None], store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Acts.begin
+
+    def after_harm(acts: Acts, planned: JournalledAct) -> JournalledAct:
+        if planned.path == bytes(folder / "b/1.png"):
+            harm(folder)
+        return begin(acts, planned)
+
+    monkeypatch.setattr(Acts, "begin", after_harm)
+    first, second = apply(store, act).acts
+    assert (first.state, first.reason, second.state) == ("refused", "it was changed just now", "done")
+    assert not (folder / "b/1.png").is_symlink()
+    assert len({(folder / f"{where}/1.png").read_bytes() for where in "ab"}) == (1 if harm is link_keeper else 2)
+    assert store.session.catalog.acts.unfinished() == []
+
+
+@pytest.mark.parametrize("act", ["hardlink", "symlink", "delete"])
+def test_nothing_is_given_up_for_a_file_that_cannot_be_brought_to_the_disk(
+    act: str, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tree(folder)
+
+    def fail(path: bytes) -> None:
+        raise OSError(5, "Input/output error", path)
+
+    monkeypatch.setattr(file_acts, "secure", fail)
+    assert [one.reason for one in apply(store, act).acts] == ["Input/output error"] * 2
+    assert tree(folder) == before
 
 
 def test_near_images_are_moved_by_a_rule_that_says_so_and_never_deleted(store: Store, folder: Path) -> None:
@@ -353,6 +393,45 @@ def test_images_go_into_a_folder_under_free_names_and_come_back(act: str, store:
     assert is_in_step(store)
     assert store.undo().files == 2
     assert (tree(folder), recorded(store), sorted(tree(target))) == (*before, ["1.png"])
+
+
+def test_undo_removes_the_folders_that_were_made_if_nothing_else_is_in_them(store: Store, folder: Path) -> None:
+    there, made = folder.parent / "there", folder.parent / "there/made"
+    there.mkdir()
+    store.collect(folder / "a/3.png", target=made / "deep", act="move")
+    assert store.undo().files == 1
+    assert list(there.iterdir()) == []
+    assert store.undo(redo=True).files == 1
+    assert (made / "deep/3.png").exists()
+    (made / "mine.txt").touch()
+    store.undo()
+    assert [path.name for path in made.iterdir()] == ["mine.txt"]
+
+
+def test_a_folder_is_not_made_for_what_cannot_be_done(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(file_acts, "copy", refuse)
+    report = store.collect(folder / "a/3.png", target=folder.parent / "new/deep")
+    assert [one.reason for one in report.acts] == ["No space left on device"]
+    assert not (folder.parent / "new").exists()
+    assert len(store.operations()) == 1
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_kill_while_a_folder_is_made_leaves_it_to_the_undo(after: bool, store: Store, folder: Path) -> None:
+    with pytest.raises(Killed), killed_at(2, after=after):  # the first opens the file
+        store.collect(folder / "a/3.png", target=folder.parent / "new", act="move")
+    assert (folder.parent / "new").exists() == after
+    store.compact()  # any writer
+    assert store.session.catalog.acts.unfinished() == []
+    if after:
+        store.undo()
+    assert not (folder.parent / "new").exists()
+    assert len(store.operations()) == 1 + after
 
 
 def test_a_moved_image_keeps_its_id(store: Store, folder: Path) -> None:

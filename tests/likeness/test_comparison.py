@@ -1,12 +1,16 @@
 """What two pictures are to each other, by their pixels."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from tests.altered import ALTERATIONS, as_jpeg, cropped, scene, with_bars
 from vecstore.likeness.comparison import Relation, compare
 from vecstore.likeness.look import look
+
+FINELY = Image.Resampling.BICUBIC
 
 
 def relation(one: Image.Image, other: Image.Image) -> str | None:
@@ -52,6 +56,48 @@ def test_a_shot_from_a_step_aside_is_no_copy() -> None:
         shot.paste(thing, (110 - aside, 80))  # what is near moves the other way
         shots.append(as_jpeg(shot))
     assert relation(*shots) is None
+
+
+def shot(seed: int, *, aside: float, light: float) -> Image.Image:
+    """Return a shot of one thing, from a camera that was moved by some pixels, with a sensor's noise and its light."""
+    frame = scene(6, (340, 260)).transform((320, 240), Image.Transform.AFFINE, (1, 0, 8 + aside, 0, 1, 8), FINELY)
+    levels = np.asarray(frame, np.float32)
+    slope = np.linspace(1 - light, 1 + light, levels.shape[1])[None, :, None]
+    noisy = levels * slope + np.random.default_rng(seed).normal(0, 3, levels.shape)
+    return as_jpeg(Image.fromarray(noisy.clip(0, 255).astype(np.uint8)))
+
+
+def test_a_second_shot_from_the_same_place_is_no_copy() -> None:
+    first = shot(0, aside=0, light=0)
+    assert relation(first, shot(1, aside=2, light=0.03)) is None
+    assert relation(first, ImageEnhance.Brightness(first).enhance(1.2)) == "edited"
+
+
+def sticker(image: Image.Image) -> Image.Image:
+    image = image.copy()
+    ImageDraw.Draw(image).ellipse((190, 20, 290, 110), fill=(250, 210, 40))
+    return image
+
+
+def text(image: Image.Image) -> Image.Image:
+    image = image.copy()
+    ImageDraw.Draw(image).text((20, 90), "SAMPLE TEXT", fill="white", stroke_width=2, stroke_fill="black", font_size=40)
+    return image
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("cover", [sticker, text])
+def test_what_is_covered_in_part_or_written_across_is_edited(
+    cover: Callable[[Image.Image], Image.Image], seed: int
+) -> None:
+    assert relation(scene(seed), as_jpeg(cover(scene(seed)))) == "edited"
+
+
+@pytest.mark.parametrize("size", [(412, 500), (331, 257), (1027, 770)])
+def test_a_mirrored_picture_of_any_size_agrees_in_every_pixel(size: tuple[int, int]) -> None:
+    found = compare(look(scene(0, size), *size), look(ImageOps.mirror(scene(0, size)), *size))
+    assert found is not None
+    assert (found.name, found.confidence > 0.97) == ("mirrored", True)
 
 
 def page(seed: int) -> Image.Image:

@@ -24,7 +24,6 @@ from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.paths import absolute, archive_of, is_address, on_disk, shown
 from vecstore.storage.catalog.acts import COPY, DELETE, DONE, HARDLINK, LINK, MOVE, SYMLINK, TRASH
 from vecstore.storage.catalog.catalog import Catalog
-from vecstore.storage.durable_files import make_directory
 from vecstore.views import cluster_folders
 from vecstore.views.cluster_folders import alike, free_name, most_bytes
 
@@ -125,7 +124,6 @@ def make_folders(
     planned, missing = [], []
     folders = cluster_folders.planned_folders(session, target, cluster, link=link, k=k, farthest=farthest)
     for folder, pictures in folders:
-        make_directory(folder)
         names = _Names(folder)
         for member, path in pictures:
             if path is None:

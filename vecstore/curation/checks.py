@@ -45,19 +45,19 @@ def _decoded(path: bytes | None) -> str | None:
     return None if path is None else os.fsdecode(path)
 
 
-def require_doable(catalog: Catalog, planned: Planned) -> FileState:
-    """Return the state of a file that may be acted on. Raises Refused, with what was found."""
+def require_doable(catalog: Catalog, planned: Planned) -> tuple[FileState, ...]:
+    """Return the state of a file that may be acted on, and of its keeper. Raises Refused, with what was found."""
     if planned.reason is not None:
         raise Refused(planned.reason)
     if planned.target is not None and os.path.lexists(planned.target):
         raise Refused(f"{shown(planned.target)} is there already, and nothing is overwritten")
     if archive_of(planned.path) is not None:
-        return _member(planned)
+        return (_member(planned),)
     state = _look(planned.path, "it")
     if state.sha256 != planned.sha256:
         raise Refused("it has another content than on record; `vecstore sync` its folder")
     if planned.keeper is None:
-        return state
+        return (state,)
     known = catalog.paths.known(planned.keeper)
     recorded = catalog.images.sha256_of(known.row) if known is not None else None
     if recorded is None:
@@ -71,7 +71,7 @@ def require_doable(catalog: Catalog, planned: Planned) -> FileState:
         )
     if planned.act in OF_COPIES and keeper.sha256 != state.sha256:
         raise Refused("it is another picture than the one to keep; such a file is only moved, or put into the trash")
-    return state
+    return state, keeper
 
 
 def _member(planned: Planned) -> FileState:
@@ -129,8 +129,13 @@ def _require_removable(catalog: Catalog, act: JournalledAct) -> bool:
         raise Refused(f"the copy {shown(target)} was changed; it is left as it is", final=True)
     row = catalog.images.row_of(act.sha256)
     others = {act.path, *(catalog.paths.of(row) if row is not None else ())} - {target}
-    if not any(_is_elsewhere(path, target) and _can_be_read(path, act.sha256) for path in others):
+    other = next((path for path in others if _is_elsewhere(path, target) and _can_be_read(path, act.sha256)), None)
+    if other is None:
         raise Refused(f"the copy {shown(target)} is the last file of its content, and stays")
+    try:
+        file_acts.secure(os.path.realpath(on_disk(other)))
+    except OSError as error:
+        raise Refused(f"{shown(other)}, which stays in its stead, cannot be brought to the disk: {error}") from error
     return True
 
 

@@ -27,7 +27,8 @@ READ_BYTES = 1 << 20
 class FileState:
     """A regular file as it was found, with the sha256 of its content. links: how many names it has.
 
-    identities: two files that share one are one.
+    identities: two files that share one are one. changed_ns: when its state last changed. path: empty for what is in an
+    archive.
     """
 
     sha256: bytes
@@ -36,6 +37,8 @@ class FileState:
     modified_ns: int
     identities: frozenset[tuple[object, ...]]
     links: int
+    changed_ns: int = 0
+    path: bytes = b""
 
 
 def look(path: bytes) -> FileState:
@@ -54,7 +57,17 @@ def look(path: bytes) -> FileState:
     if (after.st_size, after.st_mtime_ns) != (state.st_size, state.st_mtime_ns):
         raise OSError(errno.EBUSY, "it changes while it is read", path)
     found = identities(state, path)
-    return FileState(digest.digest(), state.st_size, state.st_mode, state.st_mtime_ns, found, state.st_nlink)
+    return FileState(
+        digest.digest(), after.st_size, after.st_mode, after.st_mtime_ns, found, after.st_nlink, after.st_ctime_ns, path
+    )
+
+
+def require_as_found(state: FileState) -> None:
+    """Raise OSError if a file was exchanged or written to since it was read."""
+    now = os.lstat(state.path)
+    found = identities(now, state.path), now.st_size, now.st_mtime_ns, now.st_ctime_ns
+    if found != (state.identities, state.size, state.modified_ns, state.changed_ns):
+        raise OSError(errno.EBUSY, "it was changed just now", state.path)
 
 
 def holds(path: bytes, sha256: bytes) -> bool:
@@ -148,7 +161,7 @@ def replace_by_symlink(path: bytes, keeper: bytes, draft: bytes) -> None:
 def _replace_by(make_link: Callable[[bytes, bytes], None], path: bytes, keeper: bytes, draft: bytes) -> None:
     """Put a link in the place of a file, in one step, once the file that stays is on the disk."""
     _remove(draft)
-    _sync_bytes(keeper)
+    secure(keeper)
     make_link(keeper, draft)
     os.replace(draft, path)
     _sync_folder(path)
@@ -178,7 +191,10 @@ def settle_copy_restored(path: bytes, keeper: bytes, sha256: bytes, draft: bytes
 # Deleting, copying, linking
 
 
-def delete(path: bytes) -> None:
+def delete(path: bytes, keeper: bytes | None = None) -> None:
+    """Delete a file, once the one that stays in its stead is on the disk."""
+    if keeper is not None:
+        secure(keeper)
     os.unlink(path)
     _sync_folder(path)
 
@@ -215,7 +231,32 @@ def settle_link(source: bytes, target: bytes) -> bool:
     return is_symlink_to(target, source)
 
 
+# Folders
+
+
+def make_folder(path: bytes) -> None:
+    os.mkdir(path)
+    _sync_folder(path)
+
+
+def remove_folder(path: bytes) -> bool:
+    """Remove a folder with nothing in it; say whether it is gone."""
+    with suppress(OSError):
+        os.rmdir(path)
+        _sync_folder(path)
+    return not os.path.lexists(path)
+
+
 # What the above are made of
+
+
+def secure(path: bytes) -> None:
+    """Return when a file is on the disk with its name and its folders: it may have come there a moment ago."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+    while not os.path.ismount(path) and path != os.path.dirname(path):
+        _sync_folder(path)
+        path = os.path.dirname(path)
 
 
 def _reserve(path: bytes) -> None:
@@ -278,14 +319,13 @@ def _are_on_two(path: bytes, other: bytes) -> bool:
         return False
 
 
-def _sync_bytes(path: bytes) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-
-
 def _sync_folder(path: bytes) -> None:
-    with suppress(PermissionError):  # a folder that may be written to but not read
+    try:
         sync_directory(os.path.dirname(path))
+    except OSError as error:
+        # A folder that may be written to but not read, or a file system that cannot.
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL):
+            raise
 
 
 def _flag(name: str) -> int:

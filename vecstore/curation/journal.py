@@ -9,10 +9,11 @@ file is moved, never deleted.
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from vecstore.curation.checks import Planned, Refused, require_doable, require_undoable
-from vecstore.curation.file_acts import FileState
+from vecstore.curation.file_acts import FileState, remove_folder, require_as_found
 from vecstore.curation.one_act import do_it, settle, settle_undo, undo_it, with_target
 from vecstore.results import Act, Operation, UndoReport
 from vecstore.session import Session
@@ -21,6 +22,7 @@ from vecstore.sources.paths import shown
 from vecstore.storage.catalog.acts import (
     COPY,
     DONE,
+    FOLDER,
     HARDLINK,
     LINK,
     LOST,
@@ -38,6 +40,8 @@ from vecstore.storage.catalog.catalog import Catalog
 log = logging.getLogger(__name__)
 
 PLANNED, REFUSED = "planned", "refused"
+# The sha256 that a folder is written down with.
+NO_CONTENT = bytes(32)
 # What the system says of a place that may not be written to.
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 OnAct = Callable[[Act], None]
@@ -46,7 +50,7 @@ OnAct = Callable[[Act], None]
 def preview(catalog: Catalog, planned: Planned) -> Act:
     """Return what would become of an act, with all that is looked at just before it is done."""
     try:
-        state = require_doable(catalog, planned)
+        state, *_ = require_doable(catalog, planned)
     except Refused as refusal:
         return planned.result(REFUSED, reason=str(refusal))
     return planned.result(PLANNED, _room_of(state))
@@ -57,15 +61,19 @@ def carry_out(session: Session, acts: Iterable[Planned], on_act: OnAct) -> list[
 
     Raises VecstoreError if the catalog cannot be written; a file that was touched by then is seen to by `recover`.
     """
-    done = []
+    done: list[Act] = []
+    folders: list[JournalledAct] = []
     for planned in acts:
         try:
-            result = _carry_out(session.catalog, planned)
+            result = _carry_out(session.catalog, planned, folders)
         except Refused as refusal:
             result = planned.result(REFUSED, reason=str(refusal))
         done.append(result)
         on_act(result)
     with session.catalog.writing():
+        for folder in reversed(folders):
+            if remove_folder(folder.path):  # nothing came into it
+                session.catalog.acts.drop(folder.id)
         session.catalog.acts.drop_empty_operations()
     return done
 
@@ -108,6 +116,9 @@ def undo(session: Session, operation: Operation, redo: bool) -> UndoReport:
     for act in acts if redo else reversed(acts):
         if act.state != from_state:
             continue
+        if act.act == FOLDER:
+            _turn_folder(catalog, act, redo)
+            continue
         before = catalog.paths.count()
         try:
             way(catalog, act)
@@ -133,18 +144,59 @@ def undo(session: Session, operation: Operation, redo: bool) -> UndoReport:
 # One act
 
 
-def _carry_out(catalog: Catalog, planned: Planned) -> Act:
-    state = require_doable(catalog, planned)
+def _carry_out(catalog: Catalog, planned: Planned, folders: list[JournalledAct]) -> Act:
+    """Do what is planned. folders: those that are made for it are added."""
+    found = require_doable(catalog, planned)
+    state = found[0]
+    folders += _made_folders(catalog, planned.target)
     act = JournalledAct(
         planned.act, planned.sha256, planned.path, planned.keeper, planned.target, state.mode, state.modified_ns
     )
     with catalog.writing():
         act = catalog.acts.begin(act)
-    _perform(catalog, act, do_it, settle, on_failure=lambda: catalog.acts.drop(act.id))
+    _perform(catalog, act, _doing(found), settle, on_failure=lambda: catalog.acts.drop(act.id))
     act = with_target(act)
     with catalog.writing():
         _finish(catalog, act, DONE)
     return planned.result(DONE, _room_of(state), target=act.target)
+
+
+def _doing(found: Sequence[FileState]) -> Callable[[JournalledAct], None]:
+    """Return what does an act, unless a file is not any more what was read."""
+
+    def do(act: JournalledAct) -> None:
+        for state in found:
+            if state.path:
+                require_as_found(state)
+        do_it(act)
+
+    return do
+
+
+def _made_folders(catalog: Catalog, target: bytes | None) -> Iterator[JournalledAct]:
+    """Make the folders that a target still needs, each an act of its own, and yield them."""
+    missing: list[bytes] = []
+    folder = os.path.dirname(target or b"")
+    while folder and not os.path.lexists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for folder in reversed(missing):
+        with catalog.writing():
+            act = catalog.acts.begin(JournalledAct(FOLDER, NO_CONTENT, folder, None, None))
+        _perform(catalog, act, do_it, settle, on_failure=lambda act=act: catalog.acts.drop(act.id))  # type: ignore[misc]
+        with catalog.writing():
+            catalog.acts.set_state(act.id, DONE)
+        yield act
+
+
+def _turn_folder(catalog: Catalog, act: JournalledAct, redo: bool) -> None:
+    """Make a folder again, or remove it if nothing is in it. What cannot be is left; its files' acts say why."""
+    if redo:
+        with suppress(OSError):
+            do_it(act)
+    if redo or remove_folder(act.path):
+        with catalog.writing():
+            catalog.acts.set_state(act.id, DONE if redo else UNDONE)
 
 
 def _redo(catalog: Catalog, act: JournalledAct) -> None:
@@ -152,10 +204,10 @@ def _redo(catalog: Catalog, act: JournalledAct) -> None:
     if row is None:
         raise Refused("its image was compacted meanwhile; `vecstore add` it again", final=True)
     target = None if act.act == TRASH else act.target  # another place in the trash, this time
-    require_doable(catalog, Planned(act.act, row, act.sha256, act.path, act.keeper, target))
+    found = require_doable(catalog, Planned(act.act, row, act.sha256, act.path, act.keeper, target))
     with catalog.writing():
         catalog.acts.set_state(act.id, REDOING)
-    _perform(catalog, act, do_it, settle, on_failure=lambda: catalog.acts.set_state(act.id, UNDONE))
+    _perform(catalog, act, _doing(found), settle, on_failure=lambda: catalog.acts.set_state(act.id, UNDONE))
     with catalog.writing():
         _finish(catalog, with_target(act), DONE)
 

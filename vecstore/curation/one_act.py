@@ -9,6 +9,7 @@ from vecstore.curation.file_acts import holds
 from vecstore.storage.catalog.acts import (
     COPY,
     DELETE,
+    FOLDER,
     HARDLINK,
     LINK,
     MOVE,
@@ -25,6 +26,9 @@ def do_it(act: JournalledAct) -> None:
     if act.act == TRASH:
         trash.put(act.path)
         return
+    if act.act == FOLDER:
+        file_acts.make_folder(act.path)
+        return
     if target:
         make_directory_of(target)
     if act.act == MOVE:
@@ -34,7 +38,7 @@ def do_it(act: JournalledAct) -> None:
     elif act.act == SYMLINK:
         file_acts.replace_by_symlink(act.path, keeper, draft)
     elif act.act == DELETE:
-        file_acts.delete(act.path)
+        file_acts.delete(act.path, act.keeper)
     elif act.act == COPY:
         file_acts.copy(act.path, target, act.sha256, draft)
     else:
@@ -47,6 +51,8 @@ def settle(act: JournalledAct) -> bool | None:
     if act.act == MOVE:
         done = file_acts.settle_move(act.path, target, act.sha256, draft)
         return done if done or os.path.lexists(act.path) else None
+    if act.act == FOLDER:
+        return os.path.isdir(act.path)
     if act.act in (TRASH, DELETE):
         gone = file_acts.settle_delete(act.path)
         return gone if not gone or os.path.isdir(os.path.dirname(act.path)) else None

@@ -32,8 +32,10 @@ def put(path: bytes) -> None:
     from send2trash import send2trash
 
     send2trash(os.fsdecode(path))
-    with suppress(OSError):
-        sync_directory(os.path.dirname(path))
+    where = (os.path.join(trash, part) for trash, _ in _trashes(path) for part in (b"files", b"info"))
+    for folder in (*where, os.path.dirname(path)) if HAS_NOTES else ():
+        with suppress(OSError):
+            sync_directory(folder)
 
 
 def find(path: bytes, sha256: bytes) -> bytes | None:

@@ -39,7 +39,7 @@ LEAST_FOUND = 0.7
 LEAST_DETAIL, LEAST_PARTS = 2.0, 6
 # No part weighs more than so many times the middle one: a caption is strong, and small.
 MOST_WEIGHT = 2.0
-# Of the parts, how many may differ in lightness, and the steps of the curve that maps one's levels to the other's.
+# Of the parts, how many may not differ in lightness, and the steps of the curve that maps one's levels to the other's.
 TONE_PERCENTILE, TONE_STEPS = 70, 24
 
 
@@ -55,8 +55,11 @@ class Alignment:
     box : of the inner one what is aligned, without its bars for one (left, top, right, bottom).
     overlap : how much of that lies on the outer one.
     detail : how much of the detail agrees, from 0 to 1; 0 where there is none.
+    kept : how much of the detail of one of the two is on the other, which may have more; whichever is higher.
+    rest : by how many levels half of the pixels differ at the most where there is detail, after the curve of `tone`.
     tone : by how many levels the lightness of parts differs, once a curve has mapped the one's levels to the other's.
-    drift : how far, as a fraction of a side, the steps led away from where they began.
+    drift, gain : how far, as a fraction of a side, the steps led away from where they began, and how much more detail
+        agrees there.
     difference, worst : mean difference in levels, without any such curve; and of the part that differs most.
     """
 
@@ -66,10 +69,13 @@ class Alignment:
     box: Box
     overlap: float
     detail: float
+    kept: float
     tone: float
+    rest: float
     difference: float
     worst: float
     drift: float = 0.0
+    gain: float = 0.0
 
     @property
     def angle(self) -> float:
@@ -238,9 +244,10 @@ def _aligned(one: Look, other: Look, start: _Start) -> Alignment:
         template, _ = _sampled(inner_level, points[0], points[1])
         matrix = _climbed(outer_level, template, points, matrix)
     # What is written across a picture can lead the steps astray, and brightness that is cut off too.
-    found = [_judged(outer[1], template, points, each, start) for each in (start.matrix, matrix)]
-    best = found[1] if found[1].detail > found[0].detail + CLEARLY else found[0]
-    return replace(best, drift=float(np.abs(found[1].mapped(start.box) - found[0].mapped(start.box)).max()) / 2)
+    before, after = (_judged(outer[1], template, points, each, start) for each in (start.matrix, matrix))
+    gain = after.detail - before.detail
+    drift = float(np.abs(after.mapped(start.box) - before.mapped(start.box)).max()) / 2
+    return replace(after if gain > CLEARLY and after.rest < before.rest else before, drift=drift, gain=gain)
 
 
 def _sampled(pixels: Float32, x: Float32, y: Float32) -> tuple[Float32, NDArray[np.bool_]]:
@@ -294,14 +301,18 @@ def _judged(
     values, inside = _sampled(pixels, x, y)
     overlap = float(inside.mean())
     if overlap < 0.5:
-        return Alignment(start.orientation, start.is_swapped, matrix, start.box, overlap, 0.0, np.inf, np.inf, np.inf)
+        nothing = (overlap, 0.0, 0.0, np.inf, np.inf, np.inf, np.inf)
+        return Alignment(start.orientation, start.is_swapped, matrix, start.box, *nothing)
     whole = _parts(inside).mean(1) > 0.9
-    detail = _detail(_parts(values)[whole], _parts(template)[whole])
-    tone = _tone(values, template, inside, whole)
+    detail, kept, counted = _detail(_parts(values)[whole], _parts(template)[whole])
+    left = _parts(_beside_the_curve(values, template, inside))[whole]
+    tone = float(np.percentile(np.abs(left.mean(1)), TONE_PERCENTILE)) if whole.any() else np.inf
+    rest = float(np.median(np.abs(left[counted]))) if counted.any() else np.inf
     differences = np.abs(values - template)
     difference = float(differences[inside].mean())
     worst = float(_parts(differences).mean(1)[whole].max(initial=0))
-    return Alignment(start.orientation, start.is_swapped, matrix, start.box, overlap, detail, tone, difference, worst)
+    found = (overlap, detail, kept, tone, rest, difference, worst)
+    return Alignment(start.orientation, start.is_swapped, matrix, start.box, *found)
 
 
 def _parts(pixels: NDArray[np.generic]) -> Float32:
@@ -311,27 +322,35 @@ def _parts(pixels: NDArray[np.generic]) -> Float32:
     return parts.reshape(PARTS * PARTS, side * side)
 
 
-def _detail(ones: Float32, others: Float32) -> float:
-    """Return how well parts correlate with each other, on average by how much there is in them."""
+def _detail(ones: Float32, others: Float32) -> tuple[float, float, NDArray[np.bool_]]:
+    """Return how well parts correlate with each other, on average by how much there is in them.
+
+    And how well those do with something in the one picture, or in the other; and which parts have something in them.
+    """
     ones, others = ones - ones.mean(1, keepdims=True), others - others.mean(1, keepdims=True)
-    strength, other_strength = np.sqrt((ones * ones).mean(1)), np.sqrt((others * others).mean(1))
-    weight = np.maximum(strength, other_strength)
-    counted = weight > LEAST_DETAIL
+    strengths = np.sqrt((ones * ones).mean(1)), np.sqrt((others * others).mean(1))
+    agree = ((ones * others).mean(1) / (strengths[0] * strengths[1] + 1e-6)).clip(0)
+    both = np.maximum(*strengths)
+    return _weighted(agree, both), max(_weighted(agree, one) for one in strengths), both > LEAST_DETAIL
+
+
+def _weighted(agree: Float32, strength: Float32) -> float:
+    counted = strength > LEAST_DETAIL
     if np.count_nonzero(counted) < LEAST_PARTS:
         return 0.0
-    agree = (ones * others).mean(1)[counted] / (strength * other_strength + 1e-6)[counted]
-    weight = weight[counted].clip(max=MOST_WEIGHT * np.median(weight[counted]))
-    return float((weight * agree.clip(0)).sum() / weight.sum())
+    weight = strength[counted].clip(max=MOST_WEIGHT * np.median(strength[counted]))
+    return float((weight * agree[counted]).sum() / weight.sum())
 
 
-def _tone(values: Float32, template: Float32, inside: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:
-    """Return by how much most parts differ in lightness, once levels are mapped by the curve that suits them best.
+def _beside_the_curve(values: Float32, template: Float32, inside: NDArray[np.bool_]) -> Float32:
+    """Return by how much pixels differ in lightness, once levels are mapped by the curve that suits them best.
 
-    Brightness, contrast and the like are such a curve. Light that falls otherwise is none.
+    Brightness, contrast and the like are such a curve, and what is written across a picture does not bend it, as it is
+    one of medians. Light that falls otherwise is none.
     """
     ones, others = values[inside], template[inside]
     steps = np.array_split(np.argsort(ones), TONE_STEPS)
-    curve = [ones[step].mean() for step in steps], [others[step].mean() for step in steps]
+    curve = [np.median(ones[step]) for step in steps], [np.median(others[step]) for step in steps]
     left = np.zeros(values.shape, np.float32)
     left[inside] = others - np.interp(ones, *curve)
-    return float(np.percentile(np.abs(_parts(left).mean(1)[whole]), TONE_PERCENTILE)) if whole.any() else float(np.inf)
+    return left

@@ -19,9 +19,17 @@ REVERSED = {CROPPED: UNCROPPED, UNCROPPED: CROPPED, LETTERBOXED: WITHOUT_BARS, W
 SLIGHT = (SAME_PIXELS, RE_ENCODED, RESIZED)
 
 # A copy agrees in so much of its detail, and differs by at most so many levels of lightness in most of its parts.
-LEAST_DETAIL, MOST_TONE, MOST_TONE_OF_PART = 0.8, 3.2, 4.0
-# What lies exactly where it lay, with all of its detail, may have been sharpened or painted over.
-EXACTLY_ON_PLACE, EXACT_DETAIL, MOST_TONE_IF_EXACT = 0.001, 0.95, 6.0
+LEAST_DETAIL, MOST_TONE, MOST_TONE_OF_PART = 0.8, 1.3, 4.0
+# What lies exactly where it lay may have other colours, or brightness that is cut off. Of two shots from one tripod the
+# second lies a little aside: the steps of the alignment lead by 0.0026 of a side and more, to where more detail agrees.
+EXACTLY_ON_PLACE, EXACT_DETAIL, MOST_TONE_IF_EXACT = 0.002, 0.85, 5.0
+# Or they lead astray, with no gain, what has nearly all of its detail where it is.
+NO_GAIN, NEARLY_ALL_DETAIL = 0.001, 0.95
+# Half of the pixels of what was written across, or partly covered, differ by no more levels than this; of shots from
+# one tripod by 1.3 and more.
+MOST_REST = 1.0
+# So much of a pixel of the smaller picture scaling may move it.
+MOVED_BY_SCALING = 0.25
 # As fractions of a side: how far the corners of a picture may lie from where an edit would have left them.
 ON_PLACE, INSIDE = 0.015, 0.012
 # No picture is looked for at less of the other's size.
@@ -41,6 +49,8 @@ WORST_PART = 9.0
 GREY_AT_MOST, COLOURED = 1.2, 2.5
 # Colours that vary by more than this have to correlate by this; others have to be no farther from each other.
 VARIED_COLOURS, COLOURS_AGREE, COLOUR_DISTANCE, EDITED_COLOURS = 4.0, 0.5, 30.0, 6.0
+# So much of a picture, in percent, has to have its colours; the rest may be covered.
+UNCOVERED = 88
 
 WHOLE: Box = (-1.0, -1.0, 1.0, 1.0)
 
@@ -83,12 +93,12 @@ def compare(one: Look, other: Look, *, anywhere: bool = True) -> Relation | None
     if one.is_plain or other.is_plain:
         return _of_plain(one, other)
     found = align(one, other, anywhere=anywhere)
-    if found is None or found.detail < LEAST_DETAIL or found.tone > MOST_TONE_IF_EXACT:
+    if found is None or max(found.detail, found.kept) < LEAST_DETAIL:
         return None
     name = _name(one, other, found)
     if name is None:
         return None
-    return Relation(name, round(found.detail * (1 - found.tone / 20), 3))
+    return Relation(name, round(found.detail * (1 - min(found.tone, MOST_TONE_IF_EXACT) / 20), 3))
 
 
 def _of_plain(one: Look, other: Look) -> Relation | None:
@@ -111,16 +121,20 @@ def _name(one: Look, other: Look, found: Alignment) -> str | None:
     away = float(np.abs(corners - np.array([[-1, -1, 1, 1], [-1, 1, -1, 1]])).max()) / 2
     if away > ON_PLACE:
         return _of_a_part(one, other, found)
-    is_exact = max(away, found.drift) <= EXACTLY_ON_PLACE and found.detail >= EXACT_DETAIL
-    if found.tone > (MOST_TONE_IF_EXACT if is_exact else MOST_TONE) or not _colours_agree(
-        one, other, found.orientation
-    ):
+    exactly = max(EXACTLY_ON_PLACE, MOVED_BY_SCALING / min(one.width, one.height, other.width, other.height))
+    is_exact = away <= exactly and (
+        (found.drift <= exactly and found.detail >= EXACT_DETAIL)
+        or (found.gain <= NO_GAIN and found.detail >= NEARLY_ALL_DETAIL)
+    )
+    is_covered = away <= exactly and found.rest <= MOST_REST
+    is_alike = found.detail >= LEAST_DETAIL and found.tone <= (MOST_TONE_IF_EXACT if is_exact else MOST_TONE)
+    if not (is_alike or is_covered) or not _colours_agree(one, other, found.orientation):
         return None
     return _of_the_whole(one, other, found)
 
 
 def _of_a_part(one: Look, other: Look, found: Alignment) -> str | None:
-    if found.tone > MOST_TONE_OF_PART or min(found.scales) < LEAST_SCALE:
+    if found.detail < LEAST_DETAIL or found.tone > MOST_TONE_OF_PART or min(found.scales) < LEAST_SCALE:
         return None
     corners = found.mapped(WHOLE)
     if abs(found.angle) > MOST_ANGLE:
@@ -189,7 +203,11 @@ def _colours_agree(one: Look, other: Look, orientation: int) -> bool:
     if min(one.colours, other.colours) <= COLOURED:
         return True
     ones, others = one.colour.astype(np.float32), turn(other.colour, orientation).astype(np.float32)
-    middles = ones.mean((0, 1)), others.mean((0, 1))
+    ones, others = ones.reshape(-1, 2), others.reshape(-1, 2)
+    differs = np.abs(ones - others).max(1)
+    uncovered = differs <= np.percentile(differs, UNCOVERED)
+    ones, others = ones[uncovered], others[uncovered]
+    middles = ones.mean(0), others.mean(0)
     ones, others = ones - middles[0], others - middles[1]
     if ones.std() > VARIED_COLOURS and others.std() > VARIED_COLOURS:
         return bool((ones * others).mean() / (ones.std() * others.std()) >= COLOURS_AGREE)

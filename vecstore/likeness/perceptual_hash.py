@@ -50,10 +50,13 @@ T = TypeVar("T", bound=np.generic)
 def grey(image: Image.Image) -> NDArray[np.uint8]:
     """Return a picture as grey levels, squeezed to (GREY_SIDE, GREY_SIDE)."""
     levels = image.convert("L")
-    factor = min(image.size) // GREY_SIDE
+    # From a grid of nearly the same width, a mirrored picture would come out moved by half a pixel.
+    factor = max(min(image.size) // (2 * GREY_SIDE), 1)
+    # The last of what is reduced may stand for a part of a pixel, by which the whole would be squeezed otherwise.
+    box = (0, 0, image.width / factor, image.height / factor)
     if factor > 1:
         levels = levels.reduce(factor)
-    return np.asarray(levels.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX), np.uint8)
+    return np.asarray(levels.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX, box), np.uint8)
 
 
 def frames(levels: NDArray[np.uint8]) -> list[Box]:

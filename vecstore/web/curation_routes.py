@@ -11,6 +11,7 @@ from starlette.responses import Response
 from vecstore.defaults import NEAR_SCORE
 from vecstore.errors import BadInput
 from vecstore.results import ActReport, Decision, DuplicateGroup, Operation, UndoReport
+from vecstore.storage.catalog.acts import FOLDER
 from vecstore.store import Store
 from vecstore.web.responses import answer
 from vecstore.web.routes import PROBLEMS, Here, Ids, Strict, require_allowed
@@ -122,4 +123,5 @@ def _require_undo_allowed(settings: Settings, store: Store, redo: bool) -> None:
         return
     operation = done[-1] if redo else done[0]
     for one in store.session.catalog.acts.of_operation(operation.operation):
-        require_allowed(settings, os.fsdecode(one.path))
+        if one.act != FOLDER:
+            require_allowed(settings, os.fsdecode(one.path))

@@ -13,6 +13,8 @@ from vecstore.storage.catalog.connection import Database, Queries
 from vecstore.storage.catalog.undo import Operations
 
 TRASH, MOVE, HARDLINK, SYMLINK, DELETE, COPY, LINK = "trash", "move", "hardlink", "symlink", "delete", "copy", "link"
+# A folder that was made for files to go into; it has no content, and no operation is called so.
+FOLDER = "folder"
 # What operations of acts are called.
 ACTS = (TRASH, MOVE, HARDLINK, SYMLINK, DELETE, COPY, LINK)
 # lost: it was done, and cannot be undone.

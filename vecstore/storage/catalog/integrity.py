@@ -84,7 +84,7 @@ INVARIANTS = (
         select count(*) from acts
         where  length(sha256) <> 32 or typeof(path) <> 'blob' or typeof(mode) <> 'integer'
         or     state not in ('started', 'done', 'undoing', 'undone', 'redoing', 'lost')
-        or     act not in ('trash', 'move', 'hardlink', 'symlink', 'delete', 'copy', 'link')""",
+        or     act not in ('trash', 'move', 'hardlink', 'symlink', 'delete', 'copy', 'link', 'folder')""",
         "{n} acts have a field of a wrong type",
     ),
     (

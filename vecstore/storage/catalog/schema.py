@@ -300,7 +300,7 @@ def m011_decisions_and_acts(db: sqlite3.Connection) -> None:
         create table acts (
             id          integer primary key autoincrement,
             operation   integer not null references operations on delete cascade,
-            act         text    not null,  -- trash, move, hardlink, symlink, delete, copy or link
+            act         text    not null,  -- trash, move, hardlink, symlink, delete, copy, link or folder
             state       text    not null,  -- started, done, undoing, undone, redoing or lost
             sha256      blob    not null,
             path        blob    not null,
