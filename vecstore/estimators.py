@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from vecstore.arguments import require_image
+from vecstore.embedders import calling
 from vecstore.embedders.embedder import EmbedderOptions
 from vecstore.embedders.registry import open_embedder, resolve_name
 from vecstore.errors import BadInput
@@ -64,7 +65,7 @@ class VecstoreTransformer(TransformerMixin, _OfPictures):  # type: ignore[misc]
         weights = None if self.weights is None else Path(os.fsdecode(self.weights))
         name, options = resolve_name(self.embedder, EmbedderOptions(weights, device=self.device, precision="auto"))
         self.embedder_ = open_embedder(name, options)
-        self.embedder_.load()
+        calling.load(self.embedder_)
         return self
 
     def transform(self, X: Iterable[ImageRef]) -> NDArray[np.float32]:
@@ -74,10 +75,10 @@ class VecstoreTransformer(TransformerMixin, _OfPictures):  # type: ignore[misc]
         for given in X:
             waiting.append(self._prepared(require_image("X", given)))
             if len(waiting) == self.embedder_.batch_size:
-                found.append(self.embedder_.embed(waiting))
+                found.append(calling.vectors_of(self.embedder_, waiting))
                 waiting = []
         if waiting:
-            found.append(self.embedder_.embed(waiting))
+            found.append(calling.vectors_of(self.embedder_, waiting))
         return np.asarray(quantize_unit_rows(np.concatenate(found)), np.float32)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:

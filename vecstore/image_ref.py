@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vecstore.arguments import whole_number
+from vecstore.embedders import calling
 from vecstore.embedders.embedder import Embedder, Prepared
 from vecstore.errors import BadInput, NotFound
 from vecstore.given import ImageRef as ImageRef
@@ -113,8 +114,8 @@ def prepared(embedder: Embedder, picture: bytes | Pixels, ref: ImageRef) -> Prep
     """Return what an embedder takes of a picture, given as its file's bytes or its pixels. Raises BadInput."""
     try:
         if isinstance(picture, Pixels):
-            return embedder.prepare(decoding.as_shown(picture.image))
-        return embedder.prepare(decoding.decode(picture, at_least=embedder.input_size))
+            return calling.prepare(embedder, decoding.as_shown(picture.image))
+        return calling.prepare(embedder, decoding.decode(picture, at_least=embedder.input_size))
     except decoding.Unreadable as error:
         raise BadInput(f"{called(ref)}: {error}") from error
 
@@ -226,7 +227,7 @@ def _embed(
     """Put new pictures with their vectors in their places."""
     if not waiting:
         return
-    vectors = session.embedder.embed([prepared for *_, prepared in waiting])
+    vectors = calling.vectors_of(session.embedder, [prepared for *_, prepared in waiting])
     for (place, sha256, _), vector in zip(waiting, _as_stored(vectors), strict=True):
         identified[place] = NewPicture(sha256, vector)
 

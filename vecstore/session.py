@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Self
 
 from indexes.devices import choose_device
+from vecstore.embedders import calling
 from vecstore.embedders.embedder import Embedder, EmbedderOptions, EmbedderSpec
 from vecstore.embedders.recorded import precision_difference, recorded_embedder, require_recorded
-from vecstore.embedders.registry import DEFAULT_EMBEDDER, is_known, open_embedder, resolve_name
+from vecstore.embedders.registry import BUILT_IN, DEFAULT_EMBEDDER, is_known, open_embedder, resolve_name
 from vecstore.embedders.runtimes import require_precision
 from vecstore.engines.address import Address, place_of
 from vecstore.engines.engine import Engine
@@ -222,8 +223,10 @@ class Session:
         return self._embedder
 
     def loaded_embedder(self) -> Embedder:
-        """Return the embedder, ready to embed."""
-        self.embedder.load()
+        """Return the embedder, ready to embed; for a store that is to be made, others' are tried out first."""
+        calling.load(self.embedder)
+        if not self.exists and self.embedder.spec.name not in BUILT_IN:
+            calling.try_out(self.embedder)
         return self.embedder
 
     @property

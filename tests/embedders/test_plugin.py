@@ -1,20 +1,24 @@
 """Embedders that others wrote: passed as an object, checked before anything is made, and the example of the docs."""
 
+import importlib.metadata
 import json
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from cli.app import app
 from tests.conftest import TinyEmbedder, paint
-from vecstore.embedders import overview
+from vecstore.embedders import overview, registry
 from vecstore.embedders.embedder import EmbedderSpec
-from vecstore.errors import BadInput, WrongEmbedder
+from vecstore.errors import BadInput, VecstoreError, WrongEmbedder
 from vecstore.store import Store
 
 DOCS = Path(__file__).parents[2] / "docs" / "embedders.md"
@@ -79,6 +83,88 @@ def test_a_member_that_cannot_work_is_named_before_anything_is_made(
     monkeypatch.setattr(Mine, member, value)
     with pytest.raises(BadInput, match=message):
         Store.open(tmp_path / "store", embedder=Mine(), create=True)  # type: ignore[arg-type]
+    assert not (tmp_path / "store").exists()
+
+
+def fails(*_: Any) -> Any:
+    raise RuntimeError("no\nmemory")
+
+
+WRONG = [
+    ("load", fails, r"mine failed in its load: RuntimeError\('no.*memory'\)"),
+    ("prepare", fails, "mine failed in its prepare: RuntimeError"),
+    ("embed", fails, "mine failed in its embed: RuntimeError"),
+    ("embed", lambda _, given: None, r"made object of the shape \(\) of 1 pictures"),
+    (
+        "embed",
+        lambda _, given: np.zeros((0, 12)),
+        r"the shape \(0, 12\) of 1 pictures, and floats of the shape \(1, 12\)",
+    ),
+    ("embed", lambda _, given: np.ones((len(given), 7)), r"the shape \(1, 7\)"),
+    ("embed", lambda _, given: np.full((len(given), 12), "a"), "made <U1 of the shape"),
+    ("embed", lambda _, given: np.full((len(given), 12), np.nan), "made numbers that are not finite"),
+    ("embed", lambda _, given: np.zeros((len(given), 12)), "made a vector of the length 0, not 1"),
+    ("embed", lambda _, given: np.full((len(given), 12), 5.0), r"made a vector of the length 17\.3, not 1"),
+]
+
+
+@pytest.mark.parametrize(("member", "value", "message"), WRONG)
+def test_an_embedder_that_fails_is_one_line_and_leaves_nothing_behind(
+    member: str, value: Any, message: str, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Mine, member, value)
+    with Store.open(tmp_path / "store", embedder=Mine(), create=True, device="cpu") as store:
+        with pytest.raises(VecstoreError, match=message) as refusal:
+            store.add(pictures)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(("member", "value", "message"), WRONG)
+def test_an_embedder_that_fails_later_changes_nothing(
+    member: str, value: Any, message: str, tmp_path: Path, pictures: Path
+) -> None:
+    with Store.open(tmp_path / "store", embedder=Mine(), create=True, device="cpu") as store:
+        store.add(pictures / "0.png")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Mine, member, value)
+            with pytest.raises(VecstoreError, match=message):
+                store.similar(pictures / "1.png")
+            with suppress(VecstoreError):  # or each picture is a failure of its own
+                store.add(pictures)
+        assert len(store) == 1
+        store.add(pictures)
+        store.retry_failures()
+        assert len(store) == 10
+        assert store.check() == []
+
+
+def test_a_picture_of_which_no_vector_is_made_is_a_failure_of_its_own(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = Mine().prepare(Image.open(pictures / "3.png"))
+    embed = Mine.embed
+
+    def some(own: Any, given: Any) -> Any:
+        return np.stack(
+            [row * (np.nan if (one == bad).all() else 1) for one, row in zip(given, embed(own, given), strict=True)]
+        )
+
+    monkeypatch.setattr(Mine, "embed", some)
+    with Store.open(tmp_path / "store", embedder=Mine(), create=True, device="cpu") as store:
+        assert (store.add(pictures).added, len(store)) == (9, 9)
+        assert [(Path(one.path).name, one.reason) for one in store.failures()] == [
+            ("3.png", "the embedder made numbers that are not finite")
+        ]
+
+
+def test_an_entry_point_that_raises_is_one_line(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = importlib.metadata.EntryPoint("edges", "nothing_of_that_name:open", registry.ENTRY_POINTS)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [entry])
+    with pytest.raises(BadInput, match="the embedder 'edges' cannot be opened: ModuleNotFoundError"):
+        Store.open(tmp_path / "store", embedder="edges", create=True).add(pictures)
     assert not (tmp_path / "store").exists()
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import TinyEmbedder, paint
-from vecstore.errors import Interrupted, NothingAdded
+from vecstore.errors import Interrupted, NothingAdded, VecstoreError
 from vecstore.ingest import pipeline
 from vecstore.ingest.pipeline import Progress, ordered
 from vecstore.results import AddReport, Failure
@@ -598,7 +598,7 @@ def test_an_embedder_that_fails_leaves_what_was_committed(
     with open_store() as store:
         with monkeypatch.context() as patch:
             patch.setattr(TinyEmbedder, "embed", embed_until)
-            with pytest.raises(RuntimeError, match="out of memory"):
+            with pytest.raises(VecstoreError, match="tiny failed in its embed: RuntimeError.*out of memory"):
                 store.add(many)
         store.add(many)
         assert (contents(store), store.session.catalog.images.row_count()) == (expected_contents(many), 40)

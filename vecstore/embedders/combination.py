@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vecstore.embedders import calling
 from vecstore.embedders.embedder import Embedder, EmbedderSpec, Prepared, unit_rows
 
 
@@ -37,15 +38,15 @@ class Combination:
 
     def load(self) -> None:
         for part in self.parts:
-            part.load()
+            calling.load(part)
 
     def prepare(self, image: Image.Image) -> Prepared:
-        return tuple(part.prepare(image) for part in self.parts)
+        return tuple(calling.prepare(part, image) for part in self.parts)
 
     def embed(self, prepared: Sequence[Prepared]) -> NDArray[np.float32]:
         columns = zip(*prepared, strict=True)
         vectors = [
-            part.embed(column) * np.float32(scale)
+            calling.rows_of(part, column) * np.float32(scale)
             for part, scale, column in zip(self.parts, self.scales, columns, strict=True)
         ]
         return unit_rows(np.concatenate(vectors, axis=1))

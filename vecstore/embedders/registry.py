@@ -19,7 +19,7 @@ from vecstore.embedders.network import ONNX
 from vecstore.embedders.onnx_model import file_of
 from vecstore.embedders.plugin import require_embedder
 from vecstore.embedders.runtimes import BF16, require_precision
-from vecstore.errors import BadInput
+from vecstore.errors import BadInput, VecstoreError
 
 DEFAULT_EMBEDDER = "resnet50"
 
@@ -158,7 +158,14 @@ def _factory(name: str) -> Factory:
 
 
 def _open_plugin(entry: importlib.metadata.EntryPoint, options: EmbedderOptions) -> Embedder:
-    opened = require_embedder(entry.load()(options), f"what the embedder {entry.name!r} opens")
+    try:
+        made = entry.load()(options)
+    except VecstoreError:
+        raise
+    except Exception as error:  # whatever that package does
+        said = " ".join(repr(error).split())
+        raise BadInput(f"the embedder {entry.name!r} cannot be opened: {said}; its package must be mended") from error
+    opened = require_embedder(made, f"what the embedder {entry.name!r} opens")
     if opened.spec.name != entry.name:  # a store is opened again by the name that it has recorded
         raise BadInput(
             f"the embedder {entry.name!r} is called {opened.spec.name!r} by its own spec; its package must give both "

@@ -20,6 +20,7 @@ import numpy as np
 
 from indexes.rows import rows_per_block
 from vecstore.clustering.lifecycle import CurrentClusters
+from vecstore.embedders import calling
 from vecstore.embedders.embedder import Embedder, Prepared
 from vecstore.errors import Interrupted, StoreDamaged
 from vecstore.likeness.perceptual_hash import hash_record
@@ -435,8 +436,15 @@ def embed(batch: list[Picture], embedder: Embedder) -> list[Picture]:
     new = [picture for picture in batch if picture.new]
     if not new:
         return batch
-    vectors = iter(embedder.embed([picture.prepared for picture in new]))
-    return [replace(p, prepared=None, vector=next(vectors)) if p.new else p for p in batch]
+    vectors = iter(calling.rows_of(embedder, [picture.prepared for picture in new]))
+    return [_embedded(picture, next(vectors)) if picture.new else picture for picture in batch]
+
+
+def _embedded(picture: Picture, vector: Float32) -> Picture:
+    reason = calling.why_no_vector(vector)
+    if reason is not None:
+        return replace(picture, prepared=None, new=False, facts=None, hashes=b"", reason=f"the embedder made {reason}")
+    return replace(picture, prepared=None, vector=vector)
 
 
 def _sha256(picture: Picture) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vecstore.embedders import calling
 from vecstore.embedders.embedder import EmbedderOptions, EmbedderSpec
 from vecstore.embedders.registry import open_embedder
 from vecstore.engines.ray_cluster import connected
@@ -89,7 +90,7 @@ class _Worker:
             raise WrongEmbedder(
                 f"a worker's {spec.name} is not the store's; install the same vecstore and weights there"
             )
-        self._embedder.load()
+        calling.load(self._embedder)
         self._known: Known = ray.get(contents)
         self._decoders = ThreadPoolExecutor(2 if ray.get_gpu_ids() else 1)
 

@@ -17,6 +17,7 @@ from indexes.devices import Device
 from indexes.rows import in_blocks, rows_per_block
 from vecstore.clustering import lifecycle
 from vecstore.clustering.checkpoint import CHECKPOINT, is_readable
+from vecstore.embedders import calling
 from vecstore.embedders.embedder import Embedder
 from vecstore.engines.engine import Engine
 from vecstore.engines.index_lifecycle import IndexSettings
@@ -215,13 +216,12 @@ def _mend_vectors(parts: Parts) -> str:
             continue
         try:
             embedder = parts.embedder()
-        except VecstoreError as error:
-            return f"; but not now: {error}"
-        try:
             image = decoding.decode(content, at_least=embedder.input_size)
+            vector = quantize_unit_rows(calling.vectors_of(embedder, [calling.prepare(embedder, image)]))[0]
         except decoding.Unreadable:
             continue
-        vector = quantize_unit_rows(embedder.embed([embedder.prepare(image)]))[0]
+        except VecstoreError as error:
+            return f"; but not now: {error}"
         file.rewrite_rows({row: vector}, count)
         with catalog.writing():
             catalog.checksums.record([(row, checksum(vector, catalog.checksums.of(row)[0]))])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vecstore.embedders import calling
 from vecstore.embedders.embedder import unit_rows
 from vecstore.errors import BadInput
 from vecstore.session import IMPORTED, Session
@@ -54,7 +55,7 @@ def text_vectors(session: Session, texts: Sequence[str], prompts: Sequence[str])
 
 def _embedded(session: Session, texts: list[str]) -> Float32:
     embedder: Any = session.embedder
-    found = np.asarray(embedder.embed_text(texts), np.float32)
+    found = calling.texts_of(embedder, texts)
     if found.shape != (len(texts), session.spec.dim) or not np.isfinite(found).all():
         raise BadInput(
             f"{session.spec.name} makes {found.shape} of {len(texts)} texts, not finite numbers of the shape "
