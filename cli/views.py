@@ -15,6 +15,7 @@ from cli.options import (
     AsJson,
     Conditions,
     DeviceName,
+    ImagesOrAll,
     InSelection,
     Quiet,
     Seed,
@@ -194,6 +195,46 @@ def report(
     with open_store(store, device, quiet) as opened, output.working("reporting", quiet):
         written = opened.report(file, since=since, conditions=as_filter(conditions))
     _present([written], as_json, open_it, None)
+
+
+@command("thumbnails")
+def thumbnails_(
+    store: StoreDir,
+    images: ImagesOrAll = None,
+    every: Annotated[bool, typer.Option("--all", help="Of every stored image, the newest first.")] = False,
+    size: Annotated[
+        list[str] | None,
+        typer.Option("--size", help="small (320 pixels) or large (960).", metavar="SIZE", show_default="both"),
+    ] = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the small pictures ahead that the page, reports and sheets show; else each is made when it is first seen.
+
+    Those that are there are passed over, so that it resumes where it was interrupted. All thumbnails of all stores
+    take 512 MB at the most, or the megabytes that $VECSTORE_THUMBNAILS_MB names; the newest images come first.
+
+    Example: vecstore thumbnails --all
+    """
+    if bool(images) == every:
+        raise typer.BadParameter("name images, or --all for every stored one", param_hint="IMAGE...")
+    with open_store(store, device, quiet) as opened, output.progress_bar(quiet) as on_progress:
+        report = opened.make_thumbnails(*images or (), sizes=size or ("small", "large"), on_progress=on_progress)
+    if as_json:
+        output.as_object(report)
+    else:
+        output.say(
+            f"made {report.made:,} thumbnails in {report.seconds:.1f} s; {report.kept:,} were there; "
+            f"together {output.size_of(report.bytes)}"
+        )
+    if report.failed and not quiet:
+        output.notice(f"{report.failed:,} images have none: their files are gone, changed or not readable")
+    if report.is_full and not quiet:
+        output.notice(
+            f"the room for thumbnails is full, and {report.left:,} images are left; "
+            "name more megabytes in $VECSTORE_THUMBNAILS_MB, here and for `vecstore serve`"
+        )
 
 
 def _require_showable(inline: str | None, as_json: bool, file: Path) -> None:

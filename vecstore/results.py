@@ -673,6 +673,25 @@ class FactsReport:
 
 
 @dataclass(frozen=True)
+class ThumbnailReport:
+    """What became of the thumbnails that were to be made ahead.
+
+    images: how many were looked at, each in so many sizes as were asked for. made, kept: thumbnails that were made, and
+    that were there. failed: images of which one could not be made, as no file of them can be read. left: images that
+    were not looked at, as the room for thumbnails was full (is_full). bytes: of all that was made or there.
+    """
+
+    images: int
+    made: int
+    kept: int
+    failed: int
+    left: int
+    bytes: int
+    is_full: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Group:
     """How many images have the same folder, month, camera or place; group: None of those that say none."""
 

@@ -120,6 +120,7 @@ from vecstore.results import (
     SelectReport,
     SidecarReport,
     StoredImage,
+    ThumbnailReport,
     TreeNode,
     UndoReport,
     WordEvaluation,
@@ -956,12 +957,12 @@ class Store:
 
     @checked(ref=require_image, size=require_text)
     def thumbnail(self, ref: ImageRef, size: str = "small") -> bytes:
-        """Return the thumbnail of a stored image, upright: a JPEG of at most 320 pixels on the longer side.
+        """Return the thumbnail of a stored image, upright: a WebP of at most 320 pixels on the longer side.
 
         It is made once and kept in the cache folder, and served from there also when the file is gone. Raises NotFound
         for an image or a file that is not there, BadInput for a file that cannot be read or is another picture by now.
 
-        size: "small", or "large" for a WebP of at most 960 pixels.
+        size: "small", or "large" for at most 960 pixels.
         """
         return thumbnails.thumbnail(self.session, ref, self._thumbnails, size)
 
@@ -991,6 +992,22 @@ class Store:
         return inline.ShownMap.of(found, self.clusters, self.thumbnail)
 
     @checked(
+    @checked(refs=each(require_image), sizes=each(require_text), on_progress=optional(require_callable))
+    def make_thumbnails(
+        self,
+        *refs: ImageRef,
+        sizes: Sequence[str] = ("small", "large"),
+        on_progress: OnProgress | None = None,
+    ) -> ThumbnailReport:
+        """Make the thumbnails of these images ahead, of all images where none is named, the newest first.
+
+        Those that are there are passed over, so the same call resumes after an interruption. It ends when the room for
+        thumbnails (`$VECSTORE_THUMBNAILS_MB`) is full of what it has made or found. Raises NotFound, BadInput.
+
+        sizes: "small", "large", or both, which are made from one decoding.
+        """
+        return thumbnails.make_thumbnails(self.session, refs, self._thumbnails, sizes, on_progress)
+
         cluster=optional(require_cluster),
         similar=optional(require_image),
         representatives=require_flag,

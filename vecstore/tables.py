@@ -40,7 +40,7 @@ class Results(list[T]):
         ----------
         items: the results.
         kind: their class, which says the columns of a table without rows; that of the first unless given.
-        thumbnail_of: returns the JPEG of an image by its id, for notebooks (`Store.thumbnail`).
+        thumbnail_of: returns the thumbnail of an image by its id, for notebooks (`Store.thumbnail`).
         """
         super().__init__(items)
         self._kind = kind
@@ -97,7 +97,7 @@ class Results(list[T]):
             data = base64.b64encode(self._thumbnail_of(image)).decode()
         except (VecstoreError, OSError):  # its file is gone, or the store was closed: the rest is still to be seen
             return ""
-        return f'<img width="{PICTURE_WIDTH}" alt="@{image}" src="data:image/jpeg;base64,{data}">'
+        return f'<img width="{PICTURE_WIDTH}" alt="@{image}" src="data:image/webp;base64,{data}">'
 
 
 def _columns(kind: type) -> list[str]:

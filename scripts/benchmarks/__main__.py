@@ -28,6 +28,7 @@ NAMES = (
     "restarts",
     "search",
     "serve",
+    "thumbnails",
     "tree",
     "words",
 )

@@ -109,6 +109,7 @@ EXIT_CODES = (
 ENVIRONMENT = (
     ("VECSTORE_STORE", "The store, where --store names none."),
     ("VECSTORE_CACHE", "The folder for what can be made again: thumbnails, and networks prepared for this machine."),
+    ("VECSTORE_THUMBNAILS_MB", "How many megabytes all thumbnails may take; 512 unless said."),
     ("VECSTORE_LOG_FILE", "As --log-file."),
     ("VECSTORE_TOKEN", "As --token of serve."),
 )

@@ -1,5 +1,6 @@
 """Contact sheets: what is on them, their pages, and that names and missing files do no harm."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,8 @@ from PIL import Image
 from tests.conftest import paint
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Member
-from vecstore.sources import decoding
 from vecstore.store import Store
-from vecstore.views import contact_sheets, lettering, svg
+from vecstore.views import contact_sheets, lettering
 from vecstore.views.contact_sheets import Cell, Section, Sheet, write_sheet
 
 HOSTILE = ("<img src=x onerror=alert(1)>.png", "лиса 狐 🦊 ثعلب.png", "new\nline \x1b[31m.png", "x" * 240 + ".png")
@@ -99,7 +99,9 @@ def test_a_page_of_a_large_store_is_bounded(tmp_path: Path, monkeypatch: pytest.
     # 100,000 images: a page is drawn, and let go of, at a time.
     held = drawn = 0
     made = Image.new("RGB", (32, 24), "red")
-    thumbnail = decoding.encoded(made, svg.QUALITY)
+    written_to = io.BytesIO()
+    made.save(written_to, "WEBP")
+    thumbnail = written_to.getvalue()
 
     class Page:
         def __init__(self, page: Image.Image) -> None:

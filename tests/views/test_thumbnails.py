@@ -4,6 +4,7 @@ import io
 import os
 import threading
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from hashlib import sha256
@@ -15,9 +16,11 @@ import pytest
 from PIL import Image
 
 from tests.conftest import paint
-from vecstore.errors import NotFound
+from vecstore.errors import BadInput, NotFound
 from vecstore.sources.decoding import Unreadable
-from vecstore.views.thumbnails import Thumbnails
+from vecstore.store import Store
+from vecstore.views import thumbnails as module
+from vecstore.views.thumbnails import Thumbnails, bytes_allowed
 
 
 @pytest.fixture
@@ -169,3 +172,84 @@ def test_one_that_goes_while_they_are_counted_hides_none_of_its_folder(
         patch.setattr(os, "scandir", scan_and_lose_one)
         thumbnails._sweep()
     assert sum(file.stat().st_size for file in files_in(folder)) <= thumbnails.max_bytes
+
+
+# Made ahead
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store of six pictures, of which one is smaller than any thumbnail, with a cache of its own."""
+    monkeypatch.setenv("VECSTORE_CACHE", str(tmp_path / "cache"))
+    for seed in range(5):
+        paint(tmp_path / "pictures" / f"{seed}.jpg", seed, (1200, 900))
+    paint(tmp_path / "pictures" / "tiny.png", 9, (60, 40))
+    with Store.open(tmp_path / "store", embedder="hsv", create=True) as opened:
+        opened.add(tmp_path / "pictures")
+        yield opened
+
+
+def test_all_are_made_ahead_in_both_sizes_and_only_once(store: Store, tmp_path: Path) -> None:
+    seen: list[int] = []
+    first = store.make_thumbnails(on_progress=lambda progress: seen.append(progress.done))
+    assert (first.images, first.made, first.kept, first.failed, first.left, first.is_full) == (6, 12, 0, 0, 0, False)
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert first.bytes == sum(file.stat().st_size for file in files_in(tmp_path / "cache/thumbnails"))
+    for file in (tmp_path / "pictures").iterdir():
+        file.unlink()  # what was made is what is shown
+    for image in store.images():
+        for size, side in (("small", 320), ("large", 960)):
+            shown = Image.open(io.BytesIO(store.thumbnail(image.id, size)))
+            assert (shown.format, max(shown.size)) == ("WEBP", min(side, image.width))
+    again = store.make_thumbnails()
+    assert (again.made, again.kept, again.failed, again.bytes) == (0, 12, 0, first.bytes)
+
+
+def test_a_large_picture_is_decoded_once_for_both_sizes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+    decode = module.decoding.decode
+    monkeypatch.setattr(module.decoding, "decode", lambda data, **asked: decoded.append(1) or decode(data, **asked))
+    assert store.make_thumbnails(0).made == 2
+    assert len(decoded) == 1
+
+
+def test_one_that_cannot_be_made_is_counted_and_the_others_are_made(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "pictures/1.jpg").unlink()
+    paint(tmp_path / "pictures/2.jpg", 77)
+    report = store.make_thumbnails(sizes=["small"])
+    assert (report.images, report.made, report.failed) == (6, 4, 2)
+
+
+def test_making_ahead_ends_where_it_would_push_out_its_own(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    for seed in range(60):
+        paint(tmp_path / "more" / f"{seed}.png", seed, (160, 120))
+    store.add(tmp_path / "more")
+    whole = store.make_thumbnails(*range(6, 66), sizes=["small"]).bytes
+    bound = whole * 3 // 4
+    store._thumbnails = Thumbnails(tmp_path / "cache/other", max_bytes=bound)
+    first = store.make_thumbnails(sizes=["small"])
+    assert (first.is_full, first.kept, first.made) == (True, 0, first.images)
+    assert 30 < first.images == 66 - first.left
+    assert len(files_in(tmp_path / "cache/other")) >= first.made  # nothing had to go
+    assert first.bytes < bound
+    again = store.make_thumbnails(sizes=["small"])
+    assert (again.is_full, again.made, again.kept) == (True, 0, again.images)
+
+
+def test_the_room_for_thumbnails_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bytes_allowed() == 512_000_000
+    monkeypatch.setenv("VECSTORE_THUMBNAILS_MB", "20000")
+    assert Thumbnails().max_bytes == 20_000_000_000
+    for wrong in ("0", "-1", "1.5", "many", "٣"):
+        monkeypatch.setenv("VECSTORE_THUMBNAILS_MB", wrong)
+        with pytest.raises(BadInput, match="give a number of megabytes"):
+            bytes_allowed()
+
+
+def test_a_size_that_is_none_is_refused_before_anything_is_made(store: Store) -> None:
+    with pytest.raises(BadInput, match="'huge' is not a size of thumbnails; choose one of small, large"):
+        store.make_thumbnails(sizes=["small", "huge"])
+    assert files_in(store._thumbnails.folder) == []

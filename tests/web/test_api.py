@@ -185,7 +185,7 @@ def test_what_is_wrong_is_one_line_with_the_right_status(
 
 def test_a_thumbnail_is_kept_by_the_browser_and_not_sent_again(client: TestClient, library: Store) -> None:
     first = client.get("/api/images/3/thumbnail?v=1")
-    assert (first.content, first.headers["content-type"]) == (library.thumbnail(3), "image/jpeg")
+    assert (first.content, first.headers["content-type"]) == (library.thumbnail(3), "image/webp")
     assert first.headers["cache-control"] == "private, max-age=31536000, immutable"
     again = client.get("/api/images/3/thumbnail", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")

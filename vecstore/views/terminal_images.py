@@ -33,11 +33,11 @@ def escapes(file: Path, protocol: str, environment: Mapping[str, str] = os.envir
 
 
 def thumbnail_escapes(thumbnails: Sequence[bytes], protocol: str, environment: Mapping[str, str] = os.environ) -> bytes:
-    """Return what shows JPEGs side by side, in one row. Takes and raises what `require_protocol` does."""
+    """Return what shows thumbnails side by side, in one row. Takes and raises what `require_protocol` does."""
     draw = DRAWN_BY[require_protocol(protocol, environment)]
     pictures = []
     for thumbnail in thumbnails:
-        with Image.open(io.BytesIO(thumbnail), formats=["JPEG"]) as opened:
+        with Image.open(io.BytesIO(thumbnail), formats=["WEBP"]) as opened:
             pictures.append(opened.convert("RGB"))
     row = Image.new("RGB", (sum(p.width for p in pictures) + GAP * len(pictures), max(p.height for p in pictures)))
     left = 0

@@ -155,7 +155,7 @@ def _shown(store: Store, images: Sequence[str]) -> list[Any]:
     for image in images:
         found = store.image(image)
         shown.append(to_json({"id": found.id, "path": found.paths[0]}))
-        shown.append(Image(data=store.thumbnail(found.id), format="jpeg"))
+        shown.append(Image(data=store.thumbnail(found.id), format="webp"))
     return shown
 
 

@@ -41,7 +41,7 @@ from vecstore.sources.decoding import Encoded
 from vecstore.sources.paths import absolute
 from vecstore.store import Store
 from vecstore.views import map_layout, palette
-from vecstore.views.thumbnails import SIZES
+from vecstore.views.thumbnails import MEDIA_TYPE
 from vecstore.web.filters import MOST_NAME, ImageFilters
 from vecstore.web.jobs import Job, Jobs
 from vecstore.web.metrics import Metrics
@@ -557,7 +557,7 @@ async def map_(server: Here) -> Response:
 async def thumbnail(
     server: Here, request: Request, id: Id, v: str = "", size: Literal["small", "large"] = "small"
 ) -> Response:
-    """A JPEG of at most 320 pixels on the longer side, upright; large: a WebP of at most 960.
+    """A WebP of at most 320 pixels on the longer side, upright; large: of at most 960.
 
     v: anything; with it, browsers need not ask again.
     """
@@ -569,7 +569,7 @@ async def thumbnail(
         data = await server.looking.run(lambda store: store.thumbnail(id, size))
     except BadInput as error:  # what was asked is right; the file is what has become another
         raise NotFound(str(error)) from error
-    return Response(data, media_type=SIZES[size].media_type, headers=headers)
+    return Response(data, media_type=MEDIA_TYPE, headers=headers)
 
 
 @api.get("/images/{id}/original", response_class=Response, responses={200: PICTURE}, tags=["images"])
