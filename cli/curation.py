@@ -11,7 +11,7 @@ import typer
 
 from cli import output
 from cli.context import open_store
-from cli.options import AsJson, DeviceName, Images, Quiet, StoreDir
+from cli.options import AsJson, DeviceName, Images, KeepBy, Quiet, StoreDir
 from vecstore.errors import BadInput, NotFound, VecstoreError
 from vecstore.sources.paths import shown
 
@@ -39,15 +39,7 @@ PAST = {"put": "put", "move": "moved", "replace": "replaced", "delete": "deleted
 class Acting:
     """What `duplicates` takes beside what it finds: how to choose, decide and act."""
 
-    keep_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--keep-by",
-            help="Keep by a rule: pixels, bytes, oldest, newest, not-link, sharpness, format:png,jpeg, folder:/a,/b, "
-            "path:GLOB; may be repeated, the first that makes a difference decides.",
-            metavar="RULE",
-        ),
-    ] = None
+    keep_by: KeepBy = None
     review: Annotated[bool, typer.Option("--review", help="Decide group by group, in this terminal.")] = False
     apply: Annotated[
         str | None,

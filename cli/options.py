@@ -85,6 +85,15 @@ Precision = Annotated[
 WeightsFile = Annotated[
     Path | None, typer.Option("--weights", help="A weight file for resnet50, in torchvision's layout.")
 ]
+KeepBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep-by",
+        help="Keep by a rule: pixels, bytes, oldest, newest, not-link, sharpness, format:png,jpeg, folder:/a,/b, "
+        "path:GLOB; may be repeated, the first that makes a difference decides.",
+        metavar="RULE",
+    ),
+]
 Prompts = Annotated[
     list[str] | None,
     typer.Option(

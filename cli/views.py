@@ -17,6 +17,7 @@ from cli.options import (
     DeviceName,
     ImagesOrAll,
     InSelection,
+    KeepBy,
     Quiet,
     Seed,
     StoreDir,
@@ -25,11 +26,11 @@ from cli.options import (
     in_a_folder,
     with_groups,
 )
-from vecstore.errors import BadInput, NotFound, VecstoreError
+from vecstore.errors import BadInput, VecstoreError
 from vecstore.sources.paths import shown
 
 if TYPE_CHECKING:
-    from vecstore.results import Cluster, Drawing
+    from vecstore.results import Drawing
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Look")
@@ -98,6 +99,12 @@ def map_(
     seed: Annotated[
         int | None, typer.Option("--seed", help="Of a new map; another seed rebuilds it.", min=0, show_default="0")
     ] = None,
+    level: Annotated[
+        int | None, typer.Option("--level", help="Of a tree, draw the clusters of this level, 1 being the top.", min=1)
+    ] = None,
+    cut: Annotated[
+        int | None, typer.Option("--cut", help="Of a tree, draw it cut into so many clusters.", metavar="K", min=1)
+    ] = None,
     open_it: Open = False,
     inline: Inline = None,
     device: DeviceName = "auto",
@@ -115,12 +122,8 @@ def map_(
     require_suffix(file)
     _require_showable(inline, as_json, file)
     with open_store(store, device, quiet) as opened, output.working("arranging", quiet):
-        found = opened.map(rebuild=rebuild, seed=seed)
-        try:
-            clusters: Sequence[Cluster] = opened.clusters()
-        except NotFound:  # a map needs none
-            clusters = []
-        write_map(found, clusters, opened.thumbnail, file)
+        found = opened.map(rebuild=rebuild, seed=seed, level=level, cut=cut)
+        write_map(found, found.clusters(), opened.thumbnail, file)
     from vecstore.results import Drawing
 
     _present([Drawing(str(file), len(found.points), found.images)], as_json, open_it, inline)
@@ -181,6 +184,10 @@ def report(
             metavar="WHEN",
         ),
     ] = None,
+    level: Annotated[
+        int | None, typer.Option("--level", help="Of a tree, with the clusters of this level, 1 being the top.", min=1)
+    ] = None,
+    keep_by: KeepBy = None,
     open_it: Open = False,
     device: DeviceName = "auto",
     as_json: AsJson = False,
@@ -193,7 +200,8 @@ def report(
     Example: vecstore report photos.html --since 7d
     """
     with open_store(store, device, quiet) as opened, output.working("reporting", quiet):
-        written = opened.report(file, since=since, conditions=as_filter(conditions))
+        chosen = as_filter(conditions)
+        written = opened.report(file, since=since, conditions=chosen, level=level, keep_by=keep_by or ())
     _present([written], as_json, open_it, None)
 
 

@@ -975,8 +975,12 @@ class Store:
         """
         return originals.original(*thumbnails.paths_and_content(self.session, ref))
 
-    @checked(rebuild=require_flag, seed=optional(require_seed))
-    def map(self, *, rebuild: bool = False, seed: int | None = None) -> inline.ShownMap:
+    @checked(
+        rebuild=require_flag, seed=optional(require_seed), level=optional(require_count), cut=optional(require_count)
+    )
+    def map(
+        self, *, rebuild: bool = False, seed: int | None = None, level: int | None = None, cut: int | None = None
+    ) -> inline.ShownMap:
         """Return a position on a plane for every image, near where images are alike; of a large store, for a sample.
 
         The map is kept in the store, and grows: mapping again places the images added since and moves no other, until
@@ -987,11 +991,21 @@ class Store:
         ----------
         rebuild: discard the map that is kept.
         seed: of a new map, 0 unless said; a map of another seed is rebuilt.
+        level, cut: of a tree, the clusters of this level, or of a cut into so many, are those of the points.
         """
+        grouping = self._grouping(level, cut)
         found = map_layout.store_map(self.session, rebuild, seed)
-        return inline.ShownMap.of(found, self.clusters, self.thumbnail)
+        if grouping is None:
+            return inline.ShownMap.of(found, self.clusters, self.thumbnail)
+        return inline.ShownMap.of(
+            map_layout.grouped(found, grouping.group_of), lambda: grouping.clusters, self.thumbnail
+        )
 
-    @checked(
+    def _grouping(self, level: int | None, cut: int | None) -> trees.Grouping | None:
+        if level is None and cut is None:
+            return None
+        return trees.grouping(self.session, self._trees, level, cut)
+
     @checked(refs=each(require_image), sizes=each(require_text), on_progress=optional(require_callable))
     def make_thumbnails(
         self,
@@ -1008,6 +1022,7 @@ class Store:
         """
         return thumbnails.make_thumbnails(self.session, refs, self._thumbnails, sizes, on_progress)
 
+    @checked(
         cluster=optional(require_cluster),
         similar=optional(require_image),
         representatives=require_flag,
@@ -1044,8 +1059,21 @@ class Store:
         found = contact_sheets.sheet(self.session, cluster, similar, representatives, k, farthest, chosen)
         return inline.ShownSheet.of_sheet(found, self.thumbnail)
 
-    @checked(file=require_path, since=optional(require_text), conditions=require_filter)
-    def report(self, file: AnyPath, *, since: str | None = None, conditions: Filter | None = None) -> Drawing:
+    @checked(
+        file=require_path,
+        since=optional(require_text),
+        conditions=require_filter,
+        level=optional(require_count),
+    )
+    def report(
+        self,
+        file: AnyPath,
+        *,
+        since: str | None = None,
+        conditions: Filter | None = None,
+        level: int | None = None,
+        keep_by: Sequence[str] = (),
+    ) -> Drawing:
         """Write a report on the store as one page: numbers, map, clusters, choice of k, duplicates, odd
         pictures, failures.
 
@@ -1056,10 +1084,19 @@ class Store:
         file: of a name that ends in .html; BadInput for another.
         since: also what is new, moved, born and gone since a moment (`filters.moment`) or a clustering, by its number.
         conditions: about the images alone that these hold of.
+        level: of a tree, with the clusters of this level.
+        keep_by: rules that choose which file of duplicates to keep, as for `duplicates`.
 
-        Raises BadInput for what is not a moment, NotFound for no such clustering, OSError.
+        Raises BadInput for what is not a moment, no such level or rule, NotFound for no such clustering, OSError.
         """
-        return report.write_report(self.session, Path(os.fsdecode(file)), since, conditions)
+        asked = report.Asked(
+            since,
+            conditions or Filter(),
+            self._grouping(level, None),
+            lambda min_score, exact: groups.described(self.session, min_score, exact, keep_by, conditions or Filter()),
+            tuple(keep_by),
+        )
+        return report.write_report(self.session, Path(os.fsdecode(file)), asked)
 
     # Clusters
 
@@ -1145,7 +1182,7 @@ class Store:
         pca: work in so many principal components.
         graph: of kmeans and agglomerative: cluster the images by the leading eigenvectors of the graph of their ten
             nearest neighbours (spectral clustering).
-        on_cost: called with what the method is about to take, before it begins; not for plain k-means.
+        on_cost: called with what the method, or the tree, is about to take, before it begins; not for plain k-means.
         tree: make a tree instead, of so many nodes in each level, such as (20, 400): each node is split into clusters
             of the next level by its own images. The last level's are the clusters. "auto": by the number of images.
 
@@ -1161,6 +1198,35 @@ class Store:
             k, options, warm_start, within, full_iterations, ray, segments, among, name_by_words, levels, by
         )
         return clusters.cluster(self.session, order, on_progress, on_cost=on_cost)
+
+    @checked(
+        k=optional(require_k),
+        method=require_text,
+        whiten=require_flag,
+        pca=optional(require_count),
+        graph=require_flag,
+        tree=optional(require_levels),
+    )
+    def cluster_cost(
+        self,
+        k: int | Literal["auto"] | None = None,
+        *,
+        method: str = "kmeans",
+        whiten: bool = False,
+        pca: int | None = None,
+        graph: bool = False,
+        tree: Sequence[int] | Literal["auto"] | None = None,
+    ) -> ClusteringCost:
+        """Return about what `cluster` would take with these options, on two cores; nothing is clustered.
+
+        Of k-means with k "auto", or without one, it is the most that any k takes that may be chosen. Raises BadInput
+        for what `cluster` would refuse: options that contradict each other, too few images, too little memory.
+        """
+        from indexes.kmeans import KMeansOptions
+
+        levels = tree if tree is None or isinstance(tree, str) else tuple(tree)
+        by = Method(method, whiten=whiten, pca=pca, graph=graph)
+        return clusters.cost(self.session, clusters.ClusterOrder(k, KMeansOptions(), tree=levels, method=by))
 
     @checked(number=require_integer)
     def use_clustering(self, number: int) -> tuple[FittedClustering, int]:
@@ -1221,6 +1287,10 @@ class Store:
         Raises NotFound for no such node, or if the current clustering is not a tree, BadInput for no such level.
         """
         return trees.walk(self.session, self._trees, level, below, depth)
+
+    def tree_levels(self) -> tuple[int, ...]:
+        """Return how many nodes with images each level of the tree has, the top first; none if there is no tree."""
+        return trees.levels(self.session, self._trees)
 
     @checked(cluster=require_cluster)
     def tree_path(self, cluster: int | str) -> list[TreeNode]:

@@ -15,7 +15,7 @@ from cli.app import app
 from indexes.devices import Device
 from indexes.kmeans import KMeansOptions
 from tests.clustering.test_lifecycle import blobs, import_vectors, labels_of
-from vecstore.clustering import methods
+from vecstore.clustering import costs, methods
 from vecstore.clustering.matching import match
 from vecstore.clustering.methods import Method
 from vecstore.embedders.embedder import unit_rows
@@ -231,7 +231,7 @@ def test_what_a_method_does_not_take_is_refused_in_one_line(store: Store, asked:
 
 
 def test_a_method_whose_memory_would_not_fit_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "free_memory", lambda: 1_000)
+    monkeypatch.setattr(costs, "free_memory", lambda: 1_000)
     with pytest.raises(BadInput, match=r"^hdbscan of 90 images takes about .* GiB of memory, and 0.0 GiB are free; "):
         store.cluster(method="hdbscan")
 

@@ -1,5 +1,6 @@
 """Trees of clusters: walked down and up, cut, with ids that live on; and names that stop being true."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.clustering.test_lifecycle import blobs, import_vectors, labels_of
 from vecstore.clustering import tree_training
 from vecstore.clustering.checkpoint import CHECKPOINT
 from vecstore.errors import BadInput, NotFound
+from vecstore.results import ClusteringCost
 from vecstore.store import Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -303,3 +305,64 @@ def test_a_cluster_alone_has_no_neighbour(tmp_path: Path) -> None:
         assert (found.size, found.neighbours, found.stability) == (5, (), None)
         with pytest.raises(NotFound, match="no cluster 7"):
             store.explain(7)
+
+
+def test_a_node_is_a_condition_and_has_members_as_a_cluster_has(store: Store) -> None:
+    top = store.tree(1)[0]
+    leaves = [node for node in store.tree(below=top.cluster, depth=9) if node.level == 3]
+    held = {member.id for leaf in leaves for member in store.members(leaf.cluster)}
+    members = store.members(top.cluster)
+    assert {member.id for member in members} == held
+    assert [member.distance for member in members] == sorted(member.distance for member in members)
+    assert store.members(top.cluster, 3, farthest=True) == members[::-1][:3]
+    page = store.browse(k=1000, order="typical", cluster=top.cluster)
+    assert [image.id for image in page.images] == [member.id for member in members]
+    store.name_cluster(top.cluster, "landscapes")
+    assert {image.id for image in store.browse(k=1000, not_cluster="landscapes").images} == set(range(240)) - held
+
+
+def test_levels_are_counted_and_nothing_where_there_is_no_tree(store: Store) -> None:
+    assert store.tree_levels() == (3, 12, 24)
+    emptied = store.tree(3)[0].cluster
+    store.remove(*[member.id for member in store.members(emptied)])
+    assert store.tree_levels() == (3, 12, 23)
+    store.cluster(2, restarts=1)
+    assert store.tree_levels() == ()
+
+
+@pytest.mark.parametrize(("how", "n"), [({"level": 2}, 12), ({"cut": 7}, 7)])
+def test_a_map_has_the_clusters_of_a_level_or_a_cut(how: dict[str, int], n: int, store: Store) -> None:
+    found = store.map(**how)  # type: ignore[arg-type]
+    clusters = found.clusters()
+    assert len(clusters) == n
+    sizes = Counter(point.cluster for point in found.points)
+    assert sizes == {cluster.cluster: cluster.size for cluster in clusters}
+    leaf_of = {member.id: leaf.cluster for leaf in store.clusters() for member in store.members(leaf.cluster)}
+    together = {leaf_of[point.id]: point.cluster for point in found.points}
+    assert all(together[leaf_of[point.id]] == point.cluster for point in found.points)
+
+
+def test_a_map_has_either_a_level_or_a_cut_of_a_tree(store: Store) -> None:
+    with pytest.raises(BadInput, match=r"^a level of a tree and a cut are two ways"):
+        store.map(level=1, cut=3)
+    with pytest.raises(BadInput, match=r"^there is no level 4; choose from 1 to 3"):
+        store.map(level=4)
+    store.cluster(2, restarts=1)
+    with pytest.raises(NotFound, match=r"^the current clustering is not a tree"):
+        store.map(level=1)
+
+
+def test_what_a_tree_costs_is_stated_before_it_is_made(store: Store) -> None:
+    told: list[ClusteringCost] = []
+    store.cluster(tree=(3, 12), restarts=1, on_cost=told.append)
+    asked = store.cluster_cost(tree=(3, 12))
+    assert [(cost.method, cost.images, cost.worked_on) for cost in (*told, asked)] == [("tree", 240, 240)] * 2
+    assert told[0].seconds < asked.seconds  # fewer runs were asked for
+    with pytest.raises(BadInput, match=r"^a tree of 2,300 needs 300 images"):
+        store.cluster_cost(tree=(2, 300))
+    with pytest.raises(BadInput, match=r"^k is 241, but there are 240 images"):
+        store.cluster_cost(241)
+    with pytest.raises(BadInput, match=r"^k is for kmeans and agglomerative; hdbscan takes"):
+        store.cluster_cost(3, method="hdbscan")
+    assert store.cluster_cost(50).seconds > store.cluster_cost(5).seconds
+    assert store.cluster_cost("auto") == store.cluster_cost() == store.cluster_cost(24)

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import TinyEmbedder, paint
 from tests.words.conftest import random_head
@@ -228,3 +229,57 @@ def test_odd_pictures_have_a_gallery(store: Store, tmp_path: Path) -> None:
     assert "Dark, blurred and the like" in page
     assert "Tiny 10 images with shorter < 64" in page
     assert "Blurred" not in page
+
+
+def test_duplicates_say_what_they_are_how_sure_that_is_and_what_is_kept_by_which_rule(
+    store: Store, pictures: Path, tmp_path: Path
+) -> None:
+    size = (pictures / "1.png").stat().st_size
+    page = reported(store, tmp_path)
+    text = " ".join(page.text.split())
+    assert "as it was decided, or of the most pixels" in text
+    assert f"Deleting its copies frees {size} B." in text
+    assert [figure["class"] for figure in page.all("figure") if figure.get("class") == "keep"] == ["keep"]
+    assert names_of_kept(tmp_path) == ["1.png"]
+    store.report(tmp_path / "report.html", keep_by=["path:copy.png"])
+    text = " ".join(Page((tmp_path / "report.html").read_text()).text.split())
+    assert "or by the rules path:copy.png" in text
+    assert "Kept: path copy.png." in text
+    assert names_of_kept(tmp_path) == ["copy.png"]
+    with pytest.raises(BadInput):
+        store.report(tmp_path / "other.html", keep_by=["the best"])
+    assert not (tmp_path / "other.html").exists()
+
+
+def names_of_kept(folder: Path) -> list[str]:
+    text = (folder / "report.html").read_text()
+    return re.findall(r'class="keep">.*?<figcaption[^>]*><span>(.*?)</span>', text, re.DOTALL)
+
+
+def test_an_altered_copy_has_its_relation_and_confidence(open_store: Callable[..., Store], tmp_path: Path) -> None:
+    picture = Image.open(paint(tmp_path / "a/big.png", 5)).resize((320, 240))
+    picture.save(tmp_path / "a/big.png")
+    picture.resize((160, 120)).save(tmp_path / "a/small.jpg", quality=60)
+    opened = open_store()
+    opened.add(tmp_path / "a")
+    (small,) = [found for found in opened.duplicates() if found.kind == "near"]
+    text = " ".join(reported(opened, tmp_path).text.split())
+    sure = "" if small.confidence == 1 else f" ({100 * small.confidence:.0f} % sure)"
+    assert f"{small.relation}{sure}, 160 × 120, " in text
+
+
+def test_a_report_has_the_clusters_of_a_level(open_store: Callable[..., Store], pictures: Path, tmp_path: Path) -> None:
+    opened = open_store()
+    opened.add(pictures)
+    opened.cluster(tree=(2, 4), restarts=2)
+    top = opened.tree(1)
+    opened.name_cluster(top[0].cluster, "coasts")
+    opened.report(tmp_path / "report.html", level=1)
+    text = " ".join(Page((tmp_path / "report.html").read_text()).text.split())
+    assert "2 clusters, largest first. These are of one level of a tree" in text
+    assert f"coasts ({top[0].cluster}) {top[0].size} image" in text
+    assert f"Cluster {top[1].cluster} {top[1].size} image" in text
+    opened.report(tmp_path / "part.html", level=1, conditions=Filter(cluster=top[1].cluster))
+    assert "1 cluster, largest first." in " ".join(Page((tmp_path / "part.html").read_text()).text.split())
+    with pytest.raises(BadInput, match="there is no level 3"):
+        opened.report(tmp_path / "none.html", level=3)

@@ -10,7 +10,7 @@ import numpy as np
 
 from indexes.devices import Device
 from indexes.rows import in_blocks, rows_per_block, to_float32
-from vecstore.clustering import lifecycle, methods
+from vecstore.clustering import costs, lifecycle, methods
 from vecstore.clustering.lifecycle import ClusterProgress, CurrentClusters, Int64, OnClusterProgress, Partition, Request
 from vecstore.clustering.row_blocks import LocalBlocks
 from vecstore.errors import BadInput
@@ -42,8 +42,8 @@ def run(
     if request.k is not None and not 1 <= request.k <= len(rows):
         raise BadInput(f"k is {request.k}, but there are {len(rows)} images; choose -k from 1 to {len(rows)}")
     methods.require_enough(method, len(rows))
-    expected = methods.cost(method, len(rows), vectors.shape[1])
-    methods.require_memory(expected)
+    expected = costs.of_method(method, len(rows), vectors.shape[1])
+    costs.require_memory(expected)
     if on_cost:
         on_cost(expected)
     require_rows(catalog, vectors, rows)

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from vecstore.clustering import by_method, lifecycle, methods
+from vecstore.clustering import by_method, costs, lifecycle, methods, tree_training
+from vecstore.clustering.elbow import greatest_k, sweep
 from vecstore.clustering.methods import Method
 from vecstore.clustering.row_blocks import Blocks, LocalBlocks
 from vecstore.clustering.sklearn_attributes import FittedClustering
-from vecstore.clustering.tree_training import levels_of
 from vecstore.errors import BadInput, NotFound
 from vecstore.image_ref import ImageRef, NewPicture, identify_all, is_path, path_of, vector_of
 from vecstore.results import Cluster, Clustering, ClusteringCost, Elbow, Member, Membership
@@ -132,6 +132,8 @@ def cluster(
             if not order.tree:
                 raise BadInput("a tree needs levels; give growing numbers from 2 on, such as 20,400")
             request = replace(request, levels=order.tree)
+            if on_cost:
+                on_cost(_expected(session, order))
         if order.method.is_plain:
             with _blocks(session, vectors, order.ray, order.segments) as blocks:
                 run = lifecycle.run(
@@ -140,6 +142,30 @@ def cluster(
         else:
             run = by_method.run(session.catalog, vectors, request, session.device, on_cost, on_progress)
     return _finished(session, order, run)
+
+
+def cost(session: Session, order: ClusterOrder) -> ClusteringCost:
+    """Return about what a clustering would take; see `Store.cluster_cost`."""
+    order.require_sound()
+    with session.catalog.reading():
+        return _expected(session, order)
+
+
+def _expected(session: Session, order: ClusterOrder) -> ClusteringCost:
+    catalog, dim = session.catalog, session.spec.dim
+    n_rows = len(lifecycle.searchable_rows(catalog, None, order.among.condition if order.among else None))
+    if order.tree is not None:
+        levels = tree_training.require_levels(order.tree, n_rows, f"the store {session.path}")
+        return costs.of_tree(levels, n_rows, dim, order.options)
+    k = order.k if isinstance(order.k, int) else None
+    if k is not None and k > n_rows:
+        raise BadInput(f"k is {k}, but there are {n_rows} images; choose -k from 1 to {n_rows}")
+    if not order.method.is_plain:
+        methods.require_enough(order.method, n_rows)
+        expected = costs.of_method(order.method, n_rows, dim)
+        costs.require_memory(expected)
+        return expected
+    return costs.of_kmeans(k or greatest_k(n_rows), n_rows, dim, order.options)
 
 
 def _finished(session: Session, order: ClusterOrder, run: Clustering) -> FittedClustering:
@@ -159,8 +185,6 @@ def elbow(
     session: Session, seed: int, max_k: int | None, within: int | str | None, among: Condition | None = None
 ) -> Elbow:
     """Return loss and silhouette against k; see `Store.elbow`."""
-    from vecstore.clustering.elbow import sweep
-
     with session.catalog.reading():
         rows = lifecycle.searchable_rows(session.catalog, within, among)
         return sweep(session.vectors(), rows, seed=seed, device=session.device, max_k=max_k)
@@ -206,7 +230,7 @@ def suggest_names(session: Session) -> list[Cluster]:
     stored_head(session)  # an embedder without words is refused, before anything is read
     with session.writing(), session.catalog.writing():
         current = current_clusters(session)
-        *above, _ = levels_of(session.catalog, current.clustering, current.ids)
+        *above, _ = tree_training.levels_of(session.catalog, current.clustering, current.ids)
         found = suggestions(session, current.clustering, above)
         session.catalog.clusterings.suggest_names(current.clustering, found)
     return clusters(session)
@@ -219,14 +243,16 @@ def members(
     farthest: bool,
     start: int = 0,
 ) -> list[Member]:
-    """Return a cluster's images, most typical first; see `Store.members`."""
+    """Return the images of a cluster, or of a node above clusters, most typical first; see `Store.members`."""
     catalog = session.catalog
     with catalog.reading():
         current = current_clusters(session).clustering
-        number = catalog.clusterings.require_cluster(current, cluster)
+        number = catalog.clusterings.require_node(current, cluster)
         n_rows = catalog.images.row_count()
         most = -1 if k is None else min(k, n_rows)
-        return _as_members(catalog.memberships.members(current, number, most, farthest, min(start, n_rows)))
+        held = catalog.trees.clusters_below(current, number)
+        found = catalog.memberships.members(current, *held, limit=most, farthest=farthest, start=min(start, n_rows))
+        return _as_members(found)
 
 
 def outliers(session: Session, k: int) -> list[Member]:

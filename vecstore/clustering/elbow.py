@@ -48,7 +48,7 @@ def sweep(vectors: Float16, rows: Int64, *, seed: int, device: Device, max_k: in
     if len(rows) > SAMPLE_ROWS:
         sample = np.sort(random.choice(rows, SAMPLE_ROWS, replace=False))
     points = as_float32(vectors, sample)
-    most = max_k if max_k is not None else max(2, min(MAX_K, len(points) // LEAST_SIZE))
+    most = max_k if max_k is not None else greatest_k(len(points))
     if not 2 <= most <= len(points) // 2:
         raise BadInput(f"the greatest k is {most}; for {len(points)} images it must be from 2 to {len(points) // 2}")
     runs = _Sweep(points, random, device)
@@ -63,6 +63,11 @@ def sweep(vectors: Float16, rows: Int64, *, seed: int, device: Device, max_k: in
     reason += _sureness(runs.points[k].silhouette, stability)
     curve = tuple(runs.points[k] for k in sorted(runs.points))
     return Elbow(k, reason, knee, peak, len(rows), len(points), curve, stability)
+
+
+def greatest_k(n_images: int) -> int:
+    """Return up to which k is looked, if nothing else is asked for."""
+    return max(2, min(MAX_K, n_images // LEAST_SIZE))
 
 
 def _choose(knee: int, peak: int, silhouette: float | None) -> tuple[int, str]:

@@ -7,11 +7,9 @@ what is found here.
 """
 
 import importlib.util
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,7 +18,6 @@ from numpy.typing import NDArray
 from indexes.devices import Device
 from indexes.rows import in_blocks, release_pages, rows_per_block, to_float32
 from vecstore.errors import BadInput
-from vecstore.results import ClusteringCost
 from vecstore.storage.vector_file import Float16, Float32
 
 if TYPE_CHECKING:
@@ -52,13 +49,6 @@ NEIGHBOURS = 15
 SPECTRAL_NEIGHBOURS, GRAPH_DIRECTIONS = 10, 256
 # scikit-learn's estimate of a bandwidth: the mean distance to so large a part of so many rows.
 BANDWIDTH_QUANTILE, BANDWIDTH_ROWS = 0.1, 1_000
-
-# Seconds of a core, from one run each on 4,000 rows (2,000 for mean shift) of 64 numbers, and bytes. `n` is the number
-# of rows, or of representatives.
-SECONDS_A_PAIR = {HDBSCAN: 1.4e-9 * DIRECTIONS, AGGLOMERATIVE: 4e-8, MEANSHIFT: 1.2e-8 * DIRECTIONS}
-BYTES_A_PAIR = {AGGLOMERATIVE: 8}
-MULTIPLICATIONS_A_SECOND = 2e10
-NEIGHBOUR_SECONDS, NEIGHBOUR_BYTES = 5e-4, 200
 
 
 @dataclass(frozen=True)
@@ -108,56 +98,12 @@ class Method:
             raise BadInput("the method leiden needs igraph; `pip install 'vecstore[leiden]'` brings it")
 
 
-def cost(method: Method, n_rows: int, dim: int) -> ClusteringCost:
-    """Return about what a method takes on a machine like that of docs/design.md.
-
-    n_rows: how many images. dim: of their vectors.
-    """
-    n = min(n_rows, REPRESENTATIVES.get(method.name, n_rows))
-    width = min(method.pca or (GRAPH_DIRECTIONS if method.graph else DIRECTIONS), dim)
-    seconds = 1 + n_rows * dim * width / MULTIPLICATIONS_A_SECOND
-    needed = n_rows * width * 3 * 4 + min(n_rows, PCA_ROWS) * dim * 4
-    seconds += SECONDS_A_PAIR.get(method.name, 0) * n**2
-    needed += BYTES_A_PAIR.get(method.name, 0) * n**2
-    if n < n_rows:
-        seconds += n_rows * n * width * REPRESENTATIVE_ITERATIONS / MULTIPLICATIONS_A_SECOND
-    if method.graph or method.name == LEIDEN:
-        seconds += NEIGHBOUR_SECONDS * n_rows
-        needed += NEIGHBOUR_BYTES * NEIGHBOURS * n_rows
-    return ClusteringCost(method.name, n_rows, n, seconds, needed)
-
-
 def require_enough(method: Method, n_rows: int) -> None:
     """Raise BadInput where a method has too few images to work on."""
     least = max(method.min_size or MIN_SIZE, 2) if method.name == HDBSCAN else 2
     if n_rows < least:
         images = f"{n_rows} image{'s' * (n_rows != 1)}"
         raise BadInput(f"{method.name} needs at least {least} images, and there are {images}; add some first")
-
-
-def require_memory(expected: ClusteringCost) -> None:
-    """Raise BadInput where a method would take more memory than is free."""
-    free = free_memory()
-    if free is not None and expected.bytes > free:
-        raise BadInput(
-            f"{expected.method} of {expected.images} images takes about {_gib(expected.bytes)} of memory, and "
-            f"{_gib(free)} are free; free some, ask for fewer numbers a vector (--pca 16), or use --method kmeans"
-        )
-
-
-def free_memory() -> int | None:
-    """Return the bytes that are free on this machine, or left to this process's group; None where nobody says."""
-    free = []
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
-        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
-        free += [int(limit) - int(used)] if limit != "max" else []
-    except (OSError, ValueError):  # another system, or no limit
-        pass
-    if not free and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        free.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(free, default=None)
 
 
 def find(
@@ -377,7 +323,3 @@ def _aside(work: Callable[[], Int64]) -> Int64:
 def _unit(x: Float32) -> Float32:
     lengths: Float32 = np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
     return np.asarray(x / lengths, np.float32)
-
-
-def _gib(n_bytes: int) -> str:
-    return f"{n_bytes / 2**30:.1f} GiB"

@@ -5,6 +5,8 @@ million images' clusters take longer to count than a tree takes to walk.
 """
 
 import os
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from vecstore.clustering.clusters import current_clusters
 from vecstore.clustering.kept_names import is_doubtful
 from vecstore.errors import BadInput, NotFound
-from vecstore.results import Cut, TreeNode
+from vecstore.results import Cluster, Cut, TreeNode
 from vecstore.session import Session
 from vecstore.storage.catalog.trees import NodeRecord
 
@@ -84,6 +86,62 @@ def walk(session: Session, trees: Trees, level: int | None, below: int | str | N
         if level is not None:
             found.sort(key=lambda node: (-tree.sizes[node], node))
         return [_described(session, tree, node) for node in found]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The clusters of one level of a tree, or of a cut. group_of: of each cluster of the clustering, which is its."""
+
+    clusters: list[Cluster]
+    group_of: dict[int, int]
+
+
+def grouping(session: Session, trees: Trees, level: int | None, k: int | None) -> Grouping:
+    """Return the nodes of a level as clusters, the largest first, or the k clusters that the tree is cut into.
+
+    A cluster of several nodes has the id of the largest. Raises as `walk` and `cut` do.
+    """
+    if (level is None) == (k is None):
+        raise BadInput("a level of a tree and a cut are two ways to group its clusters; give one of them")
+    with session.catalog.reading():
+        tree = trees.of(session)
+        if level is not None:
+            nodes = walk(session, trees, level, None, 1)
+            parts: list[tuple[Cut | TreeNode, tuple[int, ...]]] = [(node, (node.cluster,)) for node in nodes]
+        else:
+            parts = [(made, made.nodes) for made in cut(session, trees, k or 0)]
+        clusters, group_of = [], {}
+        for part, held in parts:
+            clusters.append(_as_cluster(tree.nodes[held[0]], part, len(held) == 1))
+            for leaf in _leaves(tree, held):
+                group_of[leaf] = held[0]
+        return Grouping(clusters, group_of)
+
+
+def _as_cluster(node: NodeRecord, part: Cut | TreeNode, is_node: bool) -> Cluster:
+    return Cluster(
+        *(node.cluster, part.name, part.size, None, None, None, None, part.representative, part.representative_id),
+        suggested=node.suggested if is_node else None,
+        kept=node.kept if is_node else None,
+        doubtful=is_node and is_doubtful(node.kept),
+    )
+
+
+def _leaves(tree: WholeTree, nodes: Iterable[int]) -> list[int]:
+    here = list(nodes)
+    while here and tree.nodes[here[0]].level < tree.depth:
+        here = [child for node in here for child in tree.children.get(node, [])]
+    return here
+
+
+def levels(session: Session, trees: Trees) -> tuple[int, ...]:
+    """Return how many nodes with images each level has; see `Store.tree_levels`."""
+    with session.catalog.reading():
+        if not session.catalog.trees.depth(session.catalog.clusterings.current() or 0):
+            return ()
+        tree = trees.of(session)
+        counts = Counter(node.level for node in tree.nodes.values() if tree.sizes.get(node.cluster))
+        return tuple(counts[level] for level in range(1, tree.depth + 1))
 
 
 def way_up(session: Session, trees: Trees, node: int | str) -> list[TreeNode]:

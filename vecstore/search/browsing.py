@@ -131,7 +131,9 @@ def _listed(session: Session, listing: Listing) -> Rows:
         ordered = np.array([*(row for _, row in dated), *reversed(undated)], np.int64)
     elif listing.order in ("typical", "odd"):
         current, wanted = current_clusters(session).clustering, listing.conditions.cluster
-        cluster = None if wanted is None else catalog.clusterings.require_cluster(current, wanted)
+        node = None if wanted is None else catalog.clusterings.require_node(current, wanted)
+        held = [] if node is None else catalog.trees.clusters_below(current, node)
+        cluster = held[0] if len(held) == 1 else None  # of more of them, those are left out that are not on the list
         found = catalog.memberships.rows_by_distance(current, cluster, farthest=listing.order == "odd")
         ordered = np.array(found, np.int64)
     else:

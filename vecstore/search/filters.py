@@ -135,8 +135,10 @@ def allowed_rows(catalog: Catalog, n_rows: int, conditions: Filter, clustering: 
     allowed[hidden] = False
     for wanted, is_in in ((conditions.cluster, True), (conditions.not_cluster, False)):
         if wanted is not None:
-            cluster = catalog.clusterings.require_cluster(clustering(), wanted)
-            allowed &= _mask(n_rows, catalog.memberships.member_rows(clustering(), cluster)) == is_in
+            node = catalog.clusterings.require_node(clustering(), wanted)
+            held = catalog.trees.clusters_below(clustering(), node)
+            rows = [row for cluster in held for row in catalog.memberships.member_rows(clustering(), cluster)]
+            allowed &= _mask(n_rows, rows) == is_in
     for name, is_in in ((conditions.in_selection, True), (conditions.not_in_selection, False)):
         if name is not None:
             allowed &= _mask(n_rows, catalog.selections.rows(catalog.selections.require(name))) == is_in

@@ -63,12 +63,15 @@ class ShownMap(StoreMap):
         object.__setattr__(shown, "_thumbnail_of", thumbnail_of)
         return shown
 
+    def clusters(self) -> Sequence[Cluster]:
+        """Return the clusters that the points are in, the largest first; none before the first clustering."""
+        # Without clusters there is nothing to ask them for.
+        return self._clusters_now() if any(point.cluster is not None for point in self.points) else ()
+
     def _repr_svg_(self) -> str | None:
         if not self.points:
             return None
         try:
-            # Without clusters there is nothing to ask them for.
-            clusters = self._clusters_now() if any(point.cluster is not None for point in self.points) else ()
-            return svg_of(self, clusters, self._thumbnail_of).document(describe(self))
+            return svg_of(self, self.clusters(), self._thumbnail_of).document(describe(self))
         except VecstoreError:
             return None

@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,6 +82,12 @@ def stored_map(session: Session) -> StoreMap | None:
         return None
     with session.catalog.reading():
         return described(session.catalog, layout, chosen(alive))
+
+
+def grouped(found: StoreMap, group_of: Mapping[int, int]) -> StoreMap:
+    """Return the map with other clusters. group_of: what each cluster is in; points of others are in none."""
+    points = (replace(p, cluster=None if p.cluster is None else group_of.get(p.cluster)) for p in found.points)
+    return replace(found, points=tuple(points))
 
 
 def has_stored_map(session: Session) -> bool:

@@ -6,20 +6,21 @@ a page are bounded in bytes together, so that a page of any store can be opened;
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from vecstore.arguments import whole_number
 from vecstore.clustering import clusters as clustering
 from vecstore.clustering.explanation import explain
+from vecstore.clustering.trees import Grouping
 from vecstore.defaults import NEAR_SCORE
 from vecstore.errors import BadInput, NotFound, VecstoreError
-from vecstore.results import Cluster, Clustering, Drawing, Duplicate, Explanation, Oddity
-from vecstore.search.duplicates import COPY, KEEP, NEAR, duplicates
+from vecstore.results import Cluster, Clustering, Drawing, DuplicateFile, DuplicateGroup, Explanation, Oddity
+from vecstore.search.duplicates import COPY, KEEP, NEAR
 from vecstore.search.filters import Filter, Mask, moment
 from vecstore.search.info import info
 from vecstore.search.members import members
@@ -34,7 +35,7 @@ from vecstore.views import palette
 from vecstore.views.canvas import Mark
 from vecstore.views.contact_sheets import called, name
 from vecstore.views.html_page import page, templates
-from vecstore.views.map_layout import store_map
+from vecstore.views.map_layout import grouped, store_map
 from vecstore.views.map_rendering import describe, svg_of
 from vecstore.views.svg import Svg, data_uri, role_styles
 from vecstore.views.thumbnails import Thumbnails, fit_to_box, thumbnail
@@ -61,6 +62,7 @@ class Shot:
     source: str | None
     width: int = SIDE
     height: int = SIDE
+    is_kept: bool = False
 
     @property
     def alt(self) -> str:
@@ -76,7 +78,7 @@ class Shots:
     n_left_out: int = 0
     ids: set[int] = field(default_factory=set)
 
-    def of(self, row: int, path: str, note: str = "") -> Shot:
+    def of(self, row: int, path: str, note: str = "", is_kept: bool = False) -> Shot:
         self.ids.add(row)
         path_shown = shown(os.fsencode(path))
         source = None
@@ -91,7 +93,7 @@ class Shots:
             else:
                 source, size = data_uri(decoding.encoded(picture, QUALITY)), picture.size
                 self.left -= len(source)
-        return Shot(row, name(path), path_shown, note, source, *size)
+        return Shot(row, name(path), path_shown, note, source, *size, is_kept)
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,33 @@ class Since:
     sizes: Sequence[tuple[Cluster, int, int]]
 
 
+GroupsOf: TypeAlias = Callable[[float, bool], Iterator[DuplicateGroup]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a report is to have. since, conditions: as of `Store.report`. level: of a tree, whose clusters they are.
+
+    duplicates: returns the groups from a score on, or those of equal files alone. rules: which file of them to keep.
+    """
+
+    since: str | None
+    conditions: Filter
+    level: Grouping | None
+    duplicates: GroupsOf
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of duplicates on the page. size: of all of its files. bytes: that deleting its copies frees."""
+
+    shots: Sequence[Shot]
+    size: int
+    bytes: int
+    why: str | None
+
+
 @dataclass(frozen=True)
 class Chosen:
     """Which images a report is about. allowed: (rows,) bool, None for all of them."""
@@ -139,25 +168,28 @@ class Chosen:
         return None if self.allowed is None else int(self.allowed.sum())
 
 
-def write_report(session: Session, file: Path, since: str | None = None, conditions: Filter | None = None) -> Drawing:
+def write_report(session: Session, file: Path, asked: Asked) -> Drawing:
     """Write the report of a store; see `Store.report`."""
     if file.suffix.lower() not in (".html", ".htm"):
         raise BadInput(f"a report is a page; name a file that ends in .html, not {file}")
     thumbnails = Thumbnails()
     shots = Shots(lambda row: thumbnail(session, row, thumbnails), MAX_THUMBNAIL_BYTES)
     with session.catalog.reading():  # a clustering beside it may change every id
-        chosen = _chosen(session, conditions or Filter())
-        clusters = _clusters(session, chosen)
+        chosen = _chosen(session, asked.conditions)
+        clusters = _clusters(session, chosen, asked.level)
+        since = asked.since
         values = {
             "info": info(session),
             "clusters": clusters,
             "total": sum(cluster.size for cluster in clusters),
             "chosen": chosen.images,
-            "since": _since(session, shots, clusters, since, chosen) if since is not None else None,
-            "described": _described(session, shots, clusters, chosen),
-            "map": _map(session, shots, clusters, chosen),
+            "since": _since(session, shots, _clusters(session, chosen), since, chosen) if since is not None else None,
+            "described": _described(session, shots, clusters, chosen, asked.level),
+            "level": asked.level is not None,
+            "map": _map(session, shots, clusters, chosen, asked.level),
             "elbow": _elbow(session),
-            **_duplicates(session, shots, chosen),
+            **_duplicates(session, shots, asked),
+            "rules": asked.rules,
             "outliers": _outliers(session, shots, chosen) if clusters else [],
             "oddities": _oddities(session, shots, chosen),
             "failures": [(shown(os.fsencode(f.path)), f.reason) for f in session.catalog.failures.all()[:FAILURES]],
@@ -175,21 +207,25 @@ def _chosen(session: Session, conditions: Filter) -> Chosen:
     return Chosen(conditions, np.ones(n_rows, np.bool_) if allowed is None else allowed)
 
 
-def _clusters(session: Session, chosen: Chosen) -> list[Cluster]:
+def _clusters(session: Session, chosen: Chosen, level: Grouping | None = None) -> list[Cluster]:
     """Return the clusters that have chosen images, with how many, the largest first."""
     try:
-        found = clustering.clusters(session)
+        found = clustering.clusters(session) if level is None else level.clusters
     except NotFound:
         return []
     current = session.catalog.clusterings.current()
     if chosen.allowed is None or current is None:
         return found
-    sizes = Counter(cluster for row, cluster, _ in session.catalog.memberships.all(current) if chosen.has(row))
+    group_of = {} if level is None else level.group_of
+    labels = session.catalog.memberships.all(current)
+    sizes = Counter(group_of.get(cluster, cluster) for row, cluster, _ in labels if chosen.has(row))
     kept = [replace(cluster, size=sizes[cluster.cluster]) for cluster in found if sizes[cluster.cluster]]
     return sorted(kept, key=lambda cluster: (cluster.noise, -cluster.size))
 
 
-def _described(session: Session, shots: Shots, clusters: Sequence[Cluster], chosen: Chosen) -> list[Described]:
+def _described(
+    session: Session, shots: Shots, clusters: Sequence[Cluster], chosen: Chosen, level: Grouping | None
+) -> list[Described]:
     described: list[Described] = []
     names = {cluster.cluster: called(cluster) for cluster in clusters}
     for cluster in clusters[:CLUSTERS]:
@@ -198,7 +234,7 @@ def _described(session: Session, shots: Shots, clusters: Sequence[Cluster], chos
         odd = members(session, cluster.cluster, n_odd, True, 0, chosen.conditions, None) if n_odd else []
         kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in some] for some in (typical, odd)]
         nearest = names.get(cluster.nearest, f"Cluster {cluster.nearest}") if cluster.nearest is not None else ""
-        is_explained = len(described) < EXPLAINED and chosen.allowed is None
+        is_explained = len(described) < EXPLAINED and chosen.allowed is None and level is None
         explained = explain(session, cluster.cluster, 0, SAMPLES, 0, make_head=False) if is_explained else None
         style, (typical_shots, odd_shots) = palette.style_of(cluster), kinds
         described.append(
@@ -207,8 +243,11 @@ def _described(session: Session, shots: Shots, clusters: Sequence[Cluster], chos
     return described
 
 
-def _map(session: Session, shots: Shots, clusters: Sequence[Cluster], chosen: Chosen) -> tuple[str, str] | None:
+def _map(
+    session: Session, shots: Shots, clusters: Sequence[Cluster], chosen: Chosen, level: Grouping | None
+) -> tuple[str, str] | None:
     found = store_map(session, False, None)
+    found = found if level is None else grouped(found, level.group_of)
     found = replace(found, points=tuple(point for point in found.points if chosen.has(point.id)))
     if not found.points:
         return None
@@ -227,28 +266,31 @@ def _elbow(session: Session) -> dict[str, Any]:
     return {"found": found, "light": light, "dark": dark}
 
 
-def _duplicates(session: Session, shots: Shots, chosen: Chosen) -> dict[str, Any]:
-    n_images = session.catalog.images.count()
-    exact = n_images > MOST_TO_COMPARE
-    groups: dict[int, list[Duplicate]] = {}
+def _duplicates(session: Session, shots: Shots, asked: Asked) -> dict[str, Any]:
+    exact = session.catalog.images.count() > MOST_TO_COMPARE
+    groups: list[Group] = []
     n_groups = n_spare = 0
     freed = Counter[str]()
-    for duplicate in duplicates(session, NEAR_SCORE, exact, conditions=chosen.conditions):
-        if duplicate.group > n_groups:
-            n_groups = duplicate.group
-        n_spare += duplicate.kind in (COPY, NEAR)
-        freed[duplicate.kind] += duplicate.bytes
-        if duplicate.group <= GROUPS:
-            groups.setdefault(duplicate.group, []).append(duplicate)
-    shown_groups = [
-        ([shots.of(d.id, d.path, _kind(d)) for d in group[:GROUP_SIZE]], len(group)) for group in groups.values()
-    ]
-    return {"groups": shown_groups, "n_groups": n_groups, "n_spare": n_spare, "only_copies": exact, "freed": freed}
+    for group in asked.duplicates(NEAR_SCORE, exact):
+        n_groups += 1
+        for file in group.files:
+            n_spare += file.kind in (COPY, NEAR)
+            freed[file.kind] += file.bytes or 0
+        if n_groups <= GROUPS:
+            kept = group.files[0]
+            why = kept.why if kept.kind == KEEP else "no file of it can be read"
+            shown = [shots.of(file.id, file.path, _kind(file), file.kind == KEEP) for file in group.files[:GROUP_SIZE]]
+            groups.append(Group(shown, len(group.files), group.bytes, why))
+    return {"groups": groups, "n_groups": n_groups, "n_spare": n_spare, "only_copies": exact, "freed": freed}
 
 
-def _kind(duplicate: Duplicate) -> str:
-    kind = {KEEP: "to keep", NEAR: duplicate.relation}.get(duplicate.kind, duplicate.kind)
-    return f"{kind}, {duplicate.pixels:,} pixels, {_bytes(duplicate.bytes)}"
+def _kind(file: DuplicateFile) -> str:
+    """Return what a file is to the one to keep, how sure that is, and its size."""
+    relation = file.relation if file.kind == NEAR else {KEEP: "to keep"}.get(file.kind, file.kind)
+    if file.kind == NEAR and file.confidence < 1:
+        relation += f" ({100 * file.confidence:.0f} % sure)"
+    size = "" if file.bytes is None else f", {_bytes(file.bytes)}"
+    return f"{relation}, {file.width} × {file.height}{size}"
 
 
 def _outliers(session: Session, shots: Shots, chosen: Chosen) -> list[Shot]:

@@ -19,6 +19,7 @@ from vecstore.errors import BadInput, NotFound, StoreBusy, WeightsUnavailable
 from vecstore.results import (
     Cluster,
     Clustering,
+    ClusteringCost,
     Cut,
     Explanation,
     Facets,
@@ -174,11 +175,33 @@ class RetryWork(Strict):
     kind: Literal["retry"]
 
 
-class ClusterWork(Strict):
-    """Run k-means, as `vecstore cluster` does."""
+class Way(Strict):
+    """How to cluster, as the options of `vecstore cluster` say it."""
+
+    k: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] | None = None
+    method: Literal["kmeans", "hdbscan", "agglomerative", "meanshift", "leiden"] = "kmeans"
+    graph: bool = False
+    whiten: bool = False
+    pca: int | None = Field(None, ge=1, le=100_000)
+
+
+class CostAsked(Way):
+    """tree: the numbers of clusters in each level, such as 20,400, or auto."""
+
+    tree: str | None = Field(None, max_length=100, pattern=r"^(auto|[0-9]{1,8}(,[0-9]{1,8}){0,9})$")
+
+
+class ClusterWork(Way):
+    """Cluster all images, as `vecstore cluster` does."""
 
     kind: Literal["cluster"]
-    k: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] | None = None
+    min_size: int | None = Field(None, ge=1, lt=1 << 31)
+    resolution: float | None = Field(None, gt=0, le=1e6)
+    bandwidth: float | None = Field(None, gt=0, le=1e6)
+    tree: Annotated[list[Annotated[int, Field(ge=1, le=10_000_000)]], Field(max_length=10)] | Literal["auto"] | None = (
+        None
+    )
+    name_by_words: bool = False
     seed: int = Field(0, ge=0, lt=1 << 63)
     restarts: int | None = Field(None, ge=1, lt=1 << 31)
     warm_start: bool = False
@@ -488,6 +511,19 @@ async def clusters(server: Here, level: Level = None, parent: Parent = None) -> 
     return answer(await server.asking.run(lambda store: store.tree(level, below=parent)))
 
 
+@dataclass(frozen=True)
+class TreeLevels:
+    """levels: how many nodes with images each level of the tree has, the top first; none if there is no tree."""
+
+    levels: tuple[int, ...]
+
+
+@api.get("/tree", response_model=TreeLevels, tags=["clusters"])
+async def tree_levels(server: Here) -> Response:
+    """How deep the current clustering's tree is, and how many nodes each level has."""
+    return answer(TreeLevels(await server.asking.run(Store.tree_levels)))
+
+
 @api.get("/clusters/cut", response_model=list[Cut], tags=["clusters"])
 async def cut(server: Here, k: Annotated[int, Query(ge=1, le=1_000_000)]) -> Response:
     """The k clusters that the tree is cut into, largest first; nothing is trained, and nothing changes."""
@@ -538,6 +574,15 @@ async def outliers(server: Here, k: K = 100, in_selection: In = None, not_in_sel
 async def clusterings(server: Here) -> Response:
     """All clusterings that were made, the first first."""
     return answer(await server.asking.run(Store.clusterings))
+
+
+@api.get("/clusterings/cost", response_model=ClusteringCost, tags=["clusters"])
+async def clustering_cost(server: Here, way: Annotated[CostAsked, Query()]) -> Response:
+    """About what a clustering takes on two cores: a job of this kind can be started after it was seen."""
+    asked = vars(way).copy()
+    tree = asked.pop("tree")
+    levels = tree if tree in (None, "auto") else [int(n) for n in tree.split(",")]
+    return answer(await server.asking.run(lambda store: store.cluster_cost(tree=levels, **asked)))
 
 
 # Looking

@@ -51,14 +51,18 @@ def retry(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def cluster(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """Run k-means."""
+    """Cluster all images."""
+    is_tree = asked["tree"] is not None
 
     def on_progress(progress: "ClusterProgress") -> None:
         note = progress.step or f"run {progress.run}, iteration {progress.iteration} of {progress.iterations}"
-        tell({"done": progress.iteration, "total": None, "note": note})
+        if is_tree and progress.step is None:
+            note = f"level {progress.run}"
+        tell({"done": progress.iteration, "total": progress.iterations if is_tree else None, "note": note})
 
     options = {name: value for name, value in asked.items() if name != "kind"}
-    return asdict(store.cluster(**options, on_progress=on_progress))
+    made = asdict(store.cluster(**options, on_progress=on_progress))
+    return {**made, "names": [asdict(name) for name in store.kept_names()]}
 
 
 def draw_map(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:

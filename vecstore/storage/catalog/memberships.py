@@ -1,5 +1,6 @@
 """The memberships: which image is in which cluster of a clustering, and how far from its centroid."""
 
+import json
 from collections.abc import Iterable, Iterator
 
 from vecstore.storage.catalog.connection import Database, Queries
@@ -41,22 +42,26 @@ class Memberships(Queries):
     def members(
         self,
         clustering: int,
-        cluster: int,
+        *clusters: int,
         limit: int = -1,
         farthest: bool = False,
         start: int = 0,
     ) -> list[tuple[int, bytes, float]]:
-        """Return (row, path, distance) of a cluster's living members, the nearest to the centroid first.
+        """Return (row, path, distance) of some clusters' living members, the nearest to their centroid first.
 
         farthest: the other way round. start: how many of them to pass over.
         """
+        # Of a single cluster the index has them in this order.
+        held = "cluster = :first" if len(clusters) == 1 else "cluster in (select value from json_each(:clusters))"
         query = f"""
             select   row, {FIRST_PATH.format(row="memberships.row")} as path, distance
             from     memberships
-            where    clustering = :clustering and cluster = :cluster and row not in (select row from removed)
+            where    clustering = :clustering and {held} and row not in (select row from removed)
             order by distance {"desc" if farthest else "asc"}, row
             limit    :limit offset :start"""
-        values = {"clustering": clustering, "cluster": cluster, "limit": limit, "start": start}
+        first = clusters[0] if clusters else None
+        values = {"clustering": clustering, "first": first, "clusters": json.dumps(clusters)}
+        values |= {"limit": limit, "start": start}
         return [(int(row), bytes(path), float(d)) for row, path, d in self.db.execute(query, values)]
 
     def member_rows(self, clustering: int, cluster: int) -> list[int]:

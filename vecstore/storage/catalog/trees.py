@@ -8,6 +8,15 @@ from vecstore.errors import NotFound, StoreDamaged
 from vecstore.storage.catalog.connection import Queries
 from vecstore.storage.catalog.sql import FIRST_PATH
 
+# A node of a clustering's tree, and all nodes below it.
+BELOW = """
+    with recursive below (cluster) as (
+        select :cluster
+        union
+        select tree_nodes.cluster from tree_nodes join below on tree_nodes.parent = below.cluster
+        where  clustering = :clustering
+    )"""
+
 
 @dataclass(frozen=True)
 class NodeRecord:
@@ -70,17 +79,20 @@ class Trees(Queries):
 
     def rows_below(self, clustering: int, cluster: int) -> set[int]:
         """Return the living images of a cluster, or of all clusters below a node."""
-        query = """
-            with recursive below (cluster) as (
-                select :cluster
-                union
-                select tree_nodes.cluster from tree_nodes join below on tree_nodes.parent = below.cluster
-                where  clustering = :clustering
-            )
+        query = f"""
+            {BELOW}
             select row from memberships
             where  clustering = :clustering and cluster in (select cluster from below)
             and    row not in (select row from removed)"""
         return {row for (row,) in self.db.execute(query, {"clustering": clustering, "cluster": cluster})}
+
+    def clusters_below(self, clustering: int, cluster: int) -> list[int]:
+        """Return the clusters below a node, ascending; of a cluster only itself."""
+        query = f"""
+            {BELOW}
+            select cluster from clusters
+            where  clustering = :clustering and cluster in (select cluster from below) order by cluster"""
+        return [found for (found,) in self.db.execute(query, {"clustering": clustering, "cluster": cluster})]
 
     def sizes(self, clustering: int) -> dict[int, int]:
         """Return how many living images each cluster has that has any."""
