@@ -51,10 +51,18 @@ def serve(
             show_default="any on this machine's own addresses, else none",
         ),
     ] = None,
+    uploads: Annotated[
+        Path | None,
+        typer.Option(
+            "--uploads",
+            help="A folder that pictures dropped on the page are kept in, and added from.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     root_path: Annotated[
         str, typer.Option("--root-path", help="The path that a proxy has it below, such as /photos.", metavar="PATH")
     ] = "",
-    max_upload: Annotated[int, typer.Option("--max-upload", help="MiB of a picture to search by.", min=1)] = 64,
+    max_upload: Annotated[int, typer.Option("--max-upload", help="MiB of a picture that is sent.", min=1)] = 64,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Only show and search: nothing can be changed through it.")
     ] = False,
@@ -89,6 +97,7 @@ def serve(
         max_upload_bytes=max_upload << 20,
         read_only=read_only,
         root_path=root_path.rstrip("/"),
+        uploads=uploads,
     )
     served = [first, *(replace(first, store=other) for other in (stores or [])[1:])]
     for settings in served:

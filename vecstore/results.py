@@ -1109,6 +1109,20 @@ class DuplicateGroup:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """How far the images of a store were compared with each other for altered copies.
+
+    images: how many there are. compared: those that were; others are newer, or their files could not be read. until:
+    when the newest compared one was added, in UTC; None if none was compared. pairs: compared pixel by pixel just now.
+    """
+
+    images: int
+    compared: int
+    until: str | None
+    pairs: int
+
+
+@dataclass(frozen=True)
 class Decision:
     """What was decided of two images, or of the copies of one where both are the same.
 

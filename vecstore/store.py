@@ -77,6 +77,7 @@ from vecstore.results import (
     Clustering,
     ClusteringCost,
     CompactReport,
+    Compared,
     Cut,
     Decision,
     Drawing,
@@ -138,8 +139,10 @@ from vecstore.search import (
     query,
     stored_images,
 )
+from vecstore.search import duplicates as search_duplicates
 from vecstore.search import nearest as search_nearest
 from vecstore.search.conditions import parse
+from vecstore.search.copies import OnCompared
 from vecstore.search.filters import Conditions, Filter, require_filter
 from vecstore.search.nearest import Images, Nearest, require_images
 from vecstore.search.words import WordSearch
@@ -803,9 +806,26 @@ class Store:
         exact: bool = False,
         keep_by: Sequence[str] = (),
         conditions: Filter | None = None,
+        known: bool = False,
     ) -> Iterator[DuplicateGroup]:
-        """Return what `duplicates` does, a group at a time, with the sizes of images and files."""
-        return groups.described(self.session, min_score, exact, keep_by, conditions or Filter())
+        """Return what `duplicates` does, a group at a time, with the sizes of images and files.
+
+        known: only what comparing found before, without the copies of images added since (`compared_duplicates`).
+        """
+        return groups.described(self.session, min_score, exact, keep_by, conditions or Filter(), known)
+
+    @checked(min_score=require_score, on_progress=optional(require_callable))
+    def compare_duplicates(self, *, min_score: float = NEAR_SCORE, on_progress: OnCompared | None = None) -> Compared:
+        """Compare the images that were not compared yet with all others, as `duplicates` does first, and remember it.
+
+        on_progress: called with what is gone through ("pictures", to be hashed, then "pairs"), how many of them were,
+        and of how many.
+        """
+        return search_duplicates.compare(self.session, min_score, on_progress)
+
+    def compared_duplicates(self) -> Compared:
+        """Return how many images were compared with each other before; nothing is compared."""
+        return search_duplicates.compared(self.session)
 
     @checked(one=require_path, other=require_path, min_score=require_score, exact=require_flag)
     def between(

@@ -102,6 +102,7 @@ def page(browser: Any) -> Iterator[Any]:
     page.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
     complaints: list[str] = []
+    page.complaints = complaints  # for a test that provokes some
     page.on("console", lambda message: message.type in ("error", "warning") and complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page

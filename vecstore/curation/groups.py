@@ -50,18 +50,24 @@ def duplicates(
 
 
 def described(
-    session: Session, min_score: float, exact: bool, keep_by: Sequence[str], conditions: Filter
+    session: Session, min_score: float, exact: bool, keep_by: Sequence[str], conditions: Filter, known: bool = False
 ) -> Iterator[DuplicateGroup]:
     """Return the groups with what there is to know of each file; see `Store.duplicate_groups`."""
-    found = groups(session, min_score, exact, keep_rules.parse(keep_by), False, conditions)
+    found = groups(session, min_score, exact, keep_rules.parse(keep_by), False, conditions, known)
     return (_described(session.catalog, group) for group in found)
 
 
 def groups(
-    session: Session, min_score: float, exact: bool, rules: Sequence[Rule], series: bool, conditions: Filter
+    session: Session,
+    min_score: float,
+    exact: bool,
+    rules: Sequence[Rule],
+    series: bool,
+    conditions: Filter,
+    known: bool = False,
 ) -> Iterator[Group]:
-    """Return the groups; all images are compared before this returns."""
-    found = search.duplicates(session, min_score, exact, series, conditions)
+    """Return the groups; all images are compared before this returns, unless only what is known is asked for."""
+    found = search.duplicates(session, min_score, exact, series, conditions, known)
     return _chosen(session.catalog, found, rules)
 
 

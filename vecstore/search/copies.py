@@ -42,12 +42,15 @@ MOST_BY_HASH, MOST_BY_VECTOR, LEAST_SCORE = 17, 4, 0.8
 OF_CROPS = (0, 1)
 # Pictures that are hashed, and pairs that are verified, before what was found is kept.
 HASHED_AT_ONCE, PAIRS_AT_ONCE = 2_048, 512
+TOLD_EVERY = 16
 UNVERIFIED = "unverified"
 
 Rows: TypeAlias = NDArray[np.int64]
 # (rows, as many rows) -> which of these pairs never belong together, however alike they are.
 Apart: TypeAlias = Callable[[Rows, Rows], NDArray[np.bool_]]
 Pair: TypeAlias = tuple[int, int]
+# (what is gone through, how many of them, of how many)
+OnCompared: TypeAlias = Callable[[str, int, int], None]
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,15 @@ class Collection:
     rows: of the images that can be found, ascending. records: (rows of the store, RECORD_BYTES), zeros for none.
     """
 
-    def __init__(self, session: Session, states: PathStates | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        states: PathStates | None = None,
+        *,
+        hash_all: bool = True,
+        on_progress: OnCompared | None = None,
+    ) -> None:
+        """hash_all: read the pictures that have no record, and not those records alone that there are."""
         self.session = session
         self.catalog = session.catalog
         self.states = states if states is not None else PathStates()
@@ -67,7 +78,9 @@ class Collection:
             self.vectors: Float16 = session.vectors()
             self.rows: Rows = np.delete(np.arange(len(self.vectors)), self.catalog.images.hidden_rows())
             self.records = self._recorded()
-        self._hash_what_is_not()
+        self.tell = on_progress or (lambda what, done, total: None)
+        if hash_all:
+            self._hash_what_is_not()
 
     def _recorded(self) -> NDArray[np.uint8]:
         records = np.zeros((len(self.vectors), RECORD_BYTES), np.uint8)
@@ -107,6 +120,7 @@ class Collection:
             for row, record in found.items():
                 self.records[row] = np.frombuffer(record, np.uint8)
             self.keep(sorted(found), [])
+            self.tell("pictures", min(start + len(block), len(missing)), len(missing))
 
     def keep(self, rows: Iterable[int], pairs: Iterable[tuple[int, int, str, float]]) -> None:
         """Record the records of rows, and pairs. Where the store cannot be written to now, it is done the next time."""
@@ -148,22 +162,27 @@ class CopyFinder:
 
     def compare(self) -> None:
         """Compare the images that were not compared yet with all others."""
+        self.join_known()
+        collection = self.collection
+        new = collection.rows[~collection.has(COMPARED)[collection.rows]]
+        is_seen = collection.has(SEEN)
+        unverifiable: set[int] = set()
+        pairs = candidates(collection, new, collection, collection.rows, min(self.min_score, LEAST_SCORE))
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            unverifiable |= self._verify(pairs[start : start + PAIRS_AT_ONCE], start, len(pairs))
+            self._keep([])
+        done = [row for row in new.tolist() if is_seen[row] and row not in unverifiable]
+        collection.records[done, 0] |= COMPARED
+        self._keep(done)
+
+    def join_known(self) -> None:
+        """Join what is known to be copies, and compare nothing."""
         collection = self.collection
         findable = np.zeros(len(collection.vectors), np.bool_)
         findable[collection.rows] = True
         for (row, other), relation in self.known.items():
             if relation is not None and findable[row] and findable[other] and not self.is_apart(row, other):
                 self._groups.join(row, other)
-        new = collection.rows[~collection.has(COMPARED)[collection.rows]]
-        is_seen = collection.has(SEEN)
-        unverifiable: set[int] = set()
-        pairs = candidates(collection, new, collection, collection.rows, min(self.min_score, LEAST_SCORE))
-        for start in range(0, len(pairs), PAIRS_AT_ONCE):
-            unverifiable |= self._verify(pairs[start : start + PAIRS_AT_ONCE])
-            self._keep([])
-        done = [row for row in new.tolist() if is_seen[row] and row not in unverifiable]
-        collection.records[done, 0] |= COMPARED
-        self._keep(done)
 
     def groups(self) -> list[list[int]]:
         """Return the rows of each group that is held together by copies of copies, ascending."""
@@ -199,12 +218,18 @@ class CopyFinder:
         """Keep what was compared on demand."""
         self._keep([])
 
-    def _verify(self, pairs: Sequence[tuple[Pair, bool]]) -> set[int]:
-        """Compare pairs, less those that are known to be of one group; return the rows that could not be read."""
+    def _verify(self, pairs: Sequence[tuple[Pair, bool]], n_before: int, n_all: int) -> set[int]:
+        """Compare pairs, less those that are known to be of one group; return the rows that could not be read.
+
+        n_before, n_all: how many were compared before these, and of how many, to be told.
+        """
+        self.collection.tell("pairs", n_before, n_all)
         wanted = [(pair, anywhere) for pair, anywhere in pairs if self._is_open(pair)]
         self.collection.looks.fetch({row for pair, _ in wanted for row in pair})
         unverifiable: set[int] = set()
-        for pair, anywhere in wanted:
+        for done, (pair, anywhere) in enumerate(wanted):
+            if done % TOLD_EVERY == 0:
+                self.collection.tell("pairs", n_before + done, n_all)
             if not self._is_open(pair):
                 continue
             self._compare(pair, anywhere)

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from vecstore.likeness.comparison import SAME_BYTES, Relation
-from vecstore.likeness.perceptual_hash import HASHED, SEEN
-from vecstore.results import Duplicate
-from vecstore.search.copies import Collection, CopyFinder
+from vecstore.likeness.perceptual_hash import COMPARED, HASHED, SEEN
+from vecstore.results import Compared, Duplicate
+from vecstore.search.copies import Collection, CopyFinder, OnCompared
 from vecstore.search.decided import Decided
 from vecstore.search.filters import Filter, Mask
 from vecstore.search.looks import path_states
@@ -37,11 +37,16 @@ FITNESS = {Presence.HERE: 0, Presence.ELSEWHERE: 1, Presence.UNREADABLE: 2, Pres
 
 
 def duplicates(
-    session: Session, min_score: float, exact: bool, series: bool = False, conditions: Filter = NONE
+    session: Session,
+    min_score: float,
+    exact: bool,
+    series: bool = False,
+    conditions: Filter = NONE,
+    known: bool = False,
 ) -> Iterator[Duplicate]:
     """Return the groups of equal images and altered copies, without what was decided; see `Store.duplicates`.
 
-    conditions: only images that these hold of are in a group.
+    conditions: only images that these hold of are in a group. known: as of what was compared before.
     """
     states = PathStates()
     with session.catalog.reading():
@@ -52,14 +57,39 @@ def duplicates(
     if exact:
         exact_groups = [_Group(row) for row in copies if allowed is None or allowed[row]]
         return _shown(session.catalog, states, exact_groups, None)
-    collection = Collection(session, states)
+    collection = Collection(session, states, hash_all=not known)
     finder = CopyFinder(collection, min_score, decided.are_apart if decided else None)
-    finder.compare()
+    if known:
+        finder.join_known()
+    else:
+        finder.compare()
     groups = _Groups(finder, decided, allowed)
     found = groups.of_copies()
     finder.keep()
     others = groups.of_series(min_score) if series else []
     return _shown(session.catalog, states, found, ChecksumVerifier(session.catalog, collection.vectors), others)
+
+
+def compare(session: Session, min_score: float, on_progress: OnCompared | None) -> Compared:
+    """Compare the images that were not compared yet; see `Store.compare_duplicates`."""
+    with session.catalog.reading():
+        decided = Decided.of(session.catalog)
+    collection = Collection(session, on_progress=on_progress)
+    finder = CopyFinder(collection, min_score, decided.are_apart if decided else None)
+    finder.compare()
+    return _compared(session.catalog, collection, finder.n_verified)
+
+
+def compared(session: Session) -> Compared:
+    """Return how many images were compared before; see `Store.compared_duplicates`."""
+    return _compared(session.catalog, Collection(session, hash_all=False), 0)
+
+
+def _compared(catalog: Catalog, collection: Collection, n_verified: int) -> Compared:
+    done = collection.rows[collection.has(COMPARED)[collection.rows]]
+    with catalog.reading():
+        until = catalog.images.size_and_time(int(done[-1]))[2] if len(done) else None
+    return Compared(len(collection.rows), len(done), until, n_verified)
 
 
 @dataclass

@@ -30,6 +30,7 @@ from vecstore.web.selection_routes import api as selection_api
 from vecstore.web.settings import Settings
 from vecstore.web.store_pool import StorePool
 from vecstore.web.sub_path import Site, SubPath
+from vecstore.web.upload_routes import uploads
 
 STATIC = Path(__file__).parent / "static"
 SWAGGER_UI = Path(str(files("fastapi_swagger"))) / "resources"
@@ -105,6 +106,7 @@ def create_app(settings: Settings, names: tuple[str, ...] = (), name: str = "") 
     app.include_router(api)
     app.include_router(curation_api)
     app.include_router(facts)
+    app.include_router(uploads)
     _add_pages(app)
     app.mount("/static/swagger", StaticFiles(directory=SWAGGER_UI), name="swagger")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from vecstore.defaults import NEAR_SCORE
 from vecstore.errors import BadInput
-from vecstore.results import ActReport, Decision, DuplicateGroup, Operation, UndoReport
+from vecstore.results import ActReport, Compared, Decision, DuplicateGroup, Operation, UndoReport
 from vecstore.storage.catalog.acts import FOLDER
 from vecstore.store import Store
 from vecstore.web.responses import answer
@@ -30,6 +30,9 @@ class Choice(Strict):
 
 
 class GroupsAsked(Choice):
+    """known: only what comparing found before; a job {"kind": "duplicates"} compares what is new."""
+
+    known: bool = False
     k: int = Field(100, ge=1, le=1_000)
     start: int = Field(0, ge=0, lt=1 << 63)
 
@@ -65,6 +68,12 @@ async def duplicates(server: Here, asked: Annotated[GroupsAsked, Query()]) -> Re
     k, start = chosen.pop("k"), chosen.pop("start")
     found = await server.looking.run(lambda store: list(islice(store.duplicate_groups(**chosen), start, start + k)))
     return answer(found)
+
+
+@curation_api.get("/duplicates/compared", response_model=Compared, tags=["duplicates"])
+async def compared(server: Here) -> Response:
+    """How many images were compared with each other before; nothing is compared."""
+    return answer(await server.looking.run(Store.compared_duplicates))
 
 
 @curation_api.get("/decisions", response_model=list[Decision], tags=["duplicates"])

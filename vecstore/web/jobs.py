@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work. kind: "add", "sync", "cluster" or "map". asked: what it was asked with.
+    """One piece of work. kind: "add", "sync", "retry", "cluster", "map", "duplicates" or "names". asked: how.
 
     state: "waiting", "running", "done", "failed" or "cancelled". done, total: how far it is, in files or iterations;
     total: None while unknown. note: more of that, in words. result: what the library returned, as `--json` prints it;

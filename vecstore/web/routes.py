@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -48,7 +47,7 @@ from vecstore.web.jobs import Job, Jobs
 from vecstore.web.metrics import Metrics
 from vecstore.web.responses import answer
 from vecstore.web.security import Token
-from vecstore.web.settings import Settings
+from vecstore.web.settings import Settings, is_within
 from vecstore.web.store_pool import StorePool, identity
 
 T = TypeVar("T")
@@ -214,7 +213,21 @@ class MapWork(Strict):
     kind: Literal["map"]
 
 
-Work: TypeAlias = Annotated[AddWork | RetryWork | ClusterWork | MapWork, Body(discriminator="kind")]
+class CompareWork(Strict):
+    """Compare the images that were not compared yet; GET /api/duplicates has what is found."""
+
+    kind: Literal["duplicates"]
+
+
+class NamesWork(Strict):
+    """Suggest names for clusters, and the nodes above them, by the images' words."""
+
+    kind: Literal["names"]
+
+
+Work: TypeAlias = Annotated[
+    AddWork | RetryWork | ClusterWork | MapWork | CompareWork | NamesWork, Body(discriminator="kind")
+]
 
 
 @dataclass(frozen=True)
@@ -224,6 +237,7 @@ class State:
     images: how many there are. newest: the newest one's id, None in an empty store. clustering: the current one.
     map: whether one was drawn. jobs: those that wait or run. failures: files that could not be added. changes: differs
     after everything that can be undone, and after undoing it. read_only: nothing can be changed through this server.
+    uploads: pictures can be sent to it, to be kept and added.
     """
 
     store: str
@@ -235,6 +249,7 @@ class State:
     failures: int
     changes: str
     read_only: bool = False
+    uploads: bool = False
 
 
 @dataclass(frozen=True)
@@ -336,7 +351,8 @@ async def state(server: Here) -> Response:
         found = await server.asking.run(partial(_state, server.jobs.map is not None, waiting))
     except NotFound:  # no store yet, but jobs can be there: one of them may be making it
         found = State("", 0, None, None, False, waiting, 0, "")
-    return answer(replace(found, read_only=server.settings.read_only))
+    settings = server.settings
+    return answer(replace(found, read_only=settings.read_only, uploads=settings.uploads is not None))
 
 
 def _state(has_map: bool, jobs: int, store: Store) -> State:
@@ -728,11 +744,8 @@ def require_allowed(settings: Settings, path: str) -> None:
         raise BadInput("a path cannot hold a NUL character; name a file or a folder of the server's machine")
     if settings.roots is None:
         return
-    real = os.path.realpath(absolute(path))
-    for root in settings.roots:
-        top = os.path.realpath(os.fsencode(root))
-        if os.path.commonpath([real, top]) == top:
-            return
+    if is_within(absolute(path), settings.roots):
+        return
     raise HTTPException(403, "only files in the folders that the server was started with (--root) may be used")
 
 

@@ -70,12 +70,28 @@ def draw_map(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any
     return asdict(store.map())
 
 
+def compare(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Compare the images that were not compared yet."""
+    found = store.compare_duplicates(
+        on_progress=lambda what, done, total: tell({"done": done, "total": total, "note": what})
+    )
+    return asdict(found)
+
+
+def suggest_names(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Suggest names for clusters by the images' words."""
+    found = store.suggest_names()
+    return {"clusters": len(found), "suggested": sum(cluster.suggested is not None for cluster in found)}
+
+
 WORK: dict[str, Callable[["Store", dict[str, Any], Tell], dict[str, Any]]] = {
     "add": grow,
     "sync": grow,
     "retry": retry,
     "cluster": cluster,
     "map": draw_map,
+    "duplicates": compare,
+    "names": suggest_names,
 }
 
 

@@ -1,14 +1,24 @@
 // The HTTP API, as this page uses it. Addresses are relative to the page's, so that it works below any path.
 
+import { plain } from "./plain.js";
+
 /**
  * @typedef {{store: string, images: number, newest: number|null, clustering: number|null, map: boolean, jobs: number,
- *   failures: number, changes: string, read_only?: boolean}} State
+ *   failures: number, changes: string, read_only?: boolean, uploads?: boolean}} State
  * @typedef {{id: number, paths: string[], width: number, height: number, added: string, cluster: number|null,
  *   distance: number|null}} StoredImage
  * @typedef {{total: number, images: StoredImage[]}} Part
  * @typedef {{rank: number, id: number, score: number, path: string, cluster: number|null, words?: string[]}} Hit
  * @typedef {{cluster: number, name: string|null, suggested: string|null, size: number, cohesion: number|null,
- *   separation: number|null, nearest: number|null, representative_id: number|null, noise: boolean}} Cluster
+ *   separation: number|null, nearest: number|null, representative_id: number|null, noise: boolean, kept: number|null,
+ *   doubtful: boolean}} Cluster
+ * @typedef {{cluster: number, name: string|null, suggested: string|null, level: number, parent: number|null,
+ *   children: number, size: number, representative: string|null, representative_id: number|null, kept: number|null,
+ *   doubtful: boolean}} TreeNode
+ * @typedef {{nodes: number[], name: string|null, size: number, representative_id: number|null}} Cut
+ * @typedef {{method: string, images: number, worked_on: number, seconds: number, bytes: number}} ClusteringCost
+ * @typedef {{images: number, compared: number, until: string|null, pairs: number}} Compared
+ * @typedef {{id: number, path: string, cluster: number}} Pin
  * @typedef {{clustering: number, k: number, rows: number, created: string, current: boolean, previous: number|null,
  *   kept: number, born: number, gone: number, moved: number, k_reason: string|null}} Clustering
  * @typedef {{id: number, path: string, distance: number}} Member
@@ -53,26 +63,6 @@ export class ApiError extends Error {
 
 /** Which store this is; thumbnails of another one at the same address must not come from the browser's cache. */
 let storeName = "";
-
-// What the library's messages say of the command line, as it is called here.
-/** @type {[RegExp, string][]} */
-const PLAIN = [
-  [/choose -k from 1 to (\d+)/, "choose a number from 1 to $1"],
-  [/; give -k N( or -k auto)?$/, "; name a number of clusters"],
-  [/k is (\d+), but/, "$1 clusters were asked for, but"],
-  [/; `vecstore failures[^`]*` says why/, "; the list of failures says why"],
-  [/; `vecstore sync` its folder/, "; add its folder again"],
-  [/; run `vecstore sync` on its folder/, "; add its folder again"],
-  [/; `vecstore add` some first/, "; add some first"],
-  [/; make some with `vecstore cluster -k N`/, "; group the pictures first"],
-  [/ \(GET \/api\/jobs\)/, ""],
-  [/; GET \/api\/jobs lists them/, ""],
-];
-
-/** A message of the library, in the page's words. @param {string} text */
-export function plain(text) {
-  return PLAIN.reduce((said, [pattern, words]) => said.replace(pattern, words), text);
-}
 
 /** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
 async function ask(path, options = {}) {
@@ -130,6 +120,16 @@ export const api = {
   facets: (query) => ask(withQuery("api/facets", query)),
   /** @returns {Promise<Cluster[]>} */
   clusters: () => ask("api/clusters"),
+  /** @returns {Promise<{levels: number[]}>} how many nodes each level of the tree has; none where there is none */
+  treeLevels: () => ask("api/tree"),
+  /** @param {Query} query @returns {Promise<TreeNode[]>} */
+  nodes: (query) => ask(withQuery("api/clusters", query)),
+  /** @param {number} k @returns {Promise<Cut[]>} */
+  cut: (k) => ask(withQuery("api/clusters/cut", { k })),
+  /** @param {number} id @returns {Promise<TreeNode[]>} */
+  treePath: (id) => ask(`api/clusters/${id}/path`),
+  /** @param {Query} query @returns {Promise<ClusteringCost>} */
+  clusteringCost: (query) => ask(withQuery("api/clusterings/cost", query)),
   /** @param {number} id @param {number} k @returns {Promise<Member[]>} */
   members: (id, k) => ask(withQuery(`api/clusters/${id}/members`, { k })),
   /** @param {number} k @returns {Promise<Member[]>} */
@@ -171,6 +171,8 @@ export const api = {
   oddities: (query) => ask(withQuery("api/oddities", query)),
   /** @param {Query} query @returns {Promise<DuplicateGroup[]>} */
   duplicates: (query) => ask(withQuery("api/duplicates", query)),
+  /** @returns {Promise<Compared>} */
+  compared: () => ask("api/duplicates/compared"),
   /** @param {object} decision */
   decide: (decision) => send("POST", "api/decisions", decision),
   /** @param {object} order @returns {Promise<ActReport>} */
@@ -183,8 +185,14 @@ export const api = {
   newCluster: (images) => send("POST", "api/clusters", { images }),
   /** @param {number} cluster @param {number[]} images @returns {Promise<MoveReport>} */
   moveTo: (cluster, images) => send("POST", `api/clusters/${cluster}/images`, { images }),
+  /** @returns {Promise<Pin[]>} */
+  pins: () => ask("api/pins"),
+  /** @param {number[]} images @param {boolean} [remove] @returns {Promise<Pin[]>} those that are pinned, or were */
+  pin: (images, remove = false) => send("POST", "api/pins", { images, remove }),
   /** @param {number[]} clusters */
   merge: (clusters) => send("POST", "api/clusters/merge", { clusters }),
+  /** @param {File} file @returns {Promise<{path: string, bytes: number, is_new: boolean}>} */
+  upload: (file) => ask(withQuery("api/uploads", { name: file.name || "picture" }), { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file }),
   /** @param {string[]} paths @returns {Promise<NewFiles>} */
   preview: (paths) => send("POST", "api/preview", { paths }),
   /** @returns {Promise<Job[]>} */

@@ -4,7 +4,7 @@ import { api, ApiError } from "./api.js";
 import { offerActs } from "./by_hand.js";
 import { button, byId, element, empty } from "./dom.js";
 import { barHeight } from "./grid.js";
-import { addPictures } from "./jobs.js";
+import { addPictures } from "./adding.js";
 import { listenToKeys, showKeys } from "./keys.js";
 import { followAddress } from "./lightbox.js";
 import { check, current, isReadOnly, live } from "./live.js";
@@ -141,6 +141,7 @@ async function logInWith(token) {
 
 function askForToken(wrong = "") {
   asked += 1;
+  viewed = ""; // whatever was shown is no longer there
   const input = element("input", { type: "password", id: "token", autocomplete: "current-password", required: true });
   const form = element(
     "form",
@@ -191,6 +192,7 @@ byId("add").addEventListener("click", () => addPictures());
 byId("keys").addEventListener("click", () => showKeys());
 addEventListener("hashchange", () => show(true));
 addEventListener("address", () => show(true));
+addEventListener("stayed", () => (viewed = viewKey()));
 new ResizeObserver(() => document.documentElement.style.setProperty("--bar", `${barHeight()}px`)).observe(byId("bar"));
 if (location.hash.startsWith("#token=")) show();
 else start();

@@ -78,6 +78,32 @@ async function moveToCluster(ids) {
   });
 }
 
+/** What is pinned, as long as the store is as it was. @type {{changes: string, ids: Promise<Set<number>>}|null} */
+let known = null;
+
+/** The pictures that stay in their cluster. @returns {Promise<Set<number>>} */
+export function pinned() {
+  const { changes, clustering } = current();
+  if (clustering === null) return Promise.resolve(new Set());
+  if (known?.changes !== changes) known = { changes, ids: api.pins().then((pins) => new Set(pins.map((pin) => pin.id))) };
+  return known.ids;
+}
+
+/** Pins pictures to their clusters, or lets them go where all of them are pinned. @param {number[]} ids */
+export async function pinOrUnpin(ids) {
+  try {
+    const held = await pinned();
+    const remove = ids.every((id) => held.has(id));
+    own();
+    const done = await api.pin(ids, remove);
+    await offerUndo(remove ? `${count(done.length, "picture")} unpinned: the next grouping decides again` : `${count(done.length, "picture")} pinned: ${done.length === 1 ? "it stays in its cluster" : "they stay in their clusters"}`);
+    return !remove;
+  } catch (error) {
+    complain(error);
+    return null;
+  }
+}
+
 /** Asks which cluster to make one of with another. @param {import("./api.js").Cluster} cluster @param {() => unknown} done */
 export async function mergeCluster(cluster, done) {
   const others = (await api.clusters().catch(() => [])).filter((one) => one.cluster !== cluster.cluster);
@@ -98,5 +124,6 @@ export function offerActs() {
     isOffered: () => Boolean(address().query.get("in_selection")),
     run: (ids) => takeOut(ids, address().query.get("in_selection") ?? ""),
   });
+  addAct({ label: "Pin or unpin", title: "They stay in their clusters when pictures are grouped again (p)", writes: true, isOffered: () => current().clustering !== null, run: pinOrUnpin });
   addAct({ label: "Move to cluster", writes: true, isOffered: () => current().clustering !== null, run: moveToCluster });
 }

@@ -10,7 +10,7 @@ import { complain, say } from "./toasts.js";
 import { offerUndo } from "./undo.js";
 
 /** @typedef {{label: string, run: (ids: number[]) => unknown, danger?: boolean, writes?: boolean, primary?: boolean,
- *   isOffered?: () => boolean}} Act */
+ *   isOffered?: () => boolean, title?: string}} Act */
 
 const MOST_EXAMPLES = 100;
 
@@ -82,7 +82,7 @@ function changed() {
       element("strong", { role: "status" }, `${count(ids.size, "picture")} chosen`),
       ...acts
         .filter((act) => !(act.writes && isReadOnly()) && (act.isOffered?.() ?? true))
-        .map((act) => button(act.label, () => act.run([...ids]), { class: act.primary ? "primary" : act.danger ? "danger" : "" })),
+        .map((act) => button(act.label, () => act.run([...ids]), { class: act.primary ? "primary" : act.danger ? "danger" : "", title: act.title })),
       button("Clear", () => chosen.clear(), { class: "quiet", "aria-keyshortcuts": "Escape" }),
     );
   } else if (!wasHidden && bar.contains(document.activeElement)) {

@@ -1,9 +1,9 @@
-// Work in progress: a tray with how far each job is, and what became of it; and the forms that start one.
+// Work in progress: a tray with how far each job is, and what became of it.
 
-import { api, plain } from "./api.js";
+import { api } from "./api.js";
 import { button, byId, count, element, number, shown, within } from "./dom.js";
-import { openForm } from "./dialogs.js";
 import { check, current, live } from "./live.js";
+import { plain } from "./plain.js";
 import { address, href } from "./router.js";
 import { complain } from "./toasts.js";
 import { undoing } from "./undo.js";
@@ -13,6 +13,9 @@ import { undoing } from "./undo.js";
 const isOver = (/** @type {Job} */ job) => ["done", "failed", "cancelled"].includes(job.state);
 // By so many seconds of the last measured ones a rate is said.
 const RATE_MS = 8000;
+
+/** Where the result of a job is seen anyway. @type {Record<string, string>} */
+const SEEN_AT = { map: "/map", duplicates: "/duplicates" };
 
 /** Jobs that were seen running, or have ended while the page was there and were not dismissed. @type {Set<number>} */
 const followed = new Set();
@@ -34,7 +37,7 @@ async function follow() {
       await check();
       dispatchEvent(new CustomEvent("job-ended", { detail: job }));
     }
-    if (job.kind === "map" && job.state === "done" && address().path === "/map") dismiss(job.id); // it is seen there
+    if (job.state === "done" && SEEN_AT[job.kind] === address().path) dismiss(job.id);
     else draw(job);
   }
   // A server that was started anew has forgotten its jobs.
@@ -92,11 +95,25 @@ async function stop(id, stopping) {
   await api.cancel(id).catch(complain);
 }
 
+/** @type {Record<string, string>} */
+const TITLES = {
+  cluster: "Grouping into clusters",
+  map: "Drawing the map",
+  retry: "Trying failures again",
+  duplicates: "Comparing for duplicates",
+  names: "Suggesting names",
+};
+/** @type {Record<string, string>} What a method does, by the library's name of the step. */
+const STEPS = {
+  "principal directions": "Looking for what differs",
+  "nearest neighbours": "Looking for each one's neighbours",
+  "eigenvectors of the nearest neighbours' graph": "Looking for each one's neighbours",
+};
+
 /** @param {Job} job */
 function titleOf(job) {
-  if (job.kind === "cluster") return "Grouping into clusters";
-  if (job.kind === "map") return "Drawing the map";
-  if (job.kind === "retry") return "Trying failures again";
+  const named = TITLES[job.kind];
+  if (named) return named;
   const paths = (job.asked.paths ?? []).map(shown).join(", ");
   return paths ? `Adding ${paths}` : job.kind;
 }
@@ -105,21 +122,34 @@ function titleOf(job) {
 function progressOf(job) {
   if (job.state === "waiting") return "Waiting for the job before it";
   const parts = [];
-  if (job.kind === "cluster" || job.kind === "map") {
-    const run = /^run (\d+)/.exec(job.note)?.[1];
-    parts.push(job.kind === "map" ? "Placing pictures" : run ? `Comparing ways to group them, try ${run}` : job.note || "Looking for a good number of clusters");
+  if (job.kind === "cluster" || job.kind === "map" || job.kind === "names") {
+    parts.push(stepOf(job));
     if (job.started) parts.push(duration((Date.now() - Date.parse(job.started)) / 1000));
     return parts.join(" · ");
   }
-  if (!job.total) return job.done ? number(job.done) : "Looking for pictures";
+  if (!job.total) return job.done ? number(job.done) : job.kind === "duplicates" ? "Finding what may be alike" : "Looking for pictures";
   parts.push(`${number(job.done)} of ${number(job.total)}`);
   const rate = rateOf(job);
   if (rate > 0) {
     parts.push(`${rate >= 10 ? number(Math.round(rate)) : rate.toFixed(1)} a second`);
     if (job.total > job.done) parts.push(`${duration((job.total - job.done) / rate)} left`);
   }
-  if (job.note) parts.push(job.note.replace("failed", "could not be read"));
+  if (job.kind === "duplicates") parts[0] += job.note === "pairs" ? " that may be alike" : " pictures read";
+  else if (job.note) parts.push(job.note.replace("failed", "could not be read"));
   return parts.join(" · ");
+}
+
+/** What a job without a count of pictures is doing. @param {Job} job */
+function stepOf(job) {
+  if (job.kind === "map") return "Placing pictures";
+  if (job.kind === "names") return "Reading the pictures' words";
+  const level = /^level (\d+)/.exec(job.note)?.[1];
+  if (level) return `Level ${level}: ${number(job.done)} of ${number(job.total ?? 0)} split`;
+  const run = /^run (\d+)/.exec(job.note)?.[1];
+  if (run) return `Comparing ways to group them, try ${run}`;
+  const stands = /^(\d+) representatives/.exec(job.note)?.[1];
+  if (stands) return `Choosing ${number(Number(stands))} that stand for the others`;
+  return STEPS[job.note] ?? (job.note ? "Forming clusters" : job.asked.k === "auto" ? "Looking for a good number of clusters" : "Beginning");
 }
 
 /** @param {Job} job */
@@ -134,7 +164,7 @@ function rateOf(job) {
 }
 
 /** @param {number} seconds */
-function duration(seconds) {
+export function duration(seconds) {
   if (seconds < 60) return `${Math.max(Math.round(seconds), 1)} s`;
   if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
   return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
@@ -146,7 +176,9 @@ function resultOf(job) {
   if (job.state === "failed") return [failure(job)];
   if (job.state === "cancelled") return [`Stopped: ${job.error}`];
   const { result } = job;
-  if (job.kind === "cluster") return [`${count(result.rows, "picture")} in ${count(result.k, "cluster")}.`, ...(result.k_reason ? [` Why ${result.k}: ${result.k_reason}.`] : []), " ", taking];
+  if (job.kind === "cluster") return [...groupedAs(result), " ", taking];
+  if (job.kind === "names") return [result.suggested ? `${count(result.suggested, "cluster")} of ${number(result.clusters)} ${result.suggested === 1 ? "has a suggestion" : "have a suggestion"}, with a question mark.` : "The words say nothing that would tell the clusters apart."];
+  if (job.kind === "duplicates") return [`${number(result.compared)} of ${count(result.images, "picture")} are compared. `, element("a", { href: href("/duplicates") }, "Show the duplicates")];
   if (job.kind === "map") return [`${count(result.points, "picture")} on it. `, element("a", { href: href("/map") }, "Show the map")];
   const parts = [`${number(result.added)} added`];
   if (result.known) parts.push(`${number(result.known)} already there`);
@@ -156,6 +188,18 @@ function resultOf(job) {
   const said = [`${parts.join(", ")}. `];
   if (result.failed) said.push(element("a", { href: href("/failures") }, `${number(result.failed)} could not be read`), ". ");
   return result.added || result.updated || result.forgotten ? [...said, taking] : said;
+}
+
+/** What a grouping made, and which names it put in doubt. @param {any} result @returns {(Node|string)[]} */
+function groupedAs(result) {
+  /** @type {(Node|string)[]} */
+  const said = [`${count(result.rows, "picture")} in ${count(result.k, "cluster")}.`];
+  if (result.k_reason) said.push(` Why ${result.k}: ${result.k_reason}.`);
+  for (const name of result.names ?? []) {
+    if (!name.doubtful) continue;
+    said.push(" ", element("a", { href: href(`/cluster/${name.cluster}`) }, element("bdi", {}, shown(name.name))), ` kept ${Math.round(100 * name.kept)} % of its pictures: is the name still true?`);
+  }
+  return said;
 }
 
 /** @param {Job} job */
@@ -170,48 +214,6 @@ function failure(job) {
 function plainly(text) {
   const made = plain(text);
   return made.charAt(0).toUpperCase() + made.slice(1) + (/[.!?]$/.test(made) ? "" : ".");
-}
-
-// Forms
-
-/** Asks for a folder, looks what is in it, and adds it once that was seen. */
-export function addPictures() {
-  const dialog = openForm("add-dialog", async (form) => {
-    const path = String(form.get("path"));
-    if (seen.path !== path) {
-      found.textContent = "Looking…";
-      found.hidden = false;
-      const { seen: files, new: fresh, is_complete: all } = await api.preview([path]).finally(() => (found.hidden = true));
-      seen.path = path;
-      found.hidden = false;
-      const atLeast = all ? "" : "At least ";
-      found.textContent = fresh
-        ? `${atLeast}${count(fresh, "new file")} of ${number(files)} there${all ? "" : ", and still counting after some seconds"}. ${fresh > 20_000 || !all ? "Is it really this folder that you mean?" : ""}`
-        : `${atLeast}${count(files, "file")} there, and none is new.`;
-      submit.textContent = fresh ? `Add ${all ? number(fresh) : "them"}` : "Look through it again";
-      return false;
-    }
-    await api.start({ kind: form.has("sync") ? "sync" : "add", paths: [path] });
-    await started();
-    return true;
-  });
-  const found = within(dialog, "#add-found", HTMLElement);
-  const submit = within(dialog, "[type=submit]", HTMLElement);
-  const seen = { path: "" };
-  const reset = () => ((found.hidden = true), (submit.textContent = "Look what is there"), (seen.path = ""));
-  reset();
-  within(dialog, "#add-path", HTMLInputElement).oninput = reset;
-}
-
-export function groupIntoClusters() {
-  const dialog = openForm("cluster-dialog", async (form) => {
-    const k = String(form.get("k") ?? "").trim();
-    const most = current().images;
-    if (k && !(Number(k) >= 1 && Number(k) <= most)) throw new Error(`Choose a number from 1 to ${number(most)}, or leave it to the page.`);
-    await api.start({ kind: "cluster", k: k ? Number(k) : "auto" });
-    await started();
-  });
-  within(dialog, "#cluster-k", HTMLInputElement).max = String(current().images);
 }
 
 /** @param {object} work */

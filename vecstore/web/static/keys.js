@@ -1,7 +1,9 @@
 // Keys that hold everywhere, and the list of all keys.
 
+import { pinOrUnpin } from "./by_hand.js";
 import { chosen } from "./chosen.js";
 import { button, element, within } from "./dom.js";
+import { current, isReadOnly } from "./live.js";
 import { go } from "./router.js";
 import { closeSidebar } from "./sidebar.js";
 
@@ -17,6 +19,7 @@ const KEYS = [
   ["+ −", "larger and smaller thumbnails; on the map and a picture, zoom"],
   ["0", "all of the map, or the picture"],
   ["x, i, s, o, Delete", "of a picture: choose, what is known of it, find similar, open original, remove"],
+  ["p", "pin a picture, or the chosen ones, to the cluster, or unpin"],
   ["1 to 9, b, n, l, d", "of duplicates: keep that one, keep both, not duplicates, decide later, show differences"],
   ["Escape", "close; choose nothing"],
   ["?", "this list"],
@@ -50,6 +53,7 @@ export function listenToKeys() {
     }
     if (isTyping) return;
     if (isGoing && event.key in PLACES) go(PLACES[event.key]);
+    else if (event.key === "p" && chosen.size() && current().clustering !== null && !isReadOnly() && !document.querySelector(".review")) pinOrUnpin(chosen.all());
     else if (event.key === "/") within(document, "#find-text", HTMLInputElement).select();
     else if (event.key === "?") showKeys();
     else {

@@ -2,8 +2,9 @@
 // It is a dialog, so the focus stays in it and Escape leads back; the address names the picture (`at`).
 
 import { api, ApiError } from "./api.js";
+import { pinned, pinOrUnpin } from "./by_hand.js";
 import { chosen, removeAll } from "./chosen.js";
-import { baseName, button, clusterName, count, element, missing, shown, size, thumbnail, when } from "./dom.js";
+import { baseName, button, byId, clusterName, count, element, missing, shown, size, thumbnail, when } from "./dom.js";
 import { isReadOnly } from "./live.js";
 import { address, changed, go, href, remembered, replace } from "./router.js";
 import { monthOf } from "./sidebar.js";
@@ -117,6 +118,7 @@ class Lightbox {
     this.markChosen();
     if (!this.isOpen) {
       this.dialog.classList.toggle("bare", isBare());
+      this.dialog.append(byId("float")); // what is said meanwhile is said above it, and can be answered
       this.dialog.showModal();
       this.title.focus();
     }
@@ -168,6 +170,7 @@ class Lightbox {
         { class: "buttons" },
         element("a", { class: "button primary", href: href("/similar", { plus: id }) }, "Find similar"),
         element("a", { class: "button", href: api.original(id), target: "_blank", rel: "noopener" }, "Open original"),
+        image.cluster === null || isReadOnly() ? null : this.pinButton(id),
         isReadOnly() ? null : button("Remove", () => this.remove(id), { class: "danger quiet" }),
       ),
       element(
@@ -251,12 +254,27 @@ class Lightbox {
   hide() {
     if (!this.isOpen) return;
     this.asked += 1;
+    document.body.append(byId("float"));
     this.dialog.close();
     this.picture.replaceChildren();
     this.about.replaceChildren();
     const { grid, at } = this;
     [this.id, this.grid] = [null, null];
     if (grid && at >= 0) grid.focus(at);
+  }
+
+  /** What pins the picture to its cluster. @param {number} id */
+  pinButton(id) {
+    const made = button("Pin", () => this.pin(id), { class: "pin", "aria-pressed": "false", title: "It stays in its cluster when pictures are grouped again (p)" });
+    pinned().then((held) => markPinned(made, held.has(id)), () => {});
+    return made;
+  }
+
+  /** @param {number} id */
+  async pin(id) {
+    const isPinned = await pinOrUnpin([id]);
+    const shown = this.about.querySelector(".pin");
+    if (isPinned !== null && id === this.id && shown instanceof HTMLElement) markPinned(shown, isPinned);
   }
 
   /** @param {number} id */
@@ -329,6 +347,7 @@ class Lightbox {
       i: () => this.toggleAbout(),
       s: () => this.id !== null && go(href("/similar", { plus: this.id })),
       o: () => this.id !== null && open(api.original(this.id), "_blank", "noopener"),
+      p: () => this.id !== null && this.about.querySelector(".pin") && this.pin(this.id),
       Delete: () => this.id !== null && !isReadOnly() && this.remove(this.id),
     };
     const run = keys[event.key];
@@ -360,6 +379,12 @@ function factsOf(known) {
     ["Caption", known.caption && shown(known.caption), null],
   ];
   return rows.flatMap(([term, text, to]) => (text ? [element("dt", {}, term), element("dd", { dir: "auto" }, to ? element("a", { href: to }, text) : text)] : []));
+}
+
+/** @param {HTMLElement} pin @param {boolean} isPinned */
+function markPinned(pin, isPinned) {
+  pin.setAttribute("aria-pressed", String(isPinned));
+  pin.textContent = isPinned ? "Pinned" : "Pin";
 }
 
 function isBare() {

@@ -39,6 +39,12 @@ export function replace(to) {
   if (to !== location.hash) rewrite(history.state, to);
 }
 
+/** The view that is shown is now what another address says. @param {string} to */
+export function stay(to) {
+  replace(to);
+  dispatchEvent(new Event("stayed"));
+}
+
 /** What identifies a view: its address without the picture that is looked at. @param {Address} [from] */
 export function viewKey(from = address()) {
   const query = new URLSearchParams(from.query);

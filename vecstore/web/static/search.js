@@ -3,6 +3,7 @@
 import { byId, element, shown, within } from "./dom.js";
 import { address, go, href } from "./router.js";
 import { say } from "./toasts.js";
+import { sendFiles, takesFiles } from "./uploads.js";
 
 /** @typedef {{file: File, url: string, name: string}} Picture */
 
@@ -74,17 +75,25 @@ export function listenToSearch() {
     if (![...(event.dataTransfer?.types ?? [])].includes("Files")) return;
     depth += 1;
     drop.hidden = false;
+    byId("drop-add").hidden = !takesFiles();
   });
   addEventListener("dragleave", () => {
     depth = Math.max(depth - 1, 0);
     drop.hidden = depth === 0;
   });
-  addEventListener("dragover", (event) => event.preventDefault());
+  const isForAdding = (/** @type {Event} */ event) => takesFiles() && event.target instanceof Element && Boolean(event.target.closest("#drop-add, #add-dialog"));
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    byId("drop-add").classList.toggle("over", isForAdding(event));
+  });
   addEventListener("drop", (event) => {
     event.preventDefault();
     depth = 0;
     drop.hidden = true;
-    searchBy(event.dataTransfer?.files ?? []);
+    const files = event.dataTransfer?.files ?? [];
+    if (!isForAdding(event)) return searchBy(files);
+    within(document, "#add-dialog", HTMLDialogElement).close();
+    sendFiles(files);
   });
   addEventListener("paste", (event) => searchBy(event.clipboardData?.files ?? []));
 }

@@ -1,7 +1,8 @@
 // Duplicates, a group at a time: side by side with one zoom for all, what to keep, and what will happen before it does.
 
 import { api } from "../api.js";
-import { baseName, button, count, element, empty, head, missing, number, shown, size } from "../dom.js";
+import { baseName, button, count, element, empty, head, missing, number, shown, size, when } from "../dom.js";
+import { start } from "../jobs.js";
 import { check, isReadOnly, own } from "../live.js";
 import { href } from "../router.js";
 import { complain, say } from "../toasts.js";
@@ -27,21 +28,55 @@ const ACTS = { trash: "Put the others into the trash", hardlink: "Make links of 
 /** @param {import("./index.js").Asked} asked @returns {Promise<import("./index.js").View>} */
 export async function showDuplicates({ query, refresh }) {
   const rule = query.get("keep") && /** @type {string} */ (query.get("keep")) in RULES ? /** @type {string} */ (query.get("keep")) : "";
-  const groups = await api.duplicates({ keep_by: rule ? [rule] : [], k: MOST });
+  const [groups, compared] = await Promise.all([api.duplicates({ keep_by: rule ? [rule] : [], k: MOST, known: true }), api.compared()]);
   const select = element("select", { "aria-label": "Which one to keep" }, Object.entries(RULES).map(([value, text]) => element("option", { value }, `Keep ${text}`)));
   select.value = rule;
   select.addEventListener("change", () => (location.hash = href("/duplicates", { keep: select.value })));
   const freed = groups.reduce((sum, group) => sum + group.bytes, 0);
   const text = groups.length
-    ? `${count(groups.length, "group")}${groups.length === MOST ? " and more" : ""}. The files of the very same content take ${size(freed)}.`
+    ? `${count(groups.length, "group")}${groups.length === MOST ? " and more" : ""}.${freed ? ` The files of the very same content take ${size(freed)}.` : ""}`
     : "There are none that were not decided about.";
-  if (!groups.length) return { nodes: [empty("No duplicates", text)], changed: (before, now) => (before.changes !== now.changes ? "refresh" : undefined) };
+  const news = toCompare(compared);
+  const left = whenCompared(refresh);
+  if (!groups.length) {
+    const none = news ? "None are known so far." : text;
+    return { nodes: [empty("No duplicates", none, news ?? comparedWhen(compared))], leave: left, changed: (before, now) => (before.changes !== now.changes || before.images !== now.images ? "refresh" : undefined) };
+  }
   const review = new Review(groups, rule, refresh);
   return {
-    nodes: [head("Duplicates", text, select, isReadOnly() ? null : button("Clear them away…", () => clearAway(rule, refresh), { class: "primary" })), review.element],
-    leave: () => review.leave(),
+    nodes: [head("Duplicates", text, select, isReadOnly() ? null : button("Clear them away…", () => clearAway(rule, refresh), { class: "primary" })), element("p", { class: "compared" }, news ?? comparedWhen(compared)), review.element],
+    leave: () => {
+      left();
+      review.leave();
+    },
     changed: (before, now) => (before.images !== now.images ? "refresh" : undefined),
   };
+}
+
+/** When what is shown was compared. @param {import("../api.js").Compared} compared */
+function comparedWhen({ compared, until }) {
+  return element("span", { class: "sub" }, until ? `All ${count(compared, "picture")} are compared, up to those added ${when(until)}.` : "");
+}
+
+/** What was not compared yet, and what compares it; null for nothing. @param {import("../api.js").Compared} compared */
+function toCompare({ images, compared, until }) {
+  const left = images - compared;
+  if (!left) return null;
+  const said = until
+    ? `${count(left, "picture")} of ${number(images)} ${left === 1 ? "was" : "were"} not compared with the others yet, or could not be read. Compared are those added until ${when(until)}.`
+    : `The ${count(images, "picture")} were not compared with each other yet: only files of the very same content are known.`;
+  const pressed = button("Compare now", async () => {
+    pressed.disabled = true;
+    await start({ kind: "duplicates" }).catch((error) => ((pressed.disabled = false), complain(error)));
+  });
+  return element("span", { class: "to-compare" }, element("span", {}, said), isReadOnly() ? null : pressed);
+}
+
+/** Makes the view anew when pictures were compared. @param {() => unknown} refresh @returns {() => void} */
+function whenCompared(refresh) {
+  const ended = (/** @type {Event} */ event) => /** @type {CustomEvent} */ (event).detail.kind === "duplicates" && refresh();
+  addEventListener("job-ended", ended);
+  return () => removeEventListener("job-ended", ended);
 }
 
 class Review {

@@ -10,6 +10,7 @@ import { showOddities } from "./oddities.js";
 import { showOutliers } from "./outliers.js";
 import { showCluster, showPictures } from "./pictures.js";
 import { showSimilar } from "./similar.js";
+import { showNode } from "./tree.js";
 
 /**
  * @typedef {{path: string, query: URLSearchParams, found: RegExpExecArray, refresh: () => Promise<void>}} Asked
@@ -25,6 +26,7 @@ export const ROUTES = [
   { pattern: /^\/$/, name: "clusters", label: "Clusters", show: showClusters },
   { pattern: /^\/pictures$/, name: "pictures", label: "Pictures", show: showPictures },
   { pattern: /^\/cluster\/(\d+)$/, name: "clusters", show: showCluster },
+  { pattern: /^\/node\/(\d+(?:,\d+){0,999})$/, name: "clusters", show: showNode },
   { pattern: /^\/map$/, name: "map", label: "Map", show: showMap },
   { pattern: /^\/duplicates$/, name: "duplicates", label: "Duplicates", show: showDuplicates },
   { pattern: /^\/outliers$/, name: "outliers", label: "Outliers", show: showOutliers },

@@ -1,7 +1,7 @@
 // What stands in place of pictures before there are any.
 
 import { button, empty } from "../dom.js";
-import { addPictures } from "../jobs.js";
+import { addPictures } from "../adding.js";
 import { isReadOnly } from "../live.js";
 
 /** @returns {import("./index.js").View} */

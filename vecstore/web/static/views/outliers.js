@@ -3,8 +3,8 @@
 import { api } from "../api.js";
 import { button, element, empty, head } from "../dom.js";
 import { Grid, sizeControl } from "../grid.js";
-import { groupIntoClusters } from "../jobs.js";
-import { current } from "../live.js";
+import { groupIntoClusters } from "../grouping.js";
+import { current, isReadOnly } from "../live.js";
 import { href } from "../router.js";
 import { ListSource } from "../sources.js";
 
@@ -13,7 +13,7 @@ const SHOWN = 500;
 /** @returns {Promise<import("./index.js").View>} */
 export async function showOutliers() {
   if (current().clustering === null) {
-    return { nodes: [empty("Not grouped yet", "An outlier is a picture that is far from every cluster.", current().images ? button("Group into clusters", groupIntoClusters, { class: "primary" }) : null)], changed: () => "refresh" };
+    return { nodes: [empty("Not grouped yet", "An outlier is a picture that is far from every cluster.", current().images && !isReadOnly() ? button("Group into clusters", groupIntoClusters, { class: "primary" }) : null)], changed: () => "refresh" };
   }
   const source = new ListSource((await api.outliers(SHOWN)).map(({ id, path, distance }) => ({ id, path, score: distance })));
   const grid = new Grid({

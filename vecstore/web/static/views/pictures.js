@@ -1,17 +1,18 @@
 // Lists of stored pictures: all of them, those that filters allow, and those of one cluster.
 
 import { api, ApiError } from "../api.js";
-import { button, clusterName, count, element, head, shown } from "../dom.js";
+import { button, clusterName, count, element, head } from "../dom.js";
 import { Grid, sizeControl } from "../grid.js";
-import { current, isReadOnly, own } from "../live.js";
+import { current, isReadOnly } from "../live.js";
 import { mergeCluster } from "../by_hand.js";
 import { start } from "../jobs.js";
 import { changed, href, remembered } from "../router.js";
 import { chips, conditions, filtersButton } from "../sidebar.js";
 import { browsed } from "../sources.js";
 import { complain } from "../toasts.js";
-import { offerUndo } from "../undo.js";
+import { titleOf } from "./naming.js";
 import { nothingYet } from "./nothing.js";
+import { wayTo } from "./tree.js";
 
 /** @typedef {import("./index.js").Asked} Asked @typedef {import("./index.js").View} View */
 
@@ -59,6 +60,10 @@ export async function showPictures(asked, told = {}) {
     held.cluster ? api.clusters().catch(() => []) : [],
   ]);
   const names = new Map(clusters.map((one) => [one.cluster, clusterName(one)]));
+  if (held.cluster && !names.has(Number(held.cluster))) {
+    const above = await api.treePath(Number(held.cluster)).catch(() => []);
+    for (const node of above) names.set(node.cluster, clusterName(node));
+  }
   say(source.total);
   const top = head(told.title ?? "Pictures", null, ...(told.right ?? []), filtersButton(), orderChoice(order, offered, "newest"), sizeControl());
   top.querySelector(".sub")?.replaceWith(sub);
@@ -79,21 +84,21 @@ export async function showCluster(asked) {
   const held = { ...conditions(asked.query), cluster: String(id) };
   const sub = element("p", { class: "sub" });
   const say = (/** @type {number} */ total) => (sub.textContent = `${total < cluster.size ? `${total.toLocaleString("en")} of ` : ""}${count(cluster.size, "picture")}${cluster.cohesion === null ? "" : ` · cohesion ${cluster.cohesion.toFixed(2)}`}`);
-  const { source, grid, onChanged } = await listOf(asked, `Pictures of ${clusterName(cluster)}`, { ...held, order }, say);
+  const [{ source, grid, onChanged }, crumbs] = await Promise.all([listOf(asked, `Pictures of ${clusterName(cluster)}`, { ...held, order }, say), wayTo(id)]);
   say(source.total);
-  const holder = element("div", { class: "title" }, element("h1", { dir: "auto" }, clusterName(cluster)));
-  if (!isReadOnly()) holder.append(button(cluster.name ? "Rename" : "Name it", () => editName(holder, cluster, asked.refresh), { class: "quiet" }));
-  if (!isReadOnly()) {
+  const { holder, note } = titleOf(cluster, asked.refresh);
+  const withoutLevels = crumbs ? "; the grouping then has no tree above it" : "";
+  if (!isReadOnly() && !cluster.noise) {
     holder.append(
-      button("Split", () => start({ kind: "cluster", k: 2, within: id }).catch(complain), { class: "quiet", title: "Make two clusters of it" }),
-      button("Merge", () => mergeCluster(cluster, asked.refresh), { class: "quiet", title: "Make one cluster of it and another" }),
+      button("Split", () => start({ kind: "cluster", k: 2, within: id }).catch(complain), { class: "quiet", title: `Make two clusters of it${withoutLevels}` }),
+      button("Merge", () => mergeCluster(cluster, asked.refresh), { class: "quiet", title: `Make one cluster of it and another${withoutLevels}` }),
     );
   }
   const one = (/** @type {string} */ wanted) => element("a", { href: changed({ order: wanted === "odd" ? "odd" : null, at: null }), "aria-current": wanted === order ? "true" : null }, ORDERS[wanted]);
   const top = head(holder, null, filtersButton(), element("div", { class: "choice", role: "group", "aria-label": "Order" }, one("typical"), one("odd")), sizeControl());
   top.querySelector(".sub")?.replaceWith(sub);
   return {
-    nodes: [element("p", { class: "back" }, element("a", { href: href("/") }, "← All clusters")), top, chips(asked.query, new Map()), grid.element],
+    nodes: [crumbs ?? element("p", { class: "back" }, element("a", { href: href("/") }, "← All clusters")), top, note, chips(asked.query, new Map()), grid.element],
     grid,
     filters: { words: true },
     changed: (before, now) => {
@@ -101,26 +106,4 @@ export async function showCluster(asked) {
       return onChanged(before, now);
     },
   };
-}
-
-/** @param {HTMLElement} holder @param {import("../api.js").Cluster} cluster @param {() => unknown} done */
-function editName(holder, cluster, done) {
-  const input = element("input", { type: "text", id: "name", dir: "auto", maxlength: "200", "aria-label": "Name of the cluster", autocomplete: "off" });
-  input.value = cluster.name ?? cluster.suggested ?? "";
-  const form = element("form", { class: "rename" }, input, element("button", { type: "submit", class: "primary" }, "Save"), button("Cancel", done));
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    try {
-      own();
-      const named = await api.name(cluster.cluster, input.value);
-      form.remove();
-      await offerUndo(named.name ? `Called ${shown(named.name)}` : "The name is gone");
-      await done();
-    } catch (error) {
-      complain(error);
-    }
-  });
-  form.addEventListener("keydown", (event) => event.key === "Escape" && (event.preventDefault(), done()));
-  holder.replaceChildren(form);
-  input.select();
 }

@@ -3,7 +3,7 @@
 import { api, ApiError } from "../api.js";
 import { baseName, clusterName, count, element, empty, head, thumbnail } from "../dom.js";
 import { Grid, sizeControl } from "../grid.js";
-import { changed, href, replace } from "../router.js";
+import { changed, href, stay } from "../router.js";
 import { example, uploaded } from "../search.js";
 import { chips, conditions, filtersButton } from "../sidebar.js";
 import { ListSource } from "../sources.js";
@@ -106,7 +106,7 @@ function threshold(source, query) {
     edge.replaceChildren(...(last ? [thumbnail(api.thumbnail(last.id), ""), element("span", {}, `the last one: ${(last.score ?? 0).toFixed(3)}`)] : []));
   };
   input.addEventListener("input", cut);
-  input.addEventListener("change", () => replace(changed({ min: Number(input.value) <= Number(input.min) ? null : input.value })));
+  input.addEventListener("change", () => stay(changed({ min: Number(input.value) <= Number(input.min) ? null : input.value })));
   source.addEventListener("changed", () => {
     const lower = String(Math.floor(least() * 100) / 100);
     if (source.cut === null && lower !== input.min) {
