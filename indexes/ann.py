@@ -90,11 +90,12 @@ class ExactIndex:
         if not k:
             return gathered([(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries), 0)
         parameters = None if allowed is None else restricted(faiss.SearchParameters(), allowed)
-        return gathered([self._search_one(query, k, n_allowed, parameters) for query in queries], k)
+        return gathered([self.search_one(query, k, n_allowed, parameters) for query in queries], k)
 
-    def _search_one(
-        self, query: NDArray[np.float32], k: int, n_allowed: int, parameters: faiss.SearchParameters | None
+    def search_one(
+        self, query: NDArray[np.float32], k: int, n_allowed: int, parameters: faiss.SearchParameters | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the k rows nearest to a query, (dim,) float32, and their scores. k: from 1 to n_allowed."""
         wanted = min(k + 8, n_allowed)
         while True:
             found_scores, found_rows = self._index.search(query[None], wanted, params=parameters)
@@ -137,8 +138,10 @@ def nearest_of(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the k of these rows that are nearest to the query, and their scores, by exact search; see `ranked`."""
     rows = np.sort(rows)  # equal scores come by row
-    found = ExactIndex(vectors[rows]).search(query[None], k)
-    return rows[found.rows[0]], found.scores[0]
+    if not len(rows):
+        return rows, np.empty(0, np.float32)
+    found, scores = ExactIndex(vectors[rows]).search_one(query, min(k, len(rows)), len(rows))
+    return rows[found], scores
 
 
 def gathered(found: list[tuple[NDArray[np.int64], NDArray[np.float32]]], k: int) -> Neighbours:

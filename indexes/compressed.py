@@ -75,6 +75,9 @@ class CompressedIndex:
         self.bytes = n_bytes
         self.header = header
         self._index = index
+        self._lists = faiss.extract_index_ivf(index)
+        self._reduction = faiss.downcast_VectorTransform(index.chain.at(0))
+        self._directions = faiss.vector_to_array(self._reduction.A).reshape(-1, header.dim)
         self._is_damaged = False
         self._exact = ExactIndex(vectors)
         self.vectors = self._exact.vectors
@@ -101,9 +104,10 @@ class CompressedIndex:
             self._is_damaged = True
             log.warning("the index is not used: %s; every vector is compared instead; `vecstore index` mends it", error)
             return self._exact.search(queries, k, allowed)
-        tail = self._tail.search(queries, k, newer).rows + n_rows
-        rows = [np.append(of_index, of_tail) for of_index, of_tail in zip(candidates, tail, strict=True)]
-        return gathered([nearest_of(self.vectors, r, q, k) for r, q in zip(rows, queries, strict=True)], n_found)
+        if len(self._tail.vectors):
+            tail = self._tail.search(queries, k, newer).rows + n_rows
+            candidates = [np.append(of_index, of_tail) for of_index, of_tail in zip(candidates, tail, strict=True)]
+        return gathered([nearest_of(self.vectors, r, q, k) for r, q in zip(candidates, queries, strict=True)], n_found)
 
     def _allowed_candidates(
         self, queries: NDArray[np.float32], wanted: int, n_found: int, allowed: NDArray[np.bool_]
@@ -145,10 +149,17 @@ class CompressedIndex:
                 return rows
             wanted, probes = 2 * wanted, 2 * probes
 
+    def _reduced(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the queries in the index's directions: a single one in a quarter of FAISS's time."""
+        if len(queries) == 1:
+            return np.asarray(np.vecdot(self._directions, queries), np.float32)[None]
+        return np.asarray(self._reduction.apply(queries), np.float32)
+
     def _candidates(
         self, queries: NDArray[np.float32], wanted: int, probes: int, allowed: NDArray[np.bool_] | None
     ) -> NDArray[np.int64]:
         """Return the nearest so many of the allowed rows by their codes. Raises InvalidIndex if it cannot be so."""
+        reduced = self._reduced(queries)
         rows = np.full((len(queries), wanted), -1, np.int64)
         lacking = np.arange(len(queries) if wanted else 0)
         while len(lacking):
@@ -156,9 +167,8 @@ class CompressedIndex:
             parameters = faiss.SearchParametersIVF(nprobe=probes)
             if allowed is not None:
                 parameters = restricted(parameters, allowed)
-            outer = faiss.SearchParametersPreTransform(index_params=parameters)
             with _threads(1 if len(lacking) == 1 else None):
-                rows[lacking] = self._index.search(queries[lacking], wanted, params=outer)[1]
+                rows[lacking] = self._lists.search(reduced[lacking], wanted, params=parameters)[1]
             if probes == self.header.lists:
                 break
             lacking = lacking[rows[lacking, -1] < 0]

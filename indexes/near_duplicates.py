@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from indexes.principal_directions import principal_directions
-from indexes.rows import FLOAT32_OF
+from indexes.rows import widen
 
 # Dimensions of the projection. More of them cost more for every pair; fewer leave more pairs to compare in all
 # dimensions: docs/design.md, "Duplicates".
@@ -196,7 +196,7 @@ class _LeaderClustering:
         """Read at most FULL_ROWS rows into this thread's workspace. scaled: to length 1."""
         halves, rows = self.work.halves[: len(positions)], self.work.rows[: len(positions)]
         np.take(self.vectors, self.rows[positions], axis=0, out=halves, mode="clip")  # clip: unbuffered
-        np.take(FLOAT32_OF, halves.view(np.uint16), out=rows, mode="clip")
+        widen(halves, rows)
         if scaled:
             rows /= self.lengths[positions, None]
         return rows

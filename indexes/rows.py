@@ -21,9 +21,15 @@ BUILD_ROWS = 2_048
 # The seed of `sample_of`.
 SEED = 1
 
-# NumPy converts float16 one by one, and numbers near 0 slowly; a lookup table takes at most half the time.
+# A float16's bits, 13 places further, are those of a float32 that is too small by SCALE; between its sign and the rest
+# they leave three places.
+PLACES, SIGN_AND_REST, SCALE = 13, np.int32(-0x70002000), np.float32(2.0**112)
+# From here on float16 has infinities, and what is no number: both come by FLOAT32_OF.
+BEYOND_FLOAT16 = np.float32(2.0**16)
 with np.errstate(invalid="ignore"):
     FLOAT32_OF = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+# Converted together: what stays in a core's cache.
+CACHED_NUMBERS = 1 << 16
 
 # The least number that float16 has with all its 11 bits. Below it float16 has the multiples of 2^-24, as float32 has
 # from 0.5 on.
@@ -42,8 +48,26 @@ def in_blocks(rows: NDArray[Scalar], size: int) -> Iterator[NDArray[Scalar]]:
 
 
 def to_float32(rows: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Return the rows in float32."""
-    return np.take(FLOAT32_OF, rows.view(np.uint16))
+    """Return the rows, (n, dim), in float32."""
+    converted = np.empty(rows.shape, np.float32)
+    widen(rows, converted)
+    return converted
+
+
+def widen(rows: NDArray[np.float16], into: NDArray[np.float32]) -> None:
+    """Fill `into` with the rows, bit for bit as `astype` does, which converts number by number.
+
+    rows, into: (n, dim). A block of 16 MiB takes 1.2 ns a number, a look-up in FLOAT32_OF twice to 20 times as long.
+    """
+    size = max(CACHED_NUMBERS // max(rows.shape[1], 1), 1)
+    for some, wide in zip(in_blocks(rows, size), in_blocks(into, size), strict=True):
+        codes = wide.view(np.int32)
+        codes[...] = some.view(np.int16)
+        codes <<= PLACES
+        codes &= SIGN_AND_REST
+        wide *= SCALE
+        if wide.max(initial=0) >= BEYOND_FLOAT16 or wide.min(initial=0) <= -BEYOND_FLOAT16:
+            wide[...] = FLOAT32_OF[some.view(np.uint16)]
 
 
 def to_float16(rows: NDArray[np.float32]) -> NDArray[np.float16]:
@@ -85,7 +109,7 @@ def convert(vectors: NDArray[np.float16], rows: NDArray[np.int64], into: NDArray
     """Fill `into`, (n, dim), with rows of the mapped vectors, ascending; return it."""
     no_gaps = len(rows) and rows[-1] - rows[0] == len(rows) - 1
     block = vectors[rows[0] : rows[-1] + 1] if no_gaps else vectors[rows]
-    np.take(FLOAT32_OF, block.view(np.uint16), out=into, mode="clip")  # clip: unbuffered
+    widen(block, into)
     release_pages(vectors)
     return into
 

@@ -15,9 +15,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -26,7 +27,9 @@ import typer
 from scripts.benchmarks.common import describe_machine, make_store, resnet_like
 from vecstore import Store
 from vecstore.engines import index_lifecycle
+from vecstore.search import query
 from vecstore.sources.painted import KINDS, paint_folder
+from vecstore.storage.checksums import ChecksumVerifier
 
 K = 10
 
@@ -35,11 +38,12 @@ def main(
     rows: Annotated[int, typer.Option(help="Stored vectors, like ResNet50's.")] = 100_000,
     dim: Annotated[int, typer.Option()] = 2048,
     queries: Annotated[int, typer.Option(help="Of each round.")] = 400,
-    clients: Annotated[int, typer.Option(help="At once, beside an add.")] = 50,
+    clients: Annotated[int, typer.Option(help="At once, beside an add; 0: leave that part out.")] = 50,
     photos: Annotated[int, typer.Option(help="Pictures that the store of the second part begins with.")] = 1_200,
     n_rounds: Annotated[int, typer.Option("--rounds")] = 3,
 ) -> None:
-    """Print p50, p99 and requests/s of similar by id, beside the bare index; then how an add's clients fare."""
+    """Print p50, p99 and requests/s of similar by id, beside the bare index, and each step of ours; then how an add's
+    clients fare."""
     describe_machine("faiss-gpu", "fastapi", "uvicorn", "httptools")
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_store(Path(scratch) / "large", resnet_like(rows, dim, seed=3))
@@ -49,7 +53,8 @@ def main(
             f"{rows:,} x {dim}, index {made.index}, recall {made.recall:.4f}; {K} neighbours, {queries} queries a round"
         )
         _compare(folder, rows, queries, n_rounds)
-        _while_adding(Path(scratch), photos, clients)
+        if clients:
+            _while_adding(Path(scratch), photos, clients)
 
 
 def _compare(folder: Path, rows: int, n_queries: int, n_rounds: int) -> None:
@@ -75,6 +80,41 @@ def _compare(folder: Path, rows: int, n_queries: int, n_rounds: int) -> None:
         bare, served = medians["index.search, this process"], medians["GET /api/images/ID/similar"]
         more = [theirs - ours for ours, theirs in zip(bare, served, strict=True)]
         print(f"p50 more than the bare index: {statistics.median(more):.2f} ms ({min(more):.2f} to {max(more):.2f})")
+        _print_steps(store, ids)
+
+
+def _print_steps(store: Store, ids: list[int]) -> None:
+    """Print what each step of `Store.similar` takes beside the index's own search, a step within another apart."""
+    session = store.session
+    steps: dict[str, tuple[Any, str]] = {
+        "the query's row": (query, "identify_all"),
+        "the mapped rows": (type(session), "vectors"),
+        "the open index": (type(session.engine), "searcher"),
+        "which rows may be found": (query, "allowed_in"),
+        "the query's vector": (query, "_query"),
+        "the rows' checksums": (ChecksumVerifier, "require"),
+        "paths and clusters": (query, "neighbours"),
+    }
+    took: dict[str, list[float]] = {name: [] for name in steps}
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                took[name].append(1000 * (time.perf_counter() - started))
+
+        return run
+
+    with ExitStack() as stack:
+        for name, (place, attribute) in steps.items():
+            stack.enter_context(patch.object(place, attribute, timed(name, getattr(place, attribute))))
+        for row in ids:
+            store.similar(row, k=K)
+    for name, times in took.items():
+        p50, p99 = statistics.median(times), np.percentile(times, 99)
+        print(f"Store.similar, {name:24} p50 {p50:6.3f} ms  p99 {p99:6.3f} ms{'  over 1 ms' if p50 > 1 else ''}")
 
 
 def _timed(ask: Callable[[int], object], row: int) -> float:
@@ -146,12 +186,17 @@ def _wrong(folder: Path, answers: list[tuple[int, list[tuple[int, float]]]]) -> 
 
 
 def _asking(address: str) -> Callable[[int], bytes]:
-    """Return what asks over one connection that is kept."""
+    """Return what asks over one connection that is kept, and made anew once the server has ended an idle one."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
 
     def ask(row: int) -> bytes:
-        connection.request("GET", f"/api/images/{row}/similar?k={K}")
-        answer = connection.getresponse()
+        try:
+            connection.request("GET", f"/api/images/{row}/similar?k={K}")
+            answer = connection.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            connection.close()
+            connection.request("GET", f"/api/images/{row}/similar?k={K}")
+            answer = connection.getresponse()
         body = answer.read()
         if answer.status != 200:
             raise OSError(f"status {answer.status}: {body[:200]!r}")

@@ -1,4 +1,4 @@
-"""Float32 to float16: the same bits as NumPy's own conversion."""
+"""Float32 to float16 and back: the same bits as NumPy's own conversion."""
 
 import numpy as np
 import pytest
@@ -27,3 +27,17 @@ def test_any_number_becomes_what_numpy_makes_of_it(numbers: list[float]) -> None
 @pytest.mark.parametrize("shape", [(0, 4), (3, 0)])
 def test_nothing_becomes_nothing(shape: tuple[int, int]) -> None:
     assert to_float32(to_float16(np.empty(shape, np.float32))).shape == shape
+
+
+def test_every_float16_becomes_the_float32_that_numpy_makes_of_it() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(-1, 1)
+    finite = every[np.isfinite(every[:, 0])]
+    np.testing.assert_array_equal(to_float32(finite).view(np.uint32), finite.astype(np.float32).view(np.uint32))
+    for rows in (every, every.reshape(256, -1), every[:1].repeat(70_000, axis=1)):
+        np.testing.assert_array_equal(to_float32(rows), rows.astype(np.float32))
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_what_is_no_finite_number_stays_so(odd: float) -> None:
+    rows = np.array([[1, odd, -0.5]], np.float16)
+    np.testing.assert_array_equal(to_float32(rows), rows.astype(np.float32))

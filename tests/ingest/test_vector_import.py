@@ -162,6 +162,18 @@ def test_files_that_are_there_are_known_by_their_content(
         assert (report.added, report.known, store.info().images, store.info().paths) == (2, 1, 2, 3)
 
 
+def test_a_file_is_looked_for_also_beside_one_that_is_not_there(tmp_path: Path) -> None:
+    paint(tmp_path / "there" / "a.png", 0)
+    folders: dict[bytes, bool] = {}
+    found = {
+        name: vector_import.identify(os.fsencode(tmp_path / name), folders)[0].size > 0
+        for name in ("there/b.png", "there/a.png", "gone/a.png", "gone/b.png", "gone/in/c.png")
+    }
+    assert [name for name, is_there in found.items() if is_there] == ["there/a.png"]
+    known = {os.path.basename(folder): is_there for folder, is_there in folders.items()}
+    assert known == {b"there": True, b"gone": False, b"in": False}
+
+
 def test_pictures_can_be_added_to_vectors_whose_maker_is_named(
     new_store: Callable[..., Store], tmp_path: Path, pictures: Path
 ) -> None:

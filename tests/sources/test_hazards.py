@@ -222,6 +222,13 @@ def test_a_home_folder_of_a_name_that_is_not_ascii_is_a_path_like_any_other(
         store.add(path)
 
 
+@pytest.mark.parametrize(
+    "path", ["/a/b.jpg", "/", "//a", "//", "/a//b", "/a/", "/./a", "/a/.", "/a/..", "/a/../b", "/.hidden/b", "/..."]
+)
+def test_an_absolute_path_is_what_the_system_makes_of_it(path: str) -> None:
+    assert absolute(path) == os.path.abspath(os.fsencode(path))
+
+
 @pytest.mark.parametrize("pattern", ["\\", "a\\", "\n\\", "~\0", "~\n\0"])
 def test_a_pattern_that_can_fit_nothing_is_refused(pattern: str) -> None:
     with pytest.raises(BadInput, match="is not a path pattern"):

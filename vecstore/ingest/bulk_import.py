@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from vecstore.embedders.embedder import EmbedderSpec
@@ -44,7 +45,9 @@ def take_vectors(
     with session.writing("import", shown(absolute(source))), session.engine.growing(fast=True) as committed:
         with closing(vector_import.stored_blocks(rows, source)) as blocks:
             stored = (row for block in blocks for row in block)
-            return ingestion(session, committed, on_progress=on_progress).take(map(_imported, named, stored))
+            return ingestion(session, committed, on_progress=on_progress).take(
+                map(partial(_imported, {}), named, stored)
+            )
 
 
 def _import_export(
@@ -141,8 +144,8 @@ def _take_tags(session: Session, tags: Iterable[tuple[bytes, bytes]]) -> None:
     fill_or_warn(session)  # of images that the store had before
 
 
-def _imported(path: bytes, stored: Float16) -> Picture:
-    stamp, sha256, reason = vector_import.identify(path)
+def _imported(folders: dict[bytes, bool], path: bytes, stored: Float16) -> Picture:
+    stamp, sha256, reason = vector_import.identify(path, folders)
     return Picture(stamp, sha256 or None, reason, new=True, vector=None if reason else stored)
 
 

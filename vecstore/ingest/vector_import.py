@@ -466,18 +466,30 @@ def _block_rows(rows: GivenRows) -> int:
     return max(READ_BYTES // max(rows.shape[1] * 8, 1), 1)
 
 
-def identify(path: bytes) -> tuple[FileStamp, bytes, str | None]:
+def identify(path: bytes, folders: dict[bytes, bool]) -> tuple[FileStamp, bytes, str | None]:
     """Return a path's stamp, its content's sha256, and why the file cannot be read, if it is there and cannot.
 
-    A file that is not there, or not a file at all (an address), is known by its path alone.
+    A file that is not there, or not a file at all (an address), is known by its path alone. folders: which are there,
+    as found for the paths before, so that files of one that is not are not looked for.
     """
-    if is_address(path) or not os.path.lexists(path):
+    if is_address(path) or not _is_there(path, folders):
         return FileStamp(path, 0, 0), hashlib.sha256(b"vecstore path\0" + path).digest(), None
     try:
         content = decoding.read(path)
     except decoding.Unreadable as error:
         return FileStamp(path, 0, 0), b"", str(error)
     return FileStamp(path, content.size, content.mtime_ns), content.sha256, None
+
+
+def _is_there(path: bytes, folders: dict[bytes, bool]) -> bool:
+    folder = path.rpartition(b"/")[0]
+    if not folders.get(folder, True):
+        return False
+    if os.path.lexists(path):
+        return True
+    if folder not in folders:
+        folders[folder] = os.path.lexists(folder or b"/")
+    return False
 
 
 def _paths_of(path: Path) -> list[bytes]:

@@ -84,7 +84,7 @@ def for_eighth(jpeg: bytes, side: int) -> bytes:
         return jpeg
     try:
         return _for_eighth(jpeg, side)
-    except (LookupError, ValueError):  # its headers make no sense, which the decoder shall say
+    except (LookupError, ValueError, ZeroDivisionError):  # its headers make no sense, which the decoder shall say
         return jpeg
 
 

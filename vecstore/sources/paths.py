@@ -44,6 +44,9 @@ def absolute(path: AnyPath) -> bytes:
         raise BadInput(f"{path!r} is not a path: it has characters that a file name cannot have") from error
     if b"\0" in path:
         raise BadInput(f"{shown(path)} is not a path: it has a NUL, which a file name cannot have")
+    if os.name == "posix" and path.startswith(b"/") and not path.endswith(b"/") and b"//" not in path:
+        if b"/." not in path:  # nothing in it to go back from
+            return path
     if is_address(path):
         return path
     if path.startswith(b"~") and not os.path.lexists(path):
