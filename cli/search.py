@@ -234,7 +234,7 @@ def duplicates(
         tuple[str, str],
         typer.Option(
             "--between",
-            help="Only the pictures of A that are in B: folders, or stores. Exits with 1 if any are.",
+            help="Only the pictures of A that are in B: folders, stores or selections. Exits with 1 if any are.",
             metavar="A B",
         ),
     ] = ("", ""),

@@ -833,8 +833,9 @@ class Store:
     ) -> Iterator[FoundIn]:
         """Return the pictures of one place that are in another, equal or altered, by path; each with the surest match.
 
-        A place is a folder, archive or file whose images are in this store, or the folder of a store with the same
-        embedder. Raises BadInput if a place has no images or is in the other one, WrongEmbedder.
+        A place is a folder, archive or file whose images are in this store, the folder of a store with the same
+        embedder, or the name of a selection, where there is no such folder. Raises BadInput if a place has no images
+        or is in the other one, WrongEmbedder.
 
         Parameters
         ----------

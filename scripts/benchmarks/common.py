@@ -189,6 +189,11 @@ def describe_machine(*packages: str) -> None:
     print(f"Python {platform.python_version()}, {versions}", flush=True)
 
 
+def painted(seed: int) -> Image.Image:
+    """Return a painted picture with noise over it, of `PHOTO_SIZE`; another seed gives another one."""
+    return _noisy(seed, np.random.default_rng(seed))
+
+
 def _noisy(seed: int, random: np.random.Generator) -> Image.Image:
     image = paint(list(KINDS)[seed % len(KINDS)], seed).resize(PHOTO_SIZE)
     noise = random.normal(0, 12, (PHOTO_SIZE[1], PHOTO_SIZE[0], 3))

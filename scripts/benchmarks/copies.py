@@ -1,10 +1,12 @@
 """What `duplicates` finds of pictures that were altered in known ways, by kind: recall, false groups, time, memory."""
 
+import json
 import shutil
+import subprocess
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +15,13 @@ import numpy as np
 import typer
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from scripts.benchmarks.common import describe_machine, make_photos, peak_memory
+from scripts.benchmarks import copies_scale
+from scripts.benchmarks.common import describe_machine, painted, peak_memory
 from vecstore import Store
 from vecstore.search.copies import CopyFinder
 
 TURN = Image.Transpose
+PEERS = Path(__file__).with_name("copies_peers.py")
 SUFFIXES = {"GIF": "gif", "WebP": "webp", "screenshot with bars": "png"}
 
 
@@ -93,58 +97,116 @@ PLANTED = tuple(KINDS)[:10]
 
 
 def main(
-    pictures: Annotated[Path, typer.Argument(help="A folder of photos.")],
+    pictures: Annotated[list[Path] | None, typer.Argument(help="Folders of photos.", metavar="FOLDER...")] = None,
     photos: Annotated[int, typer.Option(help="Photos of it that are altered, each kind in a store.")] = 21,
     planted: Annotated[int, typer.Option(help="Instead: so many copies, each of another picture, ten kinds.")] = 0,
     total: Annotated[int, typer.Option(help="With --planted: pictures in all; painted if there are less.")] = 10_000,
+    quarters: Annotated[
+        bool, typer.Option("--quarters", help="With --planted: cut every other photo into four, which get no copy.")
+    ] = False,
+    peers: Annotated[
+        Path | None, typer.Option(metavar="PYTHON", help="A Python with imagededup and czkawka, to be compared with.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Draws the photos.")] = 0,
     embedder: Annotated[str, typer.Option()] = "efficientnet-lite0",
     hashes: Annotated[int, typer.Option(help="Instead: search so many random hashes, and no picture.")] = 0,
+    rows: Annotated[
+        int, typer.Option(help="Instead: compare so many made-up vectors and hashes, and 1,000 that are added to them.")
+    ] = 0,
+    dim: Annotated[int, typer.Option(help="With --rows: numbers of a vector.")] = 1280,
 ) -> None:
-    """Print, by kind of alteration, how many copies are in one group with their picture, and the groups of others."""
+    """Print, by kind of alteration, how many copies are in one group with their picture, and the groups of others.
+
+    Example: scripts/bench copies flowers200 --peers peers/bin/python
+    """
     describe_machine("numpy", "pillow")
-    if hashes:
-        _print_hashes(hashes)
+    if hashes or rows:
+        copies_scale.print_hashes(hashes) if hashes else copies_scale.print_rows(rows, dim)
         return
-    originals = sorted(file for file in pictures.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    originals = sorted(
+        file
+        for folder in pictures or []
+        for file in folder.rglob("*")
+        if file.suffix.lower() in (".jpg", ".jpeg", ".png")
+    )
+    if not originals:
+        raise typer.BadParameter("name a folder of photos, or give --rows or --hashes")
     random = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as scratch:
+        folders = [Path(scratch)]
         if planted:
-            if len(originals) < total - planted:
-                made = make_photos(Path(scratch) / "made", total - planted, Path(scratch) / "none")
-                originals = sorted((Path(scratch) / "made").iterdir())
-                print(f"{len(originals):,} pictures {made}")
-            chosen = sorted(random.choice(total - planted, planted, replace=False).tolist())
-            for number, place in enumerate(chosen):
-                _alter(originals[place], Path(scratch) / f"pictures/{place:06}", PLANTED[number % len(PLANTED)])
-            for place in {*range(total - planted)} - {*chosen}:
-                _alter(originals[place], Path(scratch) / f"pictures/{place:06}", None)
-            found = _found(Path(scratch), embedder)
-            print(found.of_time)
+            whole = originals[::2] if quarters else originals
+            _plant(Path(scratch), whole, originals[1::2] if quarters else [], planted, total, random)
         else:
             some = [originals[place] for place in random.choice(len(originals), photos, replace=False).tolist()]
-            found = Found()
-            for number, kind in enumerate(KINDS):
+            folders = [Path(scratch) / str(number) for number in range(len(KINDS))]
+            for folder, kind in zip(folders, KINDS, strict=True):
                 for place, original in enumerate(some):
-                    _alter(original, Path(scratch) / f"{number}/pictures/{place:03}", kind)
-                found.add(_found(Path(scratch) / str(number), embedder))
-    print(f"{found.groups} groups, of which {found.mixed} with two different pictures\n")
-    print("| alteration | copies | found | called |\n|---|---|---|---|")
+                    _alter(original, folder / f"pictures/{place:03}", kind)
+        found = {"vecstore": Found()}
+        if peers is not None:  # the first, as they are what may fail
+            found |= _found_by_peers(peers, [folder / "pictures" for folder in folders])
+        for folder in folders:
+            found["vecstore"].add(_found(folder, embedder))
+        if planted:
+            print(found["vecstore"].of_time)
+    _print_table(found)
+
+
+def _plant(
+    scratch: Path, whole: list[Path], cut: list[Path], planted: int, total: int, random: np.random.Generator
+) -> None:
+    """Put pictures into folders of their own, and a copy beside some; of those that are cut, each quarter is one."""
+    n_originals = total - planted
+    n_whole = min(len(whole), n_originals)
+    if planted > n_whole:
+        raise typer.BadParameter(f"{planted:,} copies are planted of {n_whole:,} photos; name more, or plant less")
+    chosen = {place: number for number, place in enumerate(sorted(random.choice(n_whole, planted, False).tolist()))}
+    for place in range(n_whole):
+        kind = PLANTED[chosen[place] % len(PLANTED)] if place in chosen else None
+        _alter(whole[place], scratch / f"pictures/{place:06}", kind)
+    n_quarters = min(4 * len(cut), n_originals - n_whole)
+    for number in range(n_quarters):
+        image = ImageOps.exif_transpose(Image.open(cut[number // 4])).convert("RGB")
+        across, down = number % 2 / 2, number // 2 % 2 / 2
+        _write(_cut(across, down, 0.5 - across, 0.5 - down)(image), scratch / f"pictures/{n_whole + number:06}")
+    n_painted = n_originals - n_whole - n_quarters
+    for number in range(n_painted):
+        _write(painted(number), scratch / f"pictures/{n_whole + n_quarters + number:06}")
+    print(f"{n_whole:,} photos, {n_quarters:,} quarters of others, {n_painted:,} painted; {planted:,} copies")
+
+
+def _write(image: Image.Image, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    image.save(folder / "original.jpg", quality=90)
+
+
+def _print_table(found: dict[str, "Found"]) -> None:
+    ours, others = found["vecstore"], [one for name, one in found.items() if name != "vecstore"]
+    for name, one in found.items():
+        print(f"{name}: {one.groups} groups, of which {one.mixed} with two different pictures; {one.cpu:.0f} s of CPU")
+    names = "".join(f" {name} |" for name in found if name != "vecstore")
+    print(f"\n| alteration | copies | found | called |{names}\n|---|---|---|---|{'---|' * len(others)}")
     for kind in KINDS:
-        if found.there[kind]:
-            called = ", ".join(f"{name} {n}" for name, n in found.named[kind].most_common(3))
-            print(f"| {kind} | {found.there[kind]} | {found.right[kind]} | {called} |")
+        if ours.there[kind]:
+            called = ", ".join(f"{name} {n}" for name, n in ours.named[kind].most_common(3))
+            theirs = "".join(f" {one.right[kind]} |" for one in others)
+            print(f"| {kind} | {ours.there[kind]} | {ours.right[kind]} | {called} |{theirs}")
 
 
 @dataclass
 class Found:
-    """By kind: copies, those in one group with their original, and what they are called. of_time: in words."""
+    """By kind: copies, those in one group with their original, and what they are called. cpu: seconds of all threads.
+
+    of_time: in words.
+    """
 
     there: Counter[str] = field(default_factory=Counter)
     right: Counter[str] = field(default_factory=Counter)
     named: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     groups: int = 0
     mixed: int = 0
+    cpu: float = 0
     of_time: str = ""
 
     def add(self, other: "Found") -> None:
@@ -154,6 +216,24 @@ class Found:
             self.named[kind] += names
         self.groups += other.groups
         self.mixed += other.mixed
+        self.cpu += other.cpu
+        self.of_time = other.of_time
+
+    def take_in(self, pictures: Path, groups: Iterable[Iterable[Path]], relations: Mapping[Path, str]) -> None:
+        """Count what is in one group with its original, of the altered copies in a folder."""
+        group_of: dict[Path, int] = {}
+        for number, group in enumerate(groups):
+            files = [*group]
+            group_of.update(dict.fromkeys(files, number))
+            self.groups += 1
+            self.mixed += len({file.parent for file in files}) > 1
+        for file in pictures.rglob("*.*"):
+            if file.stem in KINDS:
+                original = next(file.parent.glob("original.*"))
+                self.there[file.stem] += 1
+                if file in group_of and group_of[file] == group_of.get(original):
+                    self.right[file.stem] += 1
+                    self.named[file.stem][relations.get(file) or relations.get(original, "")] += 1
 
 
 def _alter(original: Path, folder: Path, kind: str | None) -> None:
@@ -180,54 +260,42 @@ def _found(scratch: Path, embedder: str) -> Found:
 
     result = Found()
     seconds: list[float] = []
+    began = time.process_time()
     with Store.open(scratch / "store", embedder=embedder, create=True) as store, peak_memory() as peak:
         added = store.add(scratch / "pictures")
         setattr(CopyFinder, "keep", counting)  # noqa: B010
         for _ in range(2):
-            started = time.perf_counter()
+            started = time.process_time()
             found = list(store.duplicates())
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
         setattr(CopyFinder, "keep", finish)  # noqa: B010
+    result.cpu = time.process_time() - began - seconds[1]
     result.of_time = (
-        f"added in {added.seconds:.0f} s; compared in {seconds[0]:.1f} s, {compared[0]:,} pairs by their pixels; "
-        f"again in {seconds[1]:.1f} s, {compared[1]:,} pairs; {peak[0]:.0f} MiB at the peak"
+        f"added in {added.seconds:.0f} s of the clock; compared in {seconds[0]:.1f} s of CPU, {compared[0]:,} pairs by "
+        f"their pixels; again in {seconds[1]:.1f} s, {compared[1]:,} pairs; {peak[0]:.0f} MiB at the peak"
     )
-    group_of = {Path(one.path): one.group for one in found}
-    folders: dict[int, set[Path]] = defaultdict(set)
-    for file, group in group_of.items():
-        folders[group].add(file.parent)
-    relations = {Path(one.path): one.relation for one in found}
-    for file in (scratch / "pictures").rglob("*.*"):
-        if file.stem in KINDS:
-            original = next(file.parent.glob("original.*"))
-            result.there[file.stem] += 1
-            if file in group_of and group_of[file] == group_of.get(original):
-                result.right[file.stem] += 1
-                result.named[file.stem][relations[file] or relations[original]] += 1
-    result.groups, result.mixed = len(folders), sum(len(of) > 1 for of in folders.values())
+    groups: dict[int, list[Path]] = defaultdict(list)
+    for one in found:
+        groups[one.group].append(Path(one.path))
+    result.take_in(scratch / "pictures", groups.values(), {Path(one.path): one.relation for one in found})
     return result
 
 
-def _print_hashes(n: int) -> None:
-    import faiss
+def _found_by_peers(python: Path, folders: list[Path]) -> dict[str, Found]:
+    """Return what the programs in another Python find in the folders: groups of what they take for duplicates."""
+    found: dict[str, Found] = defaultdict(Found)
+    ran = subprocess.run([python, PEERS, *folders], stdout=subprocess.PIPE, text=True, check=True)
+    for line in map(json.loads, ran.stdout.splitlines()):
+        groups = _joined([(Path(one), Path(other)) for one, other in line["pairs"]])
+        found[line["name"]].take_in(Path(line["folder"]), groups, {})
+        found[line["name"]].cpu += line["seconds"]
+    return dict(found)
 
-    from indexes.close_hashes import HashTable
 
-    random = np.random.default_rng(0)
-    hashes = random.integers(0, 2**64, n, np.uint64)
-    queries = hashes[: min(n, 1 << 16)]
-    started = time.perf_counter()
-    table = HashTable(hashes)
-    print(f"table of {n:,} hashes in {time.perf_counter() - started:.1f} s")
-    started = time.perf_counter()
-    found = sum(len(one) for one, _, _ in table.near(queries, 8))
-    print(f"{(time.perf_counter() - started) / len(queries) * 1e3:.3f} ms a query, {found:,} found")
-    flat = faiss.IndexBinaryFlat(64)
-    flat.add(hashes.view(np.uint8).reshape(-1, 8))
-    several = faiss.IndexBinaryMultiHash(64, 4, 16)
-    several.nflip = 1
-    several.add(hashes.view(np.uint8).reshape(-1, 8))
-    for name, index in (("IndexBinaryFlat", flat), ("IndexBinaryMultiHash(4 x 16 bits, 1 flip)", several)):
-        started = time.perf_counter()
-        index.range_search(queries[:2_000].view(np.uint8).reshape(-1, 8), 9)
-        print(f"{name}: {(time.perf_counter() - started) / 2_000 * 1e3:.3f} ms a query")
+def _joined(pairs: list[tuple[Path, Path]]) -> list[set[Path]]:
+    """Return the files that are held together by pairs."""
+    group_of: dict[Path, set[Path]] = {}
+    for one, other in pairs:
+        joined = group_of.get(one, {one}) | group_of.get(other, {other})
+        group_of.update(dict.fromkeys(joined, joined))
+    return [*{id(group): group for group in group_of.values()}.values()]

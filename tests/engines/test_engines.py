@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from tests.conftest import paint
+from tests.curation.trash_bin import use_trash
 from tests.programs import SLOWLY, start_program
 from tests.servers import MilvusServer, free_port, why_not
 from tests.serving import serving
@@ -161,6 +162,40 @@ def test_what_is_decided_by_hand_is_the_same_on_every_engine(place: str, photos:
         store.add(photos)
         own.add(photos)
         assert by_hand(store) == by_hand(own)
+
+
+def test_acts_on_files_and_their_undo_leave_the_same_on_every_engine(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_trash(tmp_path / "data", monkeypatch)
+    folder = tmp_path / "pictures"
+    for seed in range(12):
+        paint(folder / f"a/{seed:02}.png", seed)
+    paint(folder / "b/copy.png", 1)
+    paint(folder / "b/near.png", 2, (64, 48))
+
+    def found(store: Store) -> list[tuple[int, str, float]]:
+        return [(hit.id, hit.path, hit.score) for hit in store.similar("@2", k=20)]
+
+    with opened(place) as store:
+        store.add(folder)
+        before = found(store)
+        for act in ("trash", f"move:{tmp_path / 'moved'}", "hardlink", "symlink", "delete"):
+            near = act[:5] in ("trash", "move:")  # then an image goes, and not only one of its files
+            report = store.act_on_duplicates(act, keep_by=[f"folder:{folder / 'a'}"], near=near, dry_run=False)
+            assert (act, report.done, report.refused) == (act, 1 + near, 0)
+            left = [hit for hit in before if not near or hit[1] != str(folder / "b/near.png")]
+            assert found(store) == left
+            assert store.check(files=True) == []
+            if act != "delete":
+                assert store.undo().files == 1 + near
+                assert found(store) == before
+        store.collect("@3", target=tmp_path / "collected", act="move")
+        assert str(tmp_path / "collected/03.png") in {path for _, path, _ in found(store)}
+        assert store.undo().files == 1
+        assert found(store) == before
+        assert not (tmp_path / "collected").exists()
+        assert store.check(files=True) == []
 
 
 def test_conditions_that_go_to_the_engine_leave_the_same(

@@ -228,6 +228,17 @@ def test_pictures_of_one_store_are_found_in_another(
         assert in_both(store, tmp_path / "store", tmp_path / "second", exact=True) == FOUND[:1]
 
 
+def test_pictures_of_one_selection_are_found_in_another(open_store: OpenStore, places: tuple[Path, Path]) -> None:
+    with open_store() as store:
+        store.add(*places)
+        store.select("ours", *(places[0] / f"{n}.png" for n in range(3)))
+        store.select("theirs", places[1] / "altered.png", places[1] / "other.png")
+        assert in_both(store, Path("ours"), Path("theirs")) == FOUND[1:]
+        assert in_both(store, places[0], Path("theirs")) == FOUND[1:]
+        with pytest.raises(BadInput, match="no image of the store"):
+            store.between("ours", "nothing is called so")
+
+
 def test_places_that_cannot_be_compared_are_refused(
     open_store: OpenStore, places: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -22,10 +22,7 @@ from vecstore.storage.layout import CATALOG
 
 @dataclass(frozen=True)
 class Side:
-    """What is compared: images of a store, and the path of each by which it is there.
-
-    A selection of images by any other means can be a side as well.
-    """
+    """What is compared: images of a store, and the path of each by which it is there."""
 
     session: Session
     paths: dict[int, bytes]
@@ -140,9 +137,13 @@ def _side(session: Session, place: AnyPath, opened: ExitStack) -> Side:
     for found in known:
         if found in rows:
             paths.setdefault(rows[found], found)
+    if not paths and (number := catalog.selections.named(os.fsdecode(place))) is not None:
+        with catalog.reading():
+            paths = dict(catalog.selections.images(number))
     if not paths:
         raise BadInput(
-            f"no image of the store {session.path} is in {_named(place)}; `vecstore add` it, or name a store"
+            f"no image of the store {session.path} is in {_named(place)}; `vecstore add` it, or name another store, "
+            "or a selection"
         )
     return Side(session, paths)
 
