@@ -8,6 +8,7 @@ import typer
 NAMES = (
     "cluster",
     "copies",
+    "costs",
     "decoders",
     "directions",
     "drift",

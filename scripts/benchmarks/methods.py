@@ -31,6 +31,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "hdbscan": {"method": "hdbscan"},
     "meanshift": {"method": "meanshift"},
 }
+# Of growth alone: its levels are the labels, and four times as many clusters.
+TREE = "tree"
 # Their seed changes nothing but the directions that they work in.
 HARDLY_RANDOM = ("agglomerative", "agglomerative --graph", "hdbscan", "meanshift")
 
@@ -57,7 +59,10 @@ def main(
     print(f"| pictures | embedder | | {heading} |\n|---|---|---|---|---|---|---|---|")
     for name in collections or COLLECTIONS:
         for embedder in embedders or EMBEDDERS:
-            (_print_growth if growth else _print_rows)(data / name, embedder, seeds, ways or [*WAYS])
+            if growth:
+                _print_growth(data / name, embedder, seeds, ways or [*WAYS, TREE])
+            else:
+                _print_rows(data / name, embedder, seeds, ways or [*WAYS])
 
 
 def _print_rows(pictures: Path, embedder: str, seeds: int, ways: list[str]) -> None:
@@ -142,8 +147,8 @@ def _print_growth(pictures: Path, embedder: str, seeds: int, ways: list[str]) ->
 
 def _cluster(store: Store, way: str, k: int, seed: int) -> bool:
     """Cluster, and say whether there were clusters to be found."""
-    asked = WAYS[way]
-    takes_k = asked.get("method", "kmeans") in ("kmeans", "agglomerative")
+    asked = {"tree": (k, 4 * k)} if way == TREE else WAYS[way]
+    takes_k = way != TREE and asked.get("method", "kmeans") in ("kmeans", "agglomerative")
     try:
         store.cluster(k if takes_k else None, seed=seed, **asked)
     except BadInput as error:

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
-from scripts.benchmarks.common import describe_machine, make_store, resnet_like
+from indexes import kmeans, kmeans_tree
+from indexes.kmeans import KMeansOptions
+from indexes.rows import as_float32
+from scripts.benchmarks.common import describe_machine, make_store, peak_memory, resnet_like
 from vecstore import Store
 
 
@@ -19,6 +23,9 @@ def main(
     levels: Annotated[str, typer.Option(help="Clusters in each level.")] = "12,120,1200",
     full_iterations: Annotated[int, typer.Option(help="Of Lloyd's over all rows after the tree, too.")] = 1,
     flat: Annotated[bool, typer.Option(help="Compare with flat k-means of as many clusters.")] = True,
+    reduced: Annotated[
+        bool, typer.Option(help="Train flat k-means in 128 principal directions of all rows, and hold these alone.")
+    ] = False,
     folder: Annotated[Path | None, typer.Option(help="Where to work; 2 bytes a number are needed.")] = None,
 ) -> None:
     """Print CPU seconds and objective of a tree, and of flat k-means of one run, and the milliseconds of walking."""
@@ -30,7 +37,9 @@ def main(
         print(f"{rows} x {dim}, a tree of {levels}", flush=True)
         with Store.open(path, device="cpu") as store:
             ratio_to = None
-            if flat:
+            if flat and reduced:
+                ratio_to = _timed("flat, in principal directions", lambda: _flat_reduced(store, of_levels[-1]), None)
+            elif flat:
                 ratio_to = _timed("flat", lambda: store.cluster(of_levels[-1], restarts=1).objective, None)
             for iterations in sorted({full_iterations, 0}, reverse=True):
                 name = f"tree, {iterations} iterations over all"
@@ -45,12 +54,29 @@ def main(
                 print(f"{what}: median {statistics.median(found):.1f} ms, at the most {max(found):.1f} ms")
 
 
+def _flat_reduced(store: Store, k: int) -> float:
+    """Return the objective in all dimensions of one run of k-means whose iterations are made in principal directions.
+
+    It begins with random rows; the centroids end as the means, in all dimensions, of their rows.
+    """
+    vectors, options, device = store.session.vectors(), KMeansOptions(restarts=1), store.session.device
+    rows = np.arange(len(vectors))
+    start = as_float32(vectors, np.sort(np.random.default_rng(options.seed).choice(rows, k, replace=False)))
+    of_trees, kmeans_tree.POLISH_ITERATIONS = kmeans_tree.POLISH_ITERATIONS, options.iterations
+    centroids = kmeans_tree.polished(vectors, rows, start, options, device)
+    kmeans_tree.POLISH_ITERATIONS = of_trees
+    blocks = kmeans.assign_blocks(vectors, rows, centroids, device)
+    return float(sum(np.square(found.distances, dtype=np.float64).sum() for _, found in blocks))
+
+
 def _timed(name: str, work: Callable[[], float], ratio_to: float | None) -> float:
     started, cpu = time.monotonic(), time.process_time()
-    objective = work()
+    with peak_memory() as peak:
+        objective = work()
     seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
     ratio = "" if ratio_to is None else f", {objective / ratio_to:.4f} of flat"
-    print(f"{name}: {cpu_seconds:.1f} s of CPU time, {seconds:.1f} s, objective {objective:.1f}{ratio}", flush=True)
+    costs = f"{cpu_seconds:.1f} s of CPU time, {seconds:.1f} s, {peak[0]:.0f} MiB at the peak"
+    print(f"{name}: {costs}, objective {objective:.1f}{ratio}", flush=True)
     return objective
 
 

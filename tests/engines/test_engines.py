@@ -15,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
+from tests.clustering.contract import SIZES, WAYS, live, shape_of, take
+from tests.clustering.test_lifecycle import blobs
 from tests.conftest import paint
 from tests.curation.trash_bin import use_trash
 from tests.programs import SLOWLY, start_program
@@ -196,6 +198,22 @@ def test_acts_on_files_and_their_undo_leave_the_same_on_every_engine(
         assert found(store) == before
         assert not (tmp_path / "collected").exists()
         assert store.check(files=True) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_clusterings_by_every_method_live_on_every_engine(way: str, place: str, tmp_path: Path) -> None:
+    live(place, WAYS[way], tmp_path)
+
+
+def test_a_tree_moves_to_another_engine_with_its_names_and_pins(elsewhere: str, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "own", create=True, device="cpu") as own:
+        take(own, tmp_path, blobs(SIZES, seed=0), "image")
+        own.cluster(tree=(2, 4), restarts=20)
+        own.name_cluster(own.tree(1)[0].cluster, "top")
+        own.pin(0, 29)
+        own.migrate(elsewhere)
+        with Store.open(elsewhere, device="cpu") as moved:
+            assert (shape_of(moved), moved.check()) == (shape_of(own), [])
 
 
 def test_conditions_that_go_to_the_engine_leave_the_same(

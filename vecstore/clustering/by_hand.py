@@ -19,6 +19,7 @@ from vecstore.clustering import clusters, lifecycle
 from vecstore.clustering.lifecycle import CurrentClusters, Int64, Partition
 from vecstore.clustering.matching import match
 from vecstore.clustering.sklearn_attributes import FittedClustering
+from vecstore.clustering.tree_shape import CarriedTree
 from vecstore.errors import BadInput, NotFound
 from vecstore.image_ref import ImageRef, named, require_stored
 from vecstore.results import Clustering, MoveReport, Pin
@@ -240,7 +241,8 @@ def _record(
     pins |= {int(row): cluster_of[int(row)] for row in pinned}
     # The images added since the clustering before stay so: the drift is not forgotten.
     horizon = catalog.clusterings.horizon(current.clustering)
-    lifecycle.record(catalog, vectors, run, asked, horizon, made, after.clusters, pins)
+    tree = CarriedTree(current.clustering, centroids, np.bincount(labels, minlength=len(centroids)))
+    lifecycle.record(catalog, vectors, run, asked, horizon, made, after.clusters, pins, tree)
     return run
 
 

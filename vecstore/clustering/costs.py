@@ -1,7 +1,7 @@
 """What a clustering takes before it begins: seconds and bytes, estimated from its method and the number of images.
 
-The seconds are of a core, from one run each on 4,000 rows (2,000 for mean shift) of 64 numbers; those of k-means and of
-a tree are their multiplications.
+The seconds are of a core, from what 1,000 to 20,000 rows took (`scripts/bench costs`); those of k-means and of a tree
+are their multiplications.
 """
 
 import os
@@ -28,8 +28,9 @@ from vecstore.results import ClusteringCost
 if TYPE_CHECKING:
     from indexes.kmeans import KMeansOptions
 
-# `n` is the number of rows, or of representatives.
-SECONDS_A_PAIR = {HDBSCAN: 1.4e-9 * DIRECTIONS, AGGLOMERATIVE: 4e-8, MEANSHIFT: 1.2e-8 * DIRECTIONS}
+# Of the library itself; and of each pair of rows, or of representatives.
+LIBRARY_SECONDS, LIBRARY_BYTES = {HDBSCAN: 3, AGGLOMERATIVE: 3, MEANSHIFT: 3}, 160 << 20
+SECONDS_A_PAIR = {HDBSCAN: 1.4e-9 * DIRECTIONS, AGGLOMERATIVE: 4e-8, MEANSHIFT: 1.4e-8 * DIRECTIONS}
 BYTES_A_PAIR = {AGGLOMERATIVE: 8}
 MULTIPLICATIONS_A_SECOND = 2e10
 NEIGHBOUR_SECONDS, NEIGHBOUR_BYTES = 5e-4, 200
@@ -43,8 +44,8 @@ def of_method(method: Method, n_rows: int, dim: int) -> ClusteringCost:
     """
     n = min(n_rows, REPRESENTATIVES.get(method.name, n_rows))
     width = min(method.pca or (GRAPH_DIRECTIONS if method.graph else DIRECTIONS), dim)
-    seconds = 1 + n_rows * dim * width / MULTIPLICATIONS_A_SECOND
-    needed = n_rows * width * 3 * 4 + min(n_rows, PCA_ROWS) * dim * 4
+    seconds = LIBRARY_SECONDS.get(method.name, 1) + n_rows * dim * width / MULTIPLICATIONS_A_SECOND
+    needed = LIBRARY_BYTES + n_rows * width * 3 * 4 + min(n_rows, PCA_ROWS) * dim * 4
     seconds += SECONDS_A_PAIR.get(method.name, 0) * n**2
     needed += BYTES_A_PAIR.get(method.name, 0) * n**2
     if n < n_rows:

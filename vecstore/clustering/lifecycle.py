@@ -26,6 +26,7 @@ from vecstore.clustering.matching import Match, match
 from vecstore.clustering.methods import Method
 from vecstore.clustering.row_blocks import Blocks, LocalBlocks
 from vecstore.clustering.separation import nearest_other, nearest_others
+from vecstore.clustering.tree_shape import CarriedTree
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Cluster, Clustering
 from vecstore.storage.catalog.catalog import Catalog
@@ -363,12 +364,15 @@ def _finished(
         **{"warm_start": request.warm_start, "within": request.within, "full_iterations": request.full_iterations},
         "k_reason": request.k_reason,
     }
-    nodes = None
+    nodes: tree_training.Nodes | CarriedTree | None = None
+    sizes_of_clusters = np.bincount(made.labels, minlength=len(made.centroids))
+    if request.within is not None and before is not None:
+        nodes = CarriedTree(before.clustering, made.centroids, sizes_of_clusters, request.within)
     if made.parents is not None:
         asked["levels"] = levels
         nodes = tree_training.nodes_of(
             made.centroids,
-            np.bincount(made.labels, minlength=len(made.centroids)),
+            sizes_of_clusters,
             made.parents,
             levels,
             (made.labels[shared], [_nodes_then(ids_before, old) for old in old_of[:-1]]),
@@ -397,7 +401,7 @@ def record(
     made: Partition,
     ids: list[int],
     pins: Mapping[int, int],
-    nodes: tree_training.Nodes | None = None,
+    nodes: tree_training.Nodes | CarriedTree | None = None,
 ) -> None:
     """Record a clustering with each image's cluster and make it current, in one transaction.
 

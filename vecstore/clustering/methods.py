@@ -92,6 +92,8 @@ class Method:
             value = getattr(self, option)
             if value is not None and not 0 < value < float("inf"):
                 raise BadInput(f"{option} is {value:g}; a number above 0 is wanted")
+        if self.name == HDBSCAN and self.min_size is not None and self.min_size < 2:
+            raise BadInput(f"min_size is {self.min_size}; hdbscan knows clusters of 2 images or more")
         if self.name == AGGLOMERATIVE and k is None:
             raise BadInput("the number of clusters is missing; give -k N or -k auto")
         if self.name == LEIDEN and importlib.util.find_spec("igraph") is None:
@@ -233,21 +235,21 @@ def prepare(vectors: Float16, rows: Int64, method: Method, k: int | None, seed: 
     if method.graph:
         on_step("eigenvectors of the nearest neighbours' graph")
         codes = x.astype(np.float16)
-        ones, others, _ = neighbour_graph(codes, np.arange(len(x)), SPECTRAL_NEIGHBOURS)
-        x = spectral(ones, others, len(x), min(k or 1, len(x)), seed)
+        ones, others, scores = neighbour_graph(codes, np.arange(len(x)), SPECTRAL_NEIGHBOURS)
+        x = spectral(ones, others, scores, len(x), min(k or 1, len(x)), seed)
     return x
 
 
-def spectral(ones: Int64, others: Int64, n: int, width: int, seed: int) -> Float32:
+def spectral(ones: Int64, others: Int64, scores: Float32, n: int, width: int, seed: int) -> Float32:
     """Return where a graph's rows lie in the leading eigenvectors of its normalised adjacency, (n, width), at length 1.
 
-    An edge both ways counts twice, and each row is its own neighbour. Ng, Jordan and Weiss, "On Spectral Clustering",
-    NIPS 2001.
+    An edge weighs its score, one both ways twice that, and each row is its own neighbour with a score of 1. Ng, Jordan
+    and Weiss, "On Spectral Clustering", NIPS 2001.
     """
     from scipy.sparse import csr_array, diags_array, eye_array
     from scipy.sparse.linalg import eigsh
 
-    one_way = csr_array((np.ones(len(ones)), (ones, others)), shape=(n, n))
+    one_way = csr_array((np.maximum(scores, 0).astype(np.float64), (ones, others)), shape=(n, n))
     graph = (one_way + one_way.T) / 2 + eye_array(n)
     scale = diags_array(1 / np.sqrt(graph.sum(axis=1)))
     normalised = scale @ graph @ scale

@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from vecstore.clustering.checkpoint import CHECKPOINT, SECONDS
 from vecstore.clustering.matching import match
 from vecstore.errors import BadInput
 from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.catalog.trees import Node
 from vecstore.storage.derived_arrays import load_arrays, save_arrays
 from vecstore.storage.durable_files import draft_of
 from vecstore.storage.vector_file import Float16, Float32
@@ -150,11 +151,13 @@ class TreeCheckpoint:
         draft_of(self.path).unlink(missing_ok=True)
 
 
-def levels_of(catalog: Catalog, clustering: int, leaves: Sequence[int]) -> list[dict[int, int]]:
+def levels_of(catalog: Catalog, clustering: int, leaves: Iterable[int]) -> list[dict[int, int]]:
     """Return, of each level of a clustering, the node above each leaf; of one that is no tree, the clusters alone."""
     found = [{leaf: leaf for leaf in leaves}]
     parents = catalog.trees.parents(clustering)
-    while parents and all(parents.get(node) is not None for node in found[0].values()):
+    for _ in range(catalog.trees.depth(clustering) - 1):
+        if any(parents.get(node) is None for node in found[0].values()):  # of a damaged tree
+            break
         found.insert(0, {leaf: int(parents[node] or 0) for leaf, node in found[0].items()})
     return found
 
@@ -192,15 +195,15 @@ class Nodes:
 
     def record(self, catalog: Catalog, clustering: int, leaves: Sequence[int]) -> None:
         """Record the nodes of a clustering. leaves: the ids of its clusters, by position."""
-        records: list[tuple[int, int, int | None, int]] = []
+        records: list[Node] = []
         parent_of: dict[int, int | None] = {}
         for level, (of_leaf, ids, typical) in enumerate(zip(self.of_level, self.ids, self.typical, strict=False), 1):
             for node in np.unique(of_leaf).tolist():
                 first = int(np.argmax(of_leaf == node))
-                records.append((ids[node], level, parent_of.get(first), leaves[typical[node]]))
+                records.append(Node(ids[node], level, parent_of.get(first), leaves[typical[node]]))
             parent_of = {leaf: ids[node] for leaf, node in enumerate(of_leaf.tolist())}
         last = len(self.of_level) + 1
-        records += [(cluster, last, parent_of.get(leaf), cluster) for leaf, cluster in enumerate(leaves)]
+        records += [Node(cluster, last, parent_of.get(leaf), cluster) for leaf, cluster in enumerate(leaves)]
         pairs = np.array([[leaves[one], leaves[other]] for one, other in self.mergers], "<i8")
         catalog.trees.insert(clustering, records, pairs.tobytes())
 

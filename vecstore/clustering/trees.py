@@ -16,7 +16,7 @@ from vecstore.clustering.kept_names import is_doubtful
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Cluster, Cut, TreeNode
 from vecstore.session import Session
-from vecstore.storage.catalog.trees import NodeRecord
+from vecstore.storage.catalog.trees import Node, damaged
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class WholeTree:
 
     clustering: int
     depth: int
-    nodes: dict[int, NodeRecord]
+    nodes: dict[int, Node]
     sizes: dict[int, int]
     children: dict[int | None, list[int]]
 
@@ -49,19 +49,21 @@ def _read(session: Session) -> WholeTree:
     clustering = session.catalog.clusterings.current()
     if clustering is None:
         current_clusters(session)  # raises what says so
-    nodes = {node.cluster: node for node in session.catalog.trees.nodes(clustering or 0)}
+    nodes = {node.cluster: node for node in session.catalog.trees.shape(clustering or 0)}
     if clustering is None or not nodes:
         raise NotFound("the current clustering is not a tree; make one with `vecstore cluster --tree 20,400`")
-    sizes: dict[int, int] = {}
+    sizes = session.catalog.trees.sizes(clustering)
     children: dict[int | None, list[int]] = {}
-    for leaf, size in session.catalog.trees.sizes(clustering).items():
-        at: int | None = leaf
-        while at is not None:
-            sizes[at] = sizes.get(at, 0) + size
-            at = nodes[at].parent
-    for node in nodes.values():
-        if sizes.get(node.cluster):
+    for node in reversed(nodes.values()):  # from the leaves up
+        above = 0 if node.parent is None else nodes[node.parent].level if node.parent in nodes else None
+        if above != node.level - 1:
+            raise damaged(clustering)
+        if size := sizes.get(node.cluster):
             children.setdefault(node.parent, []).append(node.cluster)
+            if node.parent is not None:
+                sizes[node.parent] = sizes.get(node.parent, 0) + size
+    if not sizes.keys() <= nodes.keys():
+        raise damaged(clustering)
     for below in children.values():
         below.sort(key=lambda node: (-sizes[node], node))
     return WholeTree(clustering, max(node.level for node in nodes.values()), nodes, sizes, children)
@@ -112,18 +114,20 @@ def grouping(session: Session, trees: Trees, level: int | None, k: int | None) -
             parts = [(made, made.nodes) for made in cut(session, trees, k or 0)]
         clusters, group_of = [], {}
         for part, held in parts:
-            clusters.append(_as_cluster(tree.nodes[held[0]], part, len(held) == 1))
+            node = _described(session, tree, held[0]) if len(held) == 1 else None
+            clusters.append(_as_cluster(held[0], part, node))
             for leaf in _leaves(tree, held):
                 group_of[leaf] = held[0]
         return Grouping(clusters, group_of)
 
 
-def _as_cluster(node: NodeRecord, part: Cut | TreeNode, is_node: bool) -> Cluster:
+def _as_cluster(cluster: int, part: Cut | TreeNode, node: TreeNode | None) -> Cluster:
+    """Return a part as a cluster. node: the one that it is, None of several."""
     return Cluster(
-        *(node.cluster, part.name, part.size, None, None, None, None, part.representative, part.representative_id),
-        suggested=node.suggested if is_node else None,
-        kept=node.kept if is_node else None,
-        doubtful=is_node and is_doubtful(node.kept),
+        *(cluster, part.name, part.size, None, None, None, None, part.representative, part.representative_id),
+        suggested=node.suggested if node else None,
+        kept=node.kept if node else None,
+        doubtful=node is not None and node.doubtful,
     )
 
 
@@ -213,7 +217,7 @@ def _cut(session: Session, tree: WholeTree, nodes: list[int]) -> Cut:
     picture = session.catalog.trees.most_typical(tree.clustering, largest.typical)
     return Cut(
         nodes=tuple(nodes),
-        name=largest.name if len(nodes) == 1 else None,
+        name=session.catalog.trees.names(tree.clustering, nodes[0])[0] if len(nodes) == 1 else None,
         size=sum(tree.sizes[node] for node in nodes),
         representative=os.fsdecode(picture[1]) if picture else None,
         representative_id=picture[0] if picture else None,
@@ -233,16 +237,17 @@ def _node(session: Session, tree: WholeTree, node: int | str) -> int:
 def _described(session: Session, tree: WholeTree, node: int) -> TreeNode:
     found = tree.nodes[node]
     picture = session.catalog.trees.most_typical(tree.clustering, found.typical)
+    name, suggested, kept = session.catalog.trees.names(tree.clustering, node)
     return TreeNode(
         cluster=node,
-        name=found.name,
+        name=name,
         level=found.level,
         parent=found.parent,
         children=len(tree.children.get(node, [])),
         size=tree.sizes.get(node, 0),
         representative=os.fsdecode(picture[1]) if picture else None,
         representative_id=picture[0] if picture else None,
-        suggested=found.suggested,
-        kept=found.kept,
-        doubtful=is_doubtful(found.kept),
+        suggested=suggested,
+        kept=kept,
+        doubtful=is_doubtful(kept),
     )

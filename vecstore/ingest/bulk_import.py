@@ -116,12 +116,15 @@ def _take_over(
             if own is not None and row.id < exported.horizon:
                 horizon = max(horizon, own + 1)
         run = replace(exported.run, clustering=catalog.clusterings.next_id(), previous=None, current=True)
-        catalog.clusterings.insert(run, {"k_reason": run.k_reason}, horizon, exported.centroids, exported.ids)
+        catalog.clusterings.insert(run, exported.options, horizon, exported.centroids, exported.ids)
         catalog.memberships.insert(run.clustering, memberships.values())
         catalog.memberships.pin(run.clustering, catalog.images.rows_of({*pinned}).values())
+        if exported.nodes:
+            catalog.trees.insert(run.clustering, exported.nodes, exported.mergers)
+        catalog.clusterings.make_current(run.clustering)
         for cluster, name in exported.names.items():
             catalog.clusterings.name_cluster(cluster, name)
-        catalog.clusterings.make_current(run.clustering)
+        catalog.clusterings.carry_kept(run.clustering, exported.kept)
 
 
 def _take_selections(catalog: Catalog, exported: vector_import.Exported) -> None:

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.rows import in_blocks
+from vecstore.clustering import tree_shape
+from vecstore.clustering.methods import Method
 from vecstore.embedders.embedder import EmbedderSpec
 from vecstore.errors import BadInput
 from vecstore.ingest.pipeline import ordered
@@ -30,6 +32,7 @@ from vecstore.sources.text_files import read_list, unknown_encoding
 from vecstore.storage.catalog.decisions import KEEP as KEEP_VERDICT
 from vecstore.storage.catalog.decisions import VERDICTS, PairDecision
 from vecstore.storage.catalog.tags import ROW_BYTES
+from vecstore.storage.catalog.trees import Node
 from vecstore.storage.checksums import LENGTH_ERROR
 from vecstore.storage.export_format import (
     CLUSTERING,
@@ -201,13 +204,21 @@ class ParquetRows:
 
 @dataclass(frozen=True)
 class ExportedClusters:
-    """A clustering of an export. horizon: the first id that was added after it. names: of those that have one."""
+    """A clustering of an export. horizon: the first id that was added after it. names: of those that have one.
+
+    options: that it was made with. kept: what part of their images names kept that were given before it.
+    nodes, mergers: of a tree.
+    """
 
     run: Clustering
     horizon: int
     ids: list[int]
     names: dict[int, str]
     centroids: bytes
+    options: dict[str, Any]
+    kept: dict[int, float]
+    nodes: list[Node]
+    mergers: bytes
 
 
 @dataclass(frozen=True)
@@ -337,7 +348,23 @@ def _clusters(text: bytes, dim: int) -> ExportedClusters:
     if run.noise is not None and (run.noise not in ids or not isinstance(run.bound, int | float | None)):
         raise ValueError("its noise is none of its clusters")
     names = {int(cluster): str(name) for cluster, name in found["names"].items()}
-    return ExportedClusters(run, int(found["horizon"]), ids, names, centroids)
+    # What older versions do not write.
+    options = {**found.get("options", {}), "k_reason": run.k_reason}
+    kept = {int(cluster): float(part) for cluster, part in found.get("kept", {}).items()}
+    nodes, mergers = _tree(found["tree"], ids) if "tree" in found else ([], b"")
+    if not names.keys() <= {*ids, *(node.cluster for node in nodes)}:
+        raise ValueError("a name is of none of its clusters")
+    Method.of(options)  # raises for what is no method
+    return ExportedClusters(run, int(found["horizon"]), ids, names, centroids, options, kept, nodes, mergers)
+
+
+def _tree(told: dict[str, Any], leaves: list[int]) -> tuple[list[Node], bytes]:
+    nodes = [Node(int(c), int(level), p if p is None else int(p), int(t)) for c, level, p, t in told["nodes"]]
+    mergers = base64.b64decode(told["mergers"], validate=True)
+    wrong = tree_shape.faults(nodes, np.frombuffer(mergers, "<i8").reshape(-1, 2).astype(np.int64), leaves)
+    if wrong or min(node.cluster for node in nodes) < 0:
+        raise ValueError("; ".join(["its tree is none", *wrong]))
+    return nodes, mergers
 
 
 def _decisions(text: bytes) -> tuple[PairDecision, ...]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from indexes.devices import Device
 from indexes.rows import in_blocks, rows_per_block
-from vecstore.clustering import lifecycle
+from vecstore.clustering import lifecycle, tree_shape
 from vecstore.clustering.checkpoint import CHECKPOINT, is_readable
 from vecstore.embedders import calling
 from vecstore.embedders.embedder import Embedder
@@ -244,6 +244,9 @@ def _of_clusterings(parts: Parts, damaged: list[DamagedRow]) -> Iterator[Finding
         if strangers:
             where = f"clustering {number}: {len(strangers)} images"
             yield Finding("membership", where, "they are in clusters that it does not have", True)
+        wrong_tree = tree_shape.faults_of(catalog, number)
+        if wrong_tree:
+            yield Finding("tree", f"tree of clustering {number}", "; ".join(wrong_tree), True)
     if now is None or not _is_sound(catalog, now):
         return
     missing = catalog.memberships.rows_without_cluster(now)
@@ -296,6 +299,8 @@ def _mend_clusterings(parts: Parts) -> None:
             catalog.clusterings.make_current(now)
         for number in sound:
             catalog.memberships.forget(number, catalog.memberships.rows_of_unknown_clusters(number))
+            if tree_shape.faults_of(catalog, number):
+                tree_shape.mend(catalog, number, parts.vectors.dim)
         if now is not None:
             damaged = list(damaged_rows(catalog, parts.vectors))
             current = lifecycle.clusters_of(catalog, now, parts.vectors.dim, parts.device)

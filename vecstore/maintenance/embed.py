@@ -4,13 +4,16 @@ The pictures are the files that the store knows; no folder is scanned, so what w
 store has already is not embedded again, so the same call resumes after an interruption. The source is read only.
 """
 
+import logging
 import time
-from collections import defaultdict
+from collections import Counter
+from dataclasses import fields
 
 from indexes.kmeans import KMeansOptions
 from vecstore.clustering import lifecycle
 from vecstore.clustering.clusters import ClusterOrder, cluster
 from vecstore.clustering.methods import TAKES, Method
+from vecstore.clustering.tree_training import levels_of
 from vecstore.embedders.embedder import EmbedderOptions
 from vecstore.engines.address import place_of
 from vecstore.errors import BadInput, NotFound
@@ -21,6 +24,8 @@ from vecstore.session import Session
 from vecstore.sources.paths import AnyPath
 from vecstore.sources.scan import ALL_FILES
 from vecstore.storage.catalog.catalog import Catalog
+
+log = logging.getLogger(__name__)
 
 
 def embed(
@@ -72,24 +77,41 @@ def _cluster_alike(source: Catalog, new: Session) -> tuple[int, int, int]:
         k = min(len({*source.clusterings.with_images(number)} - {noise}), new.catalog.images.found_count())
         if not k:
             return 0, 0, 0
-        method = Method.of(source.clusterings.options(number))
-        takes_k = "k" in TAKES[method.name]
-        cluster(new, ClusterOrder(k if takes_k else None, KMeansOptions(), method=method), None)
+        try:
+            cluster(new, _order_alike(source, number, k, new.catalog.images.found_count()), None)
+        except (
+            BadInput
+        ) as error:  # the pictures are embedded; what finds no cluster among them is said, not thrown away
+            log.warning("the store %s has no clusters: %s", new.path, error)
+            return 0, 0, len(source.clusterings.named(number))
     own = new.catalog.clusterings.current()
     if own is None:
         raise NotFound(f"the clusters of {new.path} were removed by another process meanwhile; run the same again")
-    names = {found: name for found, name in source.clusterings.cluster_names(number) if name}
-    named = {name for _, name in new.catalog.clusterings.cluster_names(own) if name}
+    names = {found: name for found, name, _ in source.clusterings.named(number)}
+    named = {found: name for found, name, _ in new.catalog.clusterings.named(own)}
     same = _same_clusters(source, number, new.catalog, own)
-    wanted = {same[found]: name for found, name in names.items() if found in same and name not in named}
-    unnamed = {found for found, name in new.catalog.clusterings.cluster_names(own) if not name}
-    for found in wanted.keys() & unnamed:
-        with new.writing("name", f"cluster {found}"):
+    wanted = {same[found]: name for found, name in names.items() if found in same and name not in named.values()}
+    doubtful = {same[found]: kept for found, _, kept in source.clusterings.kept(number) if found in same}
+    for found in wanted.keys() - named.keys():
+        with new.writing("name", f"cluster {found}"), new.catalog.writing():
             lifecycle.give_name(new.catalog, own, found, wanted[found])
+            new.catalog.clusterings.carry_kept(own, {found: doubtful[found]} if found in doubtful else {})
     _pin_alike(source, number, new, own, same)
-    present = {name for _, name in new.catalog.clusterings.cluster_names(own) if name}
+    present = {name for _, name, _ in new.catalog.clusterings.named(own)}
     kept = len(set(names.values()) & present)
     return len(new.catalog.clusterings.with_images(own)), kept, len(names) - kept
+
+
+def _order_alike(source: Catalog, number: int, k: int, n_images: int) -> ClusterOrder:
+    """Return what makes as many clusters as a clustering has, in as many levels, by the same method and options."""
+    asked = source.clusterings.options(number)
+    options = KMeansOptions(**{field.name: asked[field.name] for field in fields(KMeansOptions) if field.name in asked})
+    sizes = Counter(node.level for node in source.trees.shape(number))
+    levels = [n for _, n in sorted(sizes.items()) if 2 <= n <= n_images]
+    if levels:
+        return ClusterOrder(None, options, tree=tuple(sorted({*levels})))
+    method = Method.of(asked)
+    return ClusterOrder(k if "k" in TAKES[method.name] else None, options, method=method)
 
 
 def _pin_alike(source: Catalog, number: int, new: Session, own: int, same: dict[int, int]) -> None:
@@ -131,16 +153,26 @@ def _row_in(new: Catalog, source: Catalog, row: int) -> int | None:
 
 
 def _same_clusters(source: Catalog, number: int, new: Catalog, own: int) -> dict[int, int]:
-    """Return which cluster of the new store is which of the source's: each holds most of the other's images."""
-    shared: dict[tuple[int, int], int] = defaultdict(int)
-    of_source: dict[int, int] = defaultdict(int)
-    of_new: dict[int, int] = defaultdict(int)
+    """Return which cluster of the new store is which of the source's: each holds most of the other's images.
+
+    So of the nodes of trees, level by level from the clusters up.
+    """
     clusters_of_new = {row: found for row, found, _ in new.memberships.all(own)}
+    pairs: Counter[tuple[int, int]] = Counter()
     for row, before, _ in source.memberships.all(number):
         there = _row_in(new, source, row)
-        after = None if there is None else clusters_of_new.get(there)
-        if after is not None:
-            shared[before, after] += 1
-            of_source[before] += 1
-            of_new[after] += 1
-    return {b: a for (b, a), n in shared.items() if 2 * n > of_source[b] and 2 * n > of_new[a]}
+        if there is not None and there in clusters_of_new:
+            pairs[before, clusters_of_new[there]] += 1
+    befores, afters = (
+        levels_of(catalog, clustering, {pair[side] for pair in pairs})
+        for side, (catalog, clustering) in enumerate(((source, number), (new, own)))
+    )
+    same: dict[int, int] = {}
+    for node_before, node_after in zip(reversed(befores), reversed(afters), strict=False):
+        shared, of_source, of_new = Counter[tuple[int, int]](), Counter[int](), Counter[int]()
+        for (before, after), n in pairs.items():
+            shared[node_before[before], node_after[after]] += n
+            of_source[node_before[before]] += n
+            of_new[node_after[after]] += n
+        same |= {b: a for (b, a), n in shared.items() if 2 * n > of_source[b] and 2 * n > of_new[a]}
+    return same

@@ -228,9 +228,14 @@ def _clustering(catalog: Catalog) -> dict[bytes, str]:
         "run": {name: value for name, value in asdict(run).items() if name != "empty"},  # it follows from the others
         "horizon": catalog.clusterings.horizon(number),
         "ids": ids,
-        "names": {cluster: name for cluster, name in catalog.clusterings.cluster_names(number) if name is not None},
+        "names": {cluster: name for cluster, name, _ in catalog.clusterings.named(number)},
         "centroids": base64.b64encode(centroids).decode(),
+        "options": catalog.clusterings.options(number),
+        "kept": {cluster: kept for cluster, _, kept in catalog.clusterings.kept(number)},
     }
+    if nodes := catalog.trees.shape(number):
+        mergers = base64.b64encode(catalog.trees.mergers(number)).decode()
+        known["tree"] = {"nodes": [*nodes], "mergers": mergers}
     return {CLUSTERING: json.dumps(known)}
 
 

@@ -209,6 +209,11 @@ class Clusterings(Queries):
         values = ((clustering, cluster, part) for cluster, part in kept.items())
         self.db.executemany("insert or replace into kept_names values (?, ?, ?)", values)
 
+    def carry_kept(self, clustering: int, kept: dict[int, float]) -> None:
+        """Record the same of names that come from another store, where they were given before such a clustering."""
+        self.record_kept(clustering, kept)
+        self.db.executemany("update identities set named_in = null where cluster = ?", ((c,) for c in kept))
+
     def kept(self, clustering: int) -> list[tuple[int, str, float]]:
         """Return (cluster, name, part that it kept) of named clusters, but those named or confirmed since."""
         query = """

@@ -2,9 +2,9 @@
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from vecstore.errors import NotFound, StoreDamaged
+from vecstore.errors import StoreDamaged
 from vecstore.storage.catalog.connection import Queries
 from vecstore.storage.catalog.sql import FIRST_PATH
 
@@ -17,48 +17,65 @@ BELOW = """
         where  clustering = :clustering
     )"""
 
+# A node that was damaged may have anything for a level; it is at none then.
+LEVEL = "case when typeof(level) = 'integer' then level else 0 end"
 
-@dataclass(frozen=True)
-class NodeRecord:
-    """A node as it is recorded. typical: the leaf that stands for it. kept: as in `ClusterSize`."""
+
+class Node(NamedTuple):  # of which a tree has thousands, and all are read for the first look at it
+    """A node of a tree. parent: None at level 1. typical: the leaf that stands for it."""
 
     cluster: int
     level: int
     parent: int | None
     typical: int
-    name: str | None
-    suggested: str | None
-    kept: float | None
+
+
+def damaged(clustering: int) -> StoreDamaged:
+    return StoreDamaged(f"the tree of clustering {clustering} is damaged; `vecstore check --repair` mends it")
 
 
 class Trees(Queries):
     """The nodes of the clusterings that are trees."""
 
-    def insert(self, clustering: int, nodes: Iterable[tuple[int, int, int | None, int]], mergers: bytes) -> None:
-        """Record (cluster, level, parent, typical leaf) of all nodes, and the mergers of the leaves."""
-        found = list(nodes)
-        born = ((cluster, clustering) for cluster, *_ in found)
+    def insert(self, clustering: int, nodes: Iterable[Node], mergers: bytes) -> None:
+        """Record all nodes, and the mergers of the leaves: pairs of int64."""
+        found = [(clustering, node.cluster, node.level, node.parent, node.typical) for node in nodes]
+        born = ((cluster, clustering) for _, cluster, *_ in found)
         self.db.executemany("insert or ignore into identities (cluster, born) values (?, ?)", born)
-        self.db.executemany("insert into tree_nodes values (?, ?, ?, ?, ?)", ((clustering, *node) for node in found))
+        self.db.executemany("insert into tree_nodes values (?, ?, ?, ?, ?)", found)
         self.db.execute("insert into tree_mergers values (?, ?, ?)", (clustering, mergers, zlib.crc32(mergers)))
+
+    def forget(self, clustering: int) -> None:
+        """Let a clustering be no tree."""
+        for table in ("tree_nodes", "tree_mergers"):
+            self.db.execute(f"delete from {table} where clustering = :id", {"id": clustering})
+
+    def shape(self, clustering: int) -> list[Node]:
+        """Return the nodes of a clustering as they are on record, by level and id."""
+        query = f"""
+            select cluster, {LEVEL} as level, parent, typical
+            from   tree_nodes where clustering = :id order by level, cluster"""
+        return [Node(*found) for found in self.db.execute(query, {"id": clustering})]
+
+    def has_mergers(self, clustering: int) -> bool:
+        return bool(self._value("select count(*) from tree_mergers where clustering = :id", id=clustering))
 
     def depth(self, clustering: int) -> int:
         """Return how many levels a clustering has; 0 if it is no tree."""
         query = "select coalesce(max(level), 0) from tree_nodes where clustering = :id"
         return int(self._value(query, id=clustering))
 
-    def nodes(self, clustering: int) -> list[NodeRecord]:
-        """Return all nodes, by level and id."""
+    def names(self, clustering: int, cluster: int) -> tuple[str | None, str | None, float | None]:
+        """Return a node's name, what it could be called while it has none, and `kept` as in `ClusterSize`."""
         query = """
-            select cluster, level, parent, typical, name, case when name is null then suggested end,
-                   case when name is not null and coalesce(named_in, 0) < clustering then (
-                       select kept from kept_names
-                       where  kept_names.clustering = :id and kept_names.cluster = tree_nodes.cluster
+            select name, case when name is null then suggested end,
+                   case when name is not null and coalesce(named_in, 0) < :id then (
+                       select kept from kept_names where kept_names.clustering = :id and kept_names.cluster = :cluster
                    ) end
-            from   tree_nodes join identities using (cluster)
-            where  clustering = :id
-            order by level, cluster"""
-        return [NodeRecord(*found) for found in self.db.execute(query, {"id": clustering})]
+            from   identities where cluster = :cluster"""
+        found: tuple[str | None, str | None, float | None]
+        found = self.db.execute(query, {"id": clustering, "cluster": cluster}).fetchone()
+        return found
 
     def parents(self, clustering: int) -> dict[int, int | None]:
         """Return the parent of each node."""
@@ -66,15 +83,11 @@ class Trees(Queries):
         return dict(self.db.execute(query, {"id": clustering}).fetchall())
 
     def mergers(self, clustering: int) -> bytes:
-        """Return the mergers of the leaves of a tree. Raises NotFound for no tree, StoreDamaged by the checksum."""
+        """Return the mergers of the leaves of a tree: pairs of int64. Raises StoreDamaged."""
         query = "select mergers, checksum from tree_mergers where clustering = :id"
         found = self.db.execute(query, {"id": clustering}).fetchone()
-        if found is None:
-            raise NotFound("the current clustering is not a tree; make one with `vecstore cluster --tree 20,400`")
-        if zlib.crc32(found[0]) != found[1]:
-            raise StoreDamaged(
-                f"the tree of clustering {clustering} is damaged; `vecstore cluster --tree` makes it again"
-            )
+        if found is None or zlib.crc32(found[0]) != found[1]:
+            raise damaged(clustering)
         return bytes(found[0])
 
     def rows_below(self, clustering: int, cluster: int) -> set[int]:
@@ -96,10 +109,14 @@ class Trees(Queries):
 
     def sizes(self, clustering: int) -> dict[int, int]:
         """Return how many living images each cluster has that has any."""
+        query = "select cluster, count(*) from memberships where clustering = :id group by cluster"
+        found = dict(self.db.execute(query, {"id": clustering}).fetchall())
+        # Apart, since removed images are few: to ask of each image whether it is one takes longer than to count them.
         query = """
-            select cluster, count(*) from memberships
-            where  clustering = :id and row not in (select row from removed) group by cluster"""
-        return dict(self.db.execute(query, {"id": clustering}).fetchall())
+            select cluster, count(*) from removed cross join memberships using (row)
+            where  clustering = :id group by cluster"""
+        found |= {cluster: found[cluster] - gone for cluster, gone in self.db.execute(query, {"id": clustering})}
+        return {cluster: size for cluster, size in found.items() if size}
 
     def most_typical(self, clustering: int, cluster: int) -> tuple[int, bytes] | None:
         """Return (row, path) of the living image of a cluster that is nearest to its centroid."""
