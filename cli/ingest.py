@@ -128,7 +128,10 @@ def import_(
     store: StoreDir,
     paths: Annotated[
         Path | None,
-        typer.Argument(help="Of a .npy: a text file of n paths; Parquet may hold them itself.", metavar="PATHS"),
+        typer.Argument(
+            help="Of a .npy: a text file of n paths; Parquet may hold them itself. Of an index: path N is of key N.",
+            metavar="PATHS",
+        ),
     ] = None,
     from_format: Annotated[
         str | None,
@@ -152,19 +155,11 @@ def import_(
 
     Of another program: vecstore import instances.json --from coco --pictures train2017
     """
-    from vecstore.results import ImportReport
-
-    if paths is not None and (from_format is not None or pictures is not None):
-        raise BadInput(f"{paths} is for a .npy of ready-made vectors; leave it out, or --from and --pictures")
     with (
         open_store(store, device, quiet, embedder, weights, create=True) as opened,
         output.progress_bar(quiet) as on_progress,
     ):
-        if paths is not None:
-            added = opened.import_vectors(vectors, paths, on_progress=on_progress)
-            report = ImportReport(vectors, None, added, None)
-        else:
-            report = opened.import_from(vectors, from_format, pictures=pictures, on_progress=on_progress)
+        report = opened.import_from(vectors, from_format, pictures=pictures, paths=paths, on_progress=on_progress)
     if report.added is not None:
         _print_report(report.added, as_json, quiet)
     if report.labels is not None:

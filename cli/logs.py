@@ -29,7 +29,8 @@ class ForPeople(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno >= logging.WARNING or self.verbose:
             return True
-        return self.aloud and record.name.startswith(ALOUD) and record.levelno >= logging.INFO
+        is_for_all = record.levelno >= logging.INFO and not record.exc_info
+        return self.aloud and is_for_all and record.name.startswith(ALOUD)
 
 
 class JsonLines(logging.Formatter):

@@ -257,4 +257,10 @@ def demo(
     from cli.demo import take_tour
 
     program = context.find_root().command
-    take_tour(folder, device, run=lambda arguments: program.main(arguments, standalone_mode=False))
+
+    def run(arguments: list[str]) -> None:
+        code = program.main(arguments, standalone_mode=False)
+        if code:  # the rest of the tour needs what this command could not do
+            raise typer.Exit(code)
+
+    take_tour(folder, device, run)

@@ -83,7 +83,10 @@ Precision = Annotated[
     ),
 ]
 WeightsFile = Annotated[
-    Path | None, typer.Option("--weights", help="A weight file for resnet50, in torchvision's layout.")
+    Path | None,
+    typer.Option(
+        "--weights", help="A weight file for the network, in its library's layout; not for hsv and efficientnet-lite."
+    ),
 ]
 KeepBy = Annotated[
     list[str] | None,

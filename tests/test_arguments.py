@@ -97,6 +97,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "similar_to_each": {"queries": [0]},
     "embed": {"images": [0]},
     "find": {"text": "dog"},
+    "find_each": {"texts": ["dog"]},
     "between": {"one": "pictures/0.png", "other": "pictures/1.png"},
     "tag": {"refs": [0]},
     "evaluate_words": {"words": ["dog"]},

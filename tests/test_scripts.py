@@ -25,7 +25,7 @@ def setup(tmp_path: Path) -> Setup:
     """Run the script in a checkout with nothing but it, where `python3` is 3.11; say which Python is asked for."""
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts/setup", tmp_path / "scripts/setup")
-    for name in ("pyproject.toml", "requirements.lock", "requirements-engines.lock"):
+    for name in ("pyproject.toml", "requirements.lock", "requirements-engines.lock", "requirements-peers.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "bin").mkdir()
     for name, version in (("python3", "3 11 2"), ("python3.13", "3 13 0")):

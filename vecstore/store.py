@@ -480,6 +480,7 @@ class Store:
         source=require_path,
         format=optional(require_text),
         pictures=optional(require_path),
+        paths=optional(require_path),
         on_progress=optional(require_callable),
     )
     def import_from(
@@ -488,6 +489,7 @@ class Store:
         format: str | None = None,
         *,
         pictures: AnyPath | None = None,
+        paths: AnyPath | None = None,
         on_progress: OnProgress | None = None,
     ) -> ImportReport:
         """Take what another program wrote: pictures, ready-made vectors, or labels as selections (docs/exchange.md).
@@ -498,6 +500,8 @@ class Store:
         format: one of `vecstore.exchange.formats.IMPORTS`; None: recognised by what is there, or a file that
             `import_vectors` takes.
         pictures: the folder that relative paths in the source are below; the folder of the source unless said.
+        paths: a text file of paths, for ready-made vectors as in `import_vectors`; of an index of usearch or hnswlib,
+            number N, from 0, is the path of key N.
         on_progress: called with a `Progress` while pictures or vectors are taken.
 
         Raises
@@ -507,9 +511,11 @@ class Store:
         WrongEmbedder: as for `import_vectors`.
         """
         folder = Path(os.fsdecode(absolute(pictures))) if pictures is not None else None
-        if is_address(absolute(source)) and format is None and folder is None:
+        listed = Path(os.fsdecode(paths)) if paths is not None else None
+        if is_address(absolute(source)) and format is None and folder is None and listed is None:
             return exchange.import_remote(self.session, os.fsdecode(source), on_progress)
-        return exchange.import_from(self.session, Path(os.fsdecode(absolute(source))), format, folder, on_progress)
+        place = Path(os.fsdecode(absolute(source)))
+        return exchange.import_from(self.session, place, format, folder, listed, on_progress)
 
     @checked(on_progress=optional(require_callable))
     def retry_failures(self, on_progress: OnProgress | None = None) -> AddReport:
@@ -698,6 +704,20 @@ class Store:
         """
         found = self._word_search.find(text, prompts, Filter.of(**conditions), k, min_score)
         return self._results(Found, facts.ordered(self.session, found, sort))
+
+    @checked(texts=each(require_text), prompts=each(require_text), **CONDITIONS)
+    def find_each(
+        self,
+        texts: Sequence[str],
+        *,
+        prompts: Sequence[str] = (),
+        k: int = 10,
+        min_score: float | None = None,
+        sort: str | None = None,
+        **conditions: Unpack[Conditions],
+    ) -> list[Results[Found]]:
+        """Return what `find` does for each of several texts, a list for each. Takes and raises what it does."""
+        return [self.find(text, prompts=prompts, k=k, min_score=min_score, sort=sort, **conditions) for text in texts]
 
     @checked(refs=each(require_image), words=optional(each(require_text)), prompts=each(require_text))
     def tag(

@@ -76,6 +76,8 @@ def test_pictures_are_unpacked_and_labels_become_selections(
     assert (report.added and report.added.added, sets(store)) == (4, {"cat": [0, 2], "dog": [1]})
     names = sorted(path.name for path in (tmp_path / "unpacked").rglob("*") if path.is_file())
     assert names == ["00000000.png", "00000001-a_b1.png", "00000002-a_b2.png", "00000004.png"]
+    store.undo()
+    assert (sets(store), len(store)) == ({}, 0)
 
 
 def test_importing_again_embeds_nothing_and_completes_what_was_cut(

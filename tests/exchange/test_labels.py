@@ -51,8 +51,11 @@ def test_folders_become_selections_of_the_pictures_below_them(open_store: Callab
     store = open_store()
     report = store.import_from(tmp_path / "train", "imagefolder")
     assert (report.added and report.added.added, sets(store)) == (3, {"cats": [0, 1], "dogs": [2]})
+    assert [(one.kind, one.what) for one in store.operations()] == [("import", str(tmp_path / "train"))]
     store.undo()
-    assert sets(store) == {}
+    assert (sets(store), len(store)) == ({}, 0)
+    store.undo(redo=True)
+    assert (sets(store), len(store)) == ({"cats": [0, 1], "dogs": [2]}, 3)
 
 
 def test_a_table_may_give_a_picture_several_labels(store: Store, pictures: Path, tmp_path: Path) -> None:

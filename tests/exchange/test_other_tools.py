@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import os
+import subprocess
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +125,46 @@ def test_fiftyone_gets_vectors_clusters_selections_and_duplicates(store: Store, 
     assert third["cluster"]["label"] == f"cluster {store.which(3)[0].cluster}"
     raw = zlib.decompress(base64.b64decode(third["embedding"]["$binary"]["base64"]))
     np.testing.assert_array_equal(np.load(io.BytesIO(raw)), unit_rows(store)[3])
+
+
+def test_the_samples_are_those_that_fiftyone_reads(store: Store, pictures: Path, tmp_path: Path) -> None:
+    python = os.environ.get("VECSTORE_TEST_FIFTYONE")
+    if not python:
+        pytest.skip("VECSTORE_TEST_FIFTYONE names no Python that has FiftyOne; `scripts/test --peers` makes one")
+    paint(pictures / "copy.png", 3)
+    store.add(pictures)
+    store.export_as(tmp_path / "fo", "fiftyone")
+    command = [python, "-c", READ_SAMPLES, tmp_path / "fo"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    samples = json.loads(done.stdout.splitlines()[-1])
+    assert [one["id"] for one in samples] == store.ids.tolist()
+    for one in samples:
+        np.testing.assert_array_equal(one["embedding"], store.embed([one["id"]])[0])
+        assert one["cluster"] == f"cluster {store.which(one['id'])[0].cluster}"
+    third = samples[3]
+    assert (third["tags"], third["path"], third["copies"]) == (
+        ["best"],
+        f"{pictures}/3.png",
+        [f"{pictures}/copy.png"],
+    )
+    assert (third["group"], third["width"]) == (next(iter(store.duplicates())).group, 32)
+
+
+# By FiftyOne's own importer, which needs no database; `fiftyone.Dataset.from_dir` puts what it yields into one.
+READ_SAMPLES = """
+import json, sys
+from fiftyone.utils.data.importers import LegacyFiftyOneDatasetImporter
+importer = LegacyFiftyOneDatasetImporter(dataset_dir=sys.argv[1])
+with importer:
+    print(json.dumps([
+        {
+            "id": s.vecstore_id, "path": s.filepath, "tags": s.tags, "cluster": s.cluster.label, "copies": s.copies,
+            "group": s.duplicate_group, "width": s.metadata.width, "embedding": s.embedding.tolist(),
+        }
+        for s in importer
+    ]))
+"""
 
 
 @pytest.mark.parametrize("name", EXPORTS)

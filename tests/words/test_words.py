@@ -125,6 +125,16 @@ def test_finding_agrees_with_numpy_whether_tags_are_recorded_or_not(
     assert agree(answer(store, " ".join(words)), expected(store, *words))
 
 
+def test_several_texts_are_found_each_by_itself(open_store: OpenStore, pictures: Path, tiny_knows_words: None) -> None:
+    store = open_store()
+    store.add(pictures, tags=True)
+    found = store.find_each(["animal", "instrumentality"], k=4, path="deep/")
+    assert found == [store.find(text, k=4, path="deep/") for text in ("animal", "instrumentality")]
+    assert found[0].to_dicts()[0]["id"] >= 5
+    with pytest.raises(BadInput, match="no word was given"):
+        store.find_each(["animal", ""])
+
+
 def test_conditions_hold_for_words(open_store: OpenStore, pictures: Path, tiny_knows_words: None) -> None:
     store = open_store()
     store.add(pictures, tags=True)

@@ -1,4 +1,4 @@
-"""A Parquet file for embedding-atlas: the store's map, each image's nearest neighbours, and thumbnails.
+"""A Parquet file for embedding-atlas: the store's map, each image's nearest neighbours, thumbnails; picks come back.
 
 `embedding-atlas FILE --x x --y y --neighbors neighbors --image image` opens it. A neighbour is known by its position in
 the file, each image has as many, and the first is the image itself, as UMAP's are. https://apple.github.io/embedding-atlas/
@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vecstore.errors import NotFound, VecstoreError
-from vecstore.exchange.arrow import pyarrow_for
+from vecstore.errors import BadInput, NotFound, VecstoreError
+from vecstore.exchange.arrow import pyarrow_for, readable
+from vecstore.exchange.given_rows import paths_in
 from vecstore.exchange.new_files import as_text, new_path
 from vecstore.results import ExportReport, MapPoint
 from vecstore.search.neighbour_graph import nearest_of_each
@@ -24,6 +25,24 @@ from vecstore.views.thumbnails import Thumbnails, thumbnail
 # Of an image, itself included, as embedding-atlas itself works out.
 NEIGHBOURS = 15
 GROUP_ROWS = 256
+
+
+def labelled(source: Path, pictures: Path | None) -> Iterator[tuple[bytes, str]]:
+    """Yield (path, label) of each row that was picked in embedding-atlas and saved: the label is the file's name.
+
+    Raises BadInput for a file without a column `path`, which those that `write` made have.
+    """
+    pyarrow_for(f"reading {source}")
+    import pyarrow.parquet
+
+    with readable(source, "Parquet of embedding-atlas"):
+        with pyarrow.parquet.ParquetFile(source) as file:
+            if "path" not in file.schema_arrow.names:
+                raise BadInput(f"{source} has no column path; export it with `vecstore export --as embedding-atlas`")
+            names = file.read(columns=["path"]).column("path").to_pylist()
+        if not all(isinstance(name, str) and name for name in names):
+            raise BadInput(f"{source} has a row without path; nothing was done")
+    yield from ((path, source.stem) for path in paths_in(pictures, names))
 
 
 def write(session: Session, target: Path) -> ExportReport:

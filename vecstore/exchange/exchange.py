@@ -1,7 +1,7 @@
 """The one door for the formats of other programs: which module reads or writes what."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vecstore.errors import BadInput, NotFound, NothingAdded
@@ -12,6 +12,7 @@ from vecstore.exchange import (
     formats,
     huggingface,
     index_files,
+    index_vectors,
     labels,
     lance_table,
 )
@@ -19,7 +20,7 @@ from vecstore.exchange.new_files import require_new
 from vecstore.ingest import sync
 from vecstore.ingest.bulk_import import import_vectors, take_vectors
 from vecstore.ingest.sync import OnProgress, Selection, ingestion
-from vecstore.results import AddReport, ExportReport, ImportReport
+from vecstore.results import ExportReport, ImportReport, LabelsReport
 from vecstore.session import Session
 from vecstore.sources import remote
 from vecstore.sources.paths import shown
@@ -36,10 +37,20 @@ WRITERS: dict[str, Callable[[Session, Path], ExportReport]] = {
     formats.LANCE: lance_table.write,
     formats.FIFTYONE: fiftyone.write,
 }
+# What labels the pictures of the store, by their paths.
+LABELS: dict[str, Callable[[Path, Path | None], Iterator[tuple[bytes, str]]]] = {
+    formats.FIFTYONE: fiftyone.labelled,
+    formats.EMBEDDING_ATLAS: embedding_atlas.labelled,
+}
 
 
 def import_from(
-    session: Session, source: Path, name: str | None, pictures: Path | None, on_progress: OnProgress | None
+    session: Session,
+    source: Path,
+    name: str | None,
+    pictures: Path | None,
+    paths: Path | None,
+    on_progress: OnProgress | None,
 ) -> ImportReport:
     """Take what another program wrote into the store; see `Store.import_from`."""
     name = formats.recognise(source) if name is None else formats.require_import(name)
@@ -49,7 +60,9 @@ def import_from(
     if name is None:
         if pictures is not None:
             raise BadInput(f"{source} is ready-made vectors, whose paths stay as they are; leave {pictures} out")
-        return ImportReport(str(source), None, import_vectors(session, source, None, on_progress), None)
+        return ImportReport(str(source), None, import_vectors(session, source, paths, on_progress), None)
+    if paths is not None and name not in formats.KEYED.values():
+        raise BadInput(f"{paths} is for ready-made vectors and indexes, and {source} is {name}; leave {paths} out")
     if name == formats.IMAGEFOLDER:
         return _import_folders(session, source, pictures, on_progress)
     if not source.exists():
@@ -58,9 +71,17 @@ def import_from(
         return ImportReport(str(source), name, None, labels.take_table(session, source, pictures))
     if name == formats.COCO:
         return ImportReport(str(source), name, None, labels.take_coco(session, source, pictures))
+    if name in LABELS:
+        return ImportReport(
+            str(source), name, None, labels.take_labels(session, source, LABELS[name](source, pictures))
+        )
     if name == formats.HUGGINGFACE:
         return _import_data_set(session, source, pictures, on_progress)
-    return ImportReport(str(source), name, _take(session, source, name, pictures, on_progress), None)
+    if name in formats.KEYED.values():
+        rows, named = index_vectors.load(source, name, paths, pictures)
+    else:
+        rows, named = (lance_table if name == formats.LANCE else clip_retrieval).load(source, pictures)
+    return ImportReport(str(source), name, take_vectors(session, source, rows, named, on_progress), None)
 
 
 def import_remote(session: Session, address: str, on_progress: OnProgress | None) -> ImportReport:
@@ -81,13 +102,6 @@ def import_remote(session: Session, address: str, on_progress: OnProgress | None
     return ImportReport(address, formats.REMOTE, report, None)
 
 
-def _take(
-    session: Session, source: Path, name: str, pictures: Path | None, on_progress: OnProgress | None
-) -> AddReport:
-    rows, paths = (lance_table if name == formats.LANCE else clip_retrieval).load(source, pictures)
-    return take_vectors(session, source, rows, paths, on_progress)
-
-
 def _import_folders(
     session: Session, source: Path, pictures: Path | None, on_progress: OnProgress | None
 ) -> ImportReport:
@@ -96,8 +110,10 @@ def _import_folders(
     if pictures is not None:
         raise BadInput(f"the pictures of an {formats.IMAGEFOLDER} are in it; leave {pictures} out")
     labels.require_label_folders(source)
-    report = sync.add(session, Selection.of([source], (), ALL_FILES), on_progress=on_progress)
-    return ImportReport(str(source), formats.IMAGEFOLDER, report, labels.take_folders(session, source))
+    selection = Selection.of([source], (), ALL_FILES)
+    return _add_labelled(
+        session, source, formats.IMAGEFOLDER, selection, lambda: labels.put_folders(session, source), on_progress
+    )
 
 
 def _import_data_set(
@@ -106,10 +122,28 @@ def _import_data_set(
     found = [*huggingface.pictures_of(source, pictures)]
     if not found:
         raise NotFound(f"{source} has no pictures")
-    report = sync.add(session, Selection.of([], [path for path, _ in found], ALL_FILES), on_progress=on_progress)
     labelled = [(path, label) for path, names in found for label in names]
-    taken = labels.take_labels(session, source, labelled) if labelled else None
-    return ImportReport(str(source), formats.HUGGINGFACE, report, taken)
+    selection = Selection.of([], [path for path, _ in found], ALL_FILES)
+
+    def put() -> LabelsReport | None:
+        return labels.put_labels(session, source, labelled) if labelled else None
+
+    return _add_labelled(session, source, formats.HUGGINGFACE, selection, put, on_progress)
+
+
+def _add_labelled(
+    session: Session,
+    source: Path,
+    name: str,
+    selection: Selection,
+    put: Callable[[], LabelsReport | None],
+    on_progress: OnProgress | None,
+) -> ImportReport:
+    """Add pictures, then put their labels, as one operation."""
+    taken: list[LabelsReport | None] = []
+    imported = sync.Imported(source, lambda: taken.append(put()))
+    report = sync.add(session, selection, on_progress=on_progress, imported=imported)
+    return ImportReport(str(source), name, report, *taken)
 
 
 def export_as(session: Session, target: Path, name: str) -> ExportReport:

@@ -1,4 +1,4 @@
-"""A data set for FiftyOne, as JSON: `metadata.json` and `samples.json`, a sample for each image.
+"""Data sets of FiftyOne, as JSON: `metadata.json` and `samples.json`, a sample for each image; its labels in, all out.
 
 In the form that `fiftyone.types.LegacyFiftyOneDataset` reads, which needs no schema: the one that replaced it holds the
 documents of FiftyOne's own database. Vectors are NumPy's .npy, compressed, in Base64, as FiftyOne has arrays in JSON.
@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from vecstore.defaults import NEAR_SCORE
-from vecstore.errors import NotFound
+from vecstore.errors import BadInput, NotFound
+from vecstore.exchange.formats import SAMPLES, load_json
+from vecstore.exchange.given_rows import paths_in
 from vecstore.exchange.new_files import as_text, bytes_below, new_folder
 from vecstore.results import ExportReport
 from vecstore.search.duplicates import duplicates
@@ -23,6 +25,30 @@ from vecstore.search.filters import Filter
 from vecstore.session import Session
 from vecstore.storage.checksums import ChecksumVerifier
 from vecstore.storage.vector_file import Float16
+
+
+def labelled(source: Path, pictures: Path | None) -> Iterator[tuple[bytes, str]]:
+    """Yield (path, label): the tags of each sample, and the label of its `ground_truth` if that is a classification.
+
+    Relative paths are below `pictures`, or else the folder of the data set. Raises BadInput for what is none.
+    """
+    file = source / SAMPLES if source.is_dir() else source
+    said = load_json(file, "samples of FiftyOne")
+    try:
+        samples = said["samples"]  # type: ignore[index]
+        for sample in samples:
+            truth = sample.get("ground_truth")
+            names = [*(sample.get("tags") or []), *([truth["label"]] if _is_classification(truth) else [])]
+            (path,) = paths_in(pictures or file.parent, [sample["filepath"]])
+            if not all(isinstance(name, str) for name in names):
+                raise TypeError(f"a tag of {sample['filepath']} is not a text")
+            yield from ((path, name) for name in names)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadInput(f"{file} is not of FiftyOne, or damaged ({error!r}); nothing was done") from error
+
+
+def _is_classification(field: Any) -> bool:
+    return isinstance(field, dict) and field.get("_cls") == "Classification" and field.get("label") is not None
 
 
 def write(session: Session, target: Path) -> ExportReport:
@@ -34,7 +60,7 @@ def write(session: Session, target: Path) -> ExportReport:
     group_of = _groups(session)
     with catalog.reading(), new_folder(target) as draft:
         (draft / "metadata.json").write_text(json.dumps({"name": target.stem, "media_type": "image", "info": {}}))
-        with open(draft / "samples.json", "w", encoding="utf-8") as file:
+        with open(draft / SAMPLES, "w", encoding="utf-8") as file:
             file.write('{"samples": [')
             for sample in _samples(session, target, group_of):
                 file.write((",\n" if n_rows else "\n") + json.dumps(sample))

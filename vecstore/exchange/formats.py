@@ -12,10 +12,14 @@ from vecstore.storage.export_format import PARQUET
 IMAGEFOLDER, CSV, COCO, CLIP_RETRIEVAL = "imagefolder", "csv", "coco", "clip-retrieval"
 HUGGINGFACE, EMBEDDING_ATLAS, USEARCH, HNSWLIB = "huggingface", "embedding-atlas", "usearch", "hnswlib"
 LANCE, FIFTYONE = "lance", "fiftyone"
+# What a folder of FiftyOne has, in either of its forms.
+SAMPLES = "samples.json"
 # Pictures at an address, which needs no name to be known by.
 REMOTE = "remote"
 # Those that are read, and those that are written.
-IMPORTS = (IMAGEFOLDER, CSV, COCO, CLIP_RETRIEVAL, HUGGINGFACE, LANCE)
+IMPORTS = (IMAGEFOLDER, CSV, COCO, CLIP_RETRIEVAL, HUGGINGFACE, LANCE, FIFTYONE, EMBEDDING_ATLAS, USEARCH, HNSWLIB)
+# Of these the paths are in a list beside them. By their suffixes, as there is no other sign of hnswlib's.
+KEYED = {".usearch": USEARCH, ".hnsw": HNSWLIB, ".hnswlib": HNSWLIB}
 EXPORTS = (CSV, COCO, CLIP_RETRIEVAL, HUGGINGFACE, EMBEDDING_ATLAS, USEARCH, HNSWLIB, LANCE, FIFTYONE)
 # Of a JSON file, read to see whether it is COCO's; "images" may come after all annotations, so its name is enough.
 PEEKED_BYTES = 1 << 16
@@ -46,6 +50,8 @@ def recognise(source: Path) -> str | None:
         raise NotFound(f"there is no file or folder {source} to import; name another")
     if source.suffix.lower() == ".csv":
         return CSV
+    if source.suffix.lower() in KEYED:
+        return KEYED[source.suffix.lower()]
     if source.suffix.lower() in PARQUET and _has_pictures(source):
         return HUGGINGFACE
     return COCO if _is_json(source) else None
@@ -71,6 +77,8 @@ def _of_folder(source: Path) -> str:
         return CLIP_RETRIEVAL
     if any((source / name).exists() for name in ("state.json", "dataset_dict.json")):
         return HUGGINGFACE
+    if (source / SAMPLES).exists():
+        return FIFTYONE
     if source.suffix == ".lance" or any(source.glob("*.lance")):
         return LANCE
     raise BadInput(

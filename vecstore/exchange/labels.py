@@ -41,8 +41,8 @@ def take_coco(session: Session, source: Path, pictures: Path | None) -> LabelsRe
     return take_labels(session, source, _coco_labels(source, os.fsencode(pictures or source.parent)))
 
 
-def take_folders(session: Session, source: Path) -> LabelsReport:
-    """Make selections of the folders in a folder, of the pictures in each, however deep."""
+def put_folders(session: Session, source: Path) -> LabelsReport:
+    """Make selections of the folders in a folder, of the pictures in each, however deep. The lock is held."""
     found = session.catalog.paths.rows_in_folders_in(os.fsencode(source))
     return _put(session, source, _grouped(source, ((row, os.fsdecode(os.path.basename(path))) for path, row in found)))
 
@@ -57,7 +57,16 @@ def require_label_folders(source: Path) -> None:
 
 
 def take_labels(session: Session, source: Path, labelled: Iterable[tuple[bytes, str]]) -> LabelsReport:
-    """Make selections of labels by path. Raises NotFound, with nothing done, if the store has none of the pictures."""
+    """Make selections of labels by path, as one operation. Raises what `put_labels` does."""
+    with session.writing("select", shown(os.fsencode(source))):
+        return put_labels(session, source, labelled)
+
+
+def put_labels(session: Session, source: Path, labelled: Iterable[tuple[bytes, str]]) -> LabelsReport:
+    """Make selections of labels by path; the lock is held.
+
+    Raises NotFound, with nothing done, if the store has none of the pictures.
+    """
     missing: set[bytes] = set()
     rows_of = _grouped(source, _known(session.catalog, labelled, missing))
     if not rows_of:
@@ -105,7 +114,7 @@ def _selection_of(source: Path, label: str) -> str:
 
 def _put(session: Session, source: Path, rows_of: dict[str, set[int]], missing: Iterable[bytes] = ()) -> LabelsReport:
     catalog = session.catalog
-    with session.writing("select", shown(os.fsencode(source))), catalog.writing():
+    with catalog.writing():
         added = sum(catalog.selections.add(catalog.selections.create(name), rows) for name, rows in rows_of.items())
     paths = sorted(missing)
     few = tuple(os.fsdecode(path) for path in paths[:MISSING_SHOWN])

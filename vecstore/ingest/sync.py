@@ -74,6 +74,14 @@ class Selection:
         return pictures(self.roots, self.named, self.patterns, skip, known, record, left_out, self.tops)
 
 
+@dataclass(frozen=True)
+class Imported:
+    """What an import does beside adding pictures. finish: called after them, with the lock held."""
+
+    source: Path
+    finish: Callable[[], None]
+
+
 def add(
     session: Session,
     selection: Selection,
@@ -82,15 +90,19 @@ def add(
     ray: str | None = None,
     tags: bool = False,
     on_progress: OnProgress | None = None,
+    imported: Imported | None = None,
 ) -> AddReport:
-    """Add what is new, and with `forget` also forget what is gone; see `Store.add` and `Store.sync`."""
+    """Add what is new, and with `forget` also forget what is gone; see `Store.add` and `Store.sync`.
+
+    imported: what else belongs to this operation, which is then an import.
+    """
     _require_pictures(session, selection, forget)
     if tags:
         tagging.require_words(session)
         if not session.exists:
             session.create(session.loaded_embedder().spec)
         tagging.begin(session)
-    report = _bring_in(session, selection, forget, ray, on_progress)
+    report = _bring_in(session, selection, forget, ray, on_progress, imported)
     if report.failed and report.failed == report.seen:
         raise NothingAdded(
             f"no file could be added, {report.failed} failed; `vecstore failures --store {session.path}` says why"
@@ -192,13 +204,20 @@ def _require_pictures(session: Session, selection: Selection, forget: bool) -> N
 
 
 def _bring_in(
-    session: Session, selection: Selection, forget: bool, ray: str | None, on_progress: OnProgress | None
+    session: Session,
+    selection: Selection,
+    forget: bool,
+    ray: str | None,
+    on_progress: OnProgress | None,
+    imported: Imported | None = None,
 ) -> AddReport:
     if not session.exists:
         session.create(session.loaded_embedder().spec)
-    kind = "sync" if forget else "add"
+    kind, what = "sync" if forget else "add", named(selection.roots)
+    if imported is not None:
+        kind, what = "import", shown(os.fsencode(imported.source))
     folders = [root for root in selection.tops or selection.roots if os.path.isdir(root)]
-    with session.writing(kind, named(selection.roots)), session.engine.growing() as committed:
+    with session.writing(kind, what), session.engine.growing() as committed:
         report, found_again = _ingest(session, selection, committed, ray=ray, on_progress=on_progress)
         gone = _gone(session, selection.roots) if forget else []
         if gone:  # a disk that was unplugged meanwhile takes its files along, and none of them is deleted
@@ -207,6 +226,8 @@ def _bring_in(
             require_roots(folders)
             report = replace(report, forgotten=_forget(session, gone))
         tagging.fill_or_warn(session)
+        if imported is not None and report.failed < report.seen:
+            imported.finish()
         # After that: what was within these folders is forgotten by now.
         return replace(report, moved=moved_root(session.catalog, found_again))
 

@@ -94,9 +94,7 @@ def load(vectors: Path, paths: Path | None) -> tuple[GivenRows, list[bytes]]:
     else:
         rows = NpyRows(vectors)
     if paths is not None:
-        named = read_list(_bytes_of(paths))
-        if (trouble := unknown_encoding(named)) is not None:
-            raise BadInput(f"{paths}: {trouble}; nothing was imported")
+        named = read_paths(paths)
     if len(rows.shape) != 2 or not np.issubdtype(rows.dtype, np.floating):
         raise BadInput(
             f"{vectors} holds {rows.dtype} of shape {rows.shape}; (n, dim) floating-point numbers are wanted"
@@ -108,6 +106,14 @@ def load(vectors: Path, paths: Path | None) -> tuple[GivenRows, list[bytes]]:
             f"{vectors} holds {rows.shape[0]} vectors, but there are {len(named)} paths; they must be as many"
         )
     return rows, [absolute(path) for path in named]
+
+
+def read_paths(file: Path) -> list[bytes]:
+    """Return the paths of a list, a path a line or NUL-separated. Raises BadInput if it cannot be read as one."""
+    named = read_list(_bytes_of(file))
+    if (trouble := unknown_encoding(named)) is not None:
+        raise BadInput(f"{file}: {trouble}; nothing was imported")
+    return named
 
 
 class NpyRows:

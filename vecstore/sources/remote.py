@@ -53,6 +53,7 @@ def pictures(address: str) -> Iterator[RemoteFile]:
     named = shown(os.fsencode(address))
     try:
         system, root = fsspec.core.url_to_fs(address)
+        system.invalidate_cache()  # of an earlier import by this process
         found = system.find(root, detail=True) or {root: system.info(root)}
     except ImportError as error:
         raise BadInput(f"{named} cannot be opened: {_in_one_line(error)}; install vecstore[remote]") from error
