@@ -6,7 +6,9 @@ Results go to stdout, everything else to stderr.
 import os
 import re
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -234,7 +236,8 @@ def _table(results: Sequence[Any], columns: Sequence[str]) -> None:
     cells = [[_local(_cell(result, column)) for column in columns] for result in results]
     hidden = print_table(columns, cells, numbers, wide.is_asked)
     if hidden:
-        notice(f"not shown for want of room: {', '.join(hidden)}; --wide shows all")
+        told = f"not shown for want of room: {', '.join(hidden)}; --wide shows all"
+        notice(textwrap.fill(told, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False))
 
 
 def _local(text: str) -> str:
@@ -257,7 +260,8 @@ def _cell(result: Any, column: str) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if column in ID_FIELDS and isinstance(value, int):
+    if column in ID_FIELDS and isinstance(value, int) and not (column == "kept" and hasattr(result, "merged")):
+        # `kept` is an image of a decision, and a number of clusters of a clustering.
         return f"@{value}"
     if isinstance(value, tuple) and column == "words":
         return ", ".join(value)

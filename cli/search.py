@@ -27,7 +27,7 @@ from cli.options import (
     as_filter,
     with_groups,
 )
-from vecstore.defaults import MINUS_WEIGHT, NEAR_SCORE
+from vecstore.defaults import LEAST_KEYWORD, MINUS_WEIGHT, NEAR_SCORE
 
 if TYPE_CHECKING:
     from vecstore.results import Duplicate
@@ -58,9 +58,15 @@ def similar(
         list[str] | None, typer.Option("--minus-word", help="A word to look away from.", metavar="WORD")
     ] = None,
     minus_weight: Annotated[
-        float,
-        typer.Option("--minus-weight", help="What --minus and --minus-word count, beside 1 of the rest.", min=0, max=1),
-    ] = MINUS_WEIGHT,
+        float | None,
+        typer.Option(
+            "--minus-weight",
+            help="What --minus and --minus-word count, beside 1 of the rest.",
+            min=0,
+            max=1,
+            show_default=str(MINUS_WEIGHT),
+        ),
+    ] = None,
     prompt: Prompts = None,
     min_score: Annotated[
         float | None, typer.Option("--min-score", help="Only scores of at least this.", min=-1, max=1)
@@ -92,6 +98,8 @@ def similar(
         raise typer.BadParameter(
             "it asks for every stored image; leave IMAGE, --minus, words and prompts out", param_hint="--all"
         )
+    if minus_weight is not None and not (minus or minus_word):
+        raise typer.BadParameter("it weighs --minus and --minus-word; name one of them", param_hint="--minus-weight")
     if files.chosen is not None and every:
         raise typer.BadParameter("it lists pairs of images; files are taken of one answer", param_hint="--all")
     if every and into is not None:
@@ -114,7 +122,7 @@ def similar(
             minus=minus or (),
             words=word or (),
             minus_words=minus_word or (),
-            minus_weight=minus_weight,
+            minus_weight=MINUS_WEIGHT if minus_weight is None else minus_weight,
             prompts=prompt or (),
             sort=sort,
             **chosen,
@@ -179,8 +187,15 @@ def tag(
         bool, typer.Option("--write-xmp", help="Write them as keywords into the XMP sidecars of the pictures.")
     ] = False,
     min_score: Annotated[
-        float, typer.Option("--min-score", help="With --write-xmp, only words of at least this.", min=0, max=1)
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            "--min-score",
+            help="With --write-xmp, only words of at least this.",
+            min=0,
+            max=1,
+            show_default=str(LEAST_KEYWORD),
+        ),
+    ] = None,
     words: WordsFile = None,
     prompt: Prompts = None,
     weights: WeightsFile = None,
@@ -201,6 +216,8 @@ def tag(
         raise typer.BadParameter("it records the words of every image; leave IMAGE out", param_hint="--all")
     if write_xmp and every:
         raise typer.BadParameter("it records words; run it first, then --write-xmp alone", param_hint="--all")
+    if min_score is not None and not write_xmp:
+        raise typer.BadParameter("it is for --write-xmp; give that too, or leave it out", param_hint="--min-score")
     if every and (words is not None or prompt):
         raise typer.BadParameter(
             "it records the words that the embedder knows; without it, --words is for every image", param_hint="--all"
@@ -215,13 +232,14 @@ def tag(
                 output.say(f"recorded the words of {recorded} images")
             return
         if write_xmp:
-            output.sidecars(opened.write_tags_xmp(*images or (), min_probability=min_score), as_json, quiet)
+            least = LEAST_KEYWORD if min_score is None else min_score
+            output.sidecars(opened.write_tags_xmp(*images or (), min_probability=least), as_json, quiet)
             return
         from vecstore.words.own_words import read_words
 
         asked: dict[str, Any] = {"words": read_words(words) if words is not None else None, "prompts": prompt or ()}
         found = opened.tag(*images, **asked) if images else opened.tags(**asked)
-        output.rows(found, ("id", "path", "tags"), as_json, empty="no image has words", no_table=True)
+        output.rows(found, ("id", "path", "tags"), as_json, empty="no image has words", no_table=not images)
 
 
 @command()

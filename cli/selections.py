@@ -74,6 +74,8 @@ def select(
         raise BadInput("a selection is changed, deleted, exported, written or listed; ask for one of them at a time")
     if link and export is None:
         raise BadInput("--link is for the folder of --export; name it, or leave --link out")
+    if k is not None and (changes or delete or export is not None or write_xmp):
+        raise BadInput("-k says how many are listed; leave it out, or list the selection alone")
     with open_store(store, device, quiet) as opened:
         if changes:
             refs = _named(images or [])

@@ -6,15 +6,23 @@ What is hidden is named below the table; `--wide` shows all of it.
 from collections.abc import Sequence
 from typing import Literal
 
-# The columns that a narrow terminal hides, the first of these first.
+# The columns that a narrow terminal hides, the first of these first; then those farthest to the right but paths.
 HIDDEN_FIRST = (
     *("empty", "previous", "representative_id", "separation", "nearest", "moved", "gone", "born", "merged", "split"),
     *("kept", "created", "drift", "objective", "cohesion", "stands_for"),
+    *("kept_path", "decided", "confidence", "pixels", "format", "height", "width"),
 )
 # What gets less room than it needs: paths lose their middle, as both ends tell most; other text takes more lines.
-PATHS = frozenset(("what", "where", "path", "other_path", "representative", "store", "file", "folder", "near"))
-TEXTS = frozenset(("name", "suggested", "label", "reason", "words", "tags", "why", "needs", "available"))
+PATHS = frozenset(
+    (
+        *("what", "where", "path", "other_path", "representative", "store", "file", "folder", "near"),
+        *("one_path", "kept_path", "keeper", "target"),
+    )
+)
+TEXTS = frozenset(("name", "camera", "suggested", "label", "reason", "words", "tags", "why", "needs", "available"))
 SHORTEST = 20
+# A longer word of a text is broken, where its column would push others out.
+LONGEST_WORD = 30
 GAP = 2
 
 
@@ -43,7 +51,9 @@ def print_table(
     shown = [i for i, header in enumerate(headers) if header in widths]
     for i in shown:
         justify: Literal["right", "left"] = "right" if numbers[i] else "left"
-        table.add_column(headers[i], justify=justify, no_wrap=headers[i] not in TEXTS, width=widths[headers[i]])
+        is_text = headers[i] in TEXTS
+        overflow: Literal["fold", "ellipsis"] = "fold" if is_text else "ellipsis"  # nothing of a text is left out
+        table.add_column(headers[i], justify=justify, no_wrap=not is_text, width=widths[headers[i]], overflow=overflow)
     for row in cells:
         table.add_row(*(Text(shortened(row[i], widths[headers[i]]) if headers[i] in PATHS else row[i]) for i in shown))
     console.print(table, crop=False)
@@ -51,7 +61,7 @@ def print_table(
 
 
 def fit(headers: Sequence[str], least: Sequence[int], natural: Sequence[int], room: int) -> dict[str, int]:
-    """Choose the columns that fit, and their widths.
+    """Choose the columns that fit, and their widths; the first and paths are always among them.
 
     Parameters
     ----------
@@ -71,7 +81,8 @@ def fit(headers: Sequence[str], least: Sequence[int], natural: Sequence[int], ro
     """
     widths = dict(zip(headers, least, strict=True))
     wanted = dict(zip(headers, natural, strict=True))
-    for header in (*(header for header in HIDDEN_FIRST if header in widths), None):
+    others = [header for header in reversed(headers[1:]) if header not in HIDDEN_FIRST and header not in PATHS]
+    for header in (*(header for header in HIDDEN_FIRST if header in widths), *others, None):
         spare = room - sum(widths.values()) - GAP * (len(widths) - 1)
         if spare >= 0 or header is None:
             break
@@ -119,6 +130,7 @@ def _least_widths(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> lis
         if headers[i] in PATHS:
             enough = max(len(headers[i]), SHORTEST)
         elif headers[i] in TEXTS and natural > SHORTEST:
-            enough = max(len(headers[i]), *(len(word) for row in cells for word in row[i].split()))
+            words = (len(word) for row in cells for word in row[i].split())
+            enough = max(len(headers[i]), min(max(words), LONGEST_WORD))
         least.append(min(natural, enough))
     return least

@@ -261,7 +261,8 @@ def _present(written: "Sequence[Drawing]", as_json: bool, open_it: bool, inline:
         if as_json:
             output.as_object(drawing)
         else:
-            output.say(f"{drawing.images:,} of {drawing.of:,} images are in {shown(os.fsencode(drawing.file))}")
+            verb = "is" if drawing.images == 1 else "are"
+            output.say(f"{drawing.images:,} of {drawing.of:,} images {verb} in {shown(os.fsencode(drawing.file))}")
     for drawing in written[: None if inline else 1]:
         _show(Path(drawing.file), open_it and drawing is written[0], inline)
 

@@ -393,6 +393,8 @@ def difference(path: Path, recorded: EmbedderSpec, opened: EmbedderSpec) -> str:
 def _no_store(folder: Path, address: Address | None) -> str:
     if address is None and folder.is_dir() and any(folder.iterdir()):
         return f"{folder} holds other files and no store; name the folder of a store with --store"
+    if address is None and folder.is_file():
+        return f"{folder} is a file, and a store is a folder; name another with --store"
     if address is None:
         return f"no store at {folder}; create one with `vecstore add FOLDER --store {folder}`"
     return (

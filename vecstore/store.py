@@ -58,7 +58,7 @@ from vecstore.clustering import (
 from vecstore.clustering.methods import Method
 from vecstore.clustering.sklearn_attributes import FittedClustering
 from vecstore.curation import acts, decisions, groups, journal, selections, sidecars
-from vecstore.defaults import MINUS_WEIGHT, NEAR_SCORE
+from vecstore.defaults import LEAST_KEYWORD, MINUS_WEIGHT, NEAR_SCORE
 from vecstore.embedders.embedder import Embedder, EmbedderOptions
 from vecstore.embedders.plugin import require_embedder_or_name
 from vecstore.errors import BadInput
@@ -1724,7 +1724,7 @@ class Store:
         return sidecars.write_selection(self.session, name)
 
     @checked(refs=each(require_image), min_probability=require_number)
-    def write_tags_xmp(self, *refs: ImageRef, min_probability: float = 0.1) -> SidecarReport:
+    def write_tags_xmp(self, *refs: ImageRef, min_probability: float = LEAST_KEYWORD) -> SidecarReport:
         """Write the best classes of images as keywords into their XMP sidecars, as `write_selection_xmp` does.
 
         Parameters

@@ -67,13 +67,94 @@ def test_a_table_shows_the_columns_that_fit(width: int, shown: str, monkeypatch:
     assert lines[1].endswith("345.jpg")
 
 
+FACTS = {
+    "id": 12,
+    "taken": "2006-01-10T20:25:31+01:00",
+    "camera": "Canon PowerShot A300",
+    "width": 4000,
+    "height": 3000,
+    "format": "JPEG",
+    "rating": 4,
+    "path": LONG_PATH,
+}
+DUPLICATE = {
+    "group": 12,
+    "kind": "near",
+    "relation": "re-encoded",
+    "confidence": 0.998,
+    "score": 1.0,
+    "id": 1234,
+    "path": LONG_PATH,
+    "keep": True,
+    "pixels": 12_000_000,
+    "bytes": 4_000_000,
+    "why": "more pixels than the others, and the oldest",
+}
+DECISION = {
+    "verdict": "different",
+    "one": 1234,
+    "other": 1235,
+    "kept": None,
+    "decided": "2026-11-27T20:00:00Z",
+    "one_path": LONG_PATH,
+    "other_path": LONG_PATH,
+    "kept_path": LONG_PATH,
+}
+ACT = {
+    "state": "planned",
+    "act": "trash",
+    "id": 1234,
+    "bytes": 4_000_000,
+    "path": LONG_PATH,
+    "keeper": LONG_PATH,
+    "target": LONG_PATH,
+}
+FAILURE = {"path": LONG_PATH, "reason": f"not a picture: {LONG_PATH.replace(' ', '_')} begins with text"}
+TAGGED = {"id": 0, "path": LONG_PATH, "tags": ()}
+
+
+@pytest.mark.parametrize("row", [FACTS, DUPLICATE, DECISION, ACT, FAILURE, TAGGED], ids=lambda row: "-".join(row))
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_no_table_is_wider_than_the_terminal_or_cut_in_a_cell(
+    width: int, row: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line.rstrip() for line in screen(monkeypatch, width, tuple(row), row, row).splitlines()]
+    assert all(len(line) <= width for line in lines)
+    headers = lines[0].split()
+    assert set(headers) <= set(row)
+    made = make_dataclass("Row", row)(**row)
+    whole = {
+        output._cell(made, header) for header in headers if header not in tables.PATHS | tables.TEXTS | {"decided"}
+    }
+    assert whole <= set(lines[1].split())
+    assert width < 200 or LONG_PATH in lines[1] or len(set(row) & tables.PATHS) > 1
+
+
+def test_what_is_hidden_at_80_columns_says_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    def headers(row: dict[str, Any]) -> list[str]:
+        return screen(monkeypatch, 80, tuple(row), row).splitlines()[0].split()
+
+    assert headers(FACTS) == ["id", "taken", "camera", "path"]
+    assert headers(DECISION) == ["verdict", "one", "other", "one_path", "other_path"]
+    assert headers({"rank": 1, "tags": (), "path": LONG_PATH}) == ["rank", "tags", "path"]
+
+
+def test_the_clusters_that_were_kept_are_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = screen(monkeypatch, 80, ("clustering", "kept", "merged"), {"clustering": 2, "kept": 5, "merged": 0})
+    assert printed.splitlines()[1].split() == ["2", "5", "0"]
+    decided = screen(monkeypatch, 80, ("verdict", "kept"), {"verdict": "keep", "kept": 5})
+    assert decided.splitlines()[1].split() == ["keep", "@5"]
+
+
 def test_what_is_hidden_is_named_and_wide_shows_all(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     screen(monkeypatch, 60, clusters.CLUSTER_COLUMNS, CLUSTER)
-    assert (
-        "not shown for want of room: cohesion, separation, nearest, drift, representative_id" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "not shown for want of room: cohesion, separation, nearest, drift, representative_id" in told.replace(
+        "\n", " "
     )
+    assert all(len(line) <= 60 for line in told.splitlines())
     monkeypatch.setattr(output.wide, "is_asked", True)
     assert LONG_PATH in screen(monkeypatch, 60, clusters.CLUSTER_COLUMNS, CLUSTER)
     assert capsys.readouterr().err == ""
@@ -198,3 +279,39 @@ def test_a_folder_of_pictures_is_no_place_for_a_store(pictures: Path) -> None:
     result = CliRunner().invoke(app, ["similar", "@1", "-s", str(pictures)])
     expected = f"Error: {pictures} holds other files and no store; name the folder of a store with --store\n"
     assert (result.exit_code, result.stderr) == (1, expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["similar", "@0", "--minus-weight", "0.5"], "it weighs --minus and --minus-word"),
+        (["tag", "@0", "--min-score", "0.5"], "it is for --write-xmp"),
+        (["select", "best", "@0", "-k", "3"], "-k says how many are listed"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(arguments: list[str], message: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert message in done.stderr
+
+
+def test_files_of_another_kind_are_refused_in_a_short_line(tmp_path: Path) -> None:
+    import numpy as np
+
+    store, noise, vectors = tmp_path / "store", tmp_path / "noise", tmp_path / "vectors.npy"
+    noise.write_bytes(b"\xff\xd8 \x00" * 500)
+    np.save(vectors, np.eye(2, dtype=np.float32))
+    (tmp_path / "paths.txt").write_text("https://a.example/a\nhttps://a.example/b\n")
+    cases = {
+        ("evaluate", "--labels", str(noise)): "has no label; a line is path,label",
+        ("evaluate", "--labels", str(tmp_path / "gone")): "as a table of path,label: No such file or directory\n",
+        ("tag", "--words", str(noise)): "is not UTF-8; save it as UTF-8",
+        ("import", str(noise), str(noise)): "cannot be read as .npy: it is none, or holds objects and not numbers\n",
+        ("info", "--store", str(noise)): "is a file, and a store is a folder; name another with --store\n",
+    }
+    made = CliRunner().invoke(app, ["import", str(vectors), str(tmp_path / "paths.txt"), "-s", str(store)])
+    assert made.exit_code == 0
+    for arguments, message in cases.items():
+        done = CliRunner().invoke(app, [arguments[0], "-s", str(store), *arguments[1:]])
+        assert (done.stdout, done.stderr.count("\n"), len(done.stderr) < 400) == ("", 1, True), done.stderr
+        assert message in done.stderr

@@ -19,7 +19,7 @@ from vecstore.results import ClassScore, Evaluation, Misplaced
 from vecstore.session import Session
 from vecstore.sources.paths import AnyPath, absolute, is_address, shown
 from vecstore.sources.spelling import same_name
-from vecstore.sources.text_files import is_utf8, read_text
+from vecstore.sources.text_files import excerpt, is_utf8, read_text
 
 # Queries to judge the neighbours by, at the most.
 MOST_QUERIES = 10_000
@@ -94,7 +94,9 @@ def labelled_lines(source: Path, folder: Path) -> Iterator[tuple[int, bytes, str
             if (labelled := _labelled(source, folder, number, line)) is not None:
                 yield number, *labelled
     except (OSError, csv.Error) as error:
-        raise BadInput(f"{source} cannot be read as a table of path,label: {error}") from error
+        raise BadInput(
+            f"{source} cannot be read as a table of path,label: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 def _labelled(source: Path, folder: Path, number: int, line: list[str]) -> tuple[bytes, str] | None:
@@ -102,13 +104,13 @@ def _labelled(source: Path, folder: Path, number: int, line: list[str]) -> tuple
     if not line:
         return None
     if len(line) < 2:
-        raise BadInput(f"{source}, line {number}: {line[0]!r} has no label; a line is path,label")
+        raise BadInput(f"{source}, line {number}: {excerpt(line[0])} has no label; a line is path,label")
     if number == 1 and [cell.strip().lower() for cell in line[:2]] == ["path", "label"]:
         return None
     name, label = os.fsencode(line[0]), line[1].strip()
     path = name if is_address(name) else os.path.normpath(os.path.join(os.fsencode(folder), name))
     if not is_utf8(os.fsencode(label)) or (not is_utf8(name) and not os.path.lexists(path)):
-        raise BadInput(f"{source}, line {number}: {shown(os.fsencode(','.join(line)))} is not UTF-8; save it as UTF-8")
+        raise BadInput(f"{source}, line {number}: {excerpt(','.join(line))} is not UTF-8; save it as UTF-8")
     return (path, label) if label else None
 
 

@@ -128,7 +128,10 @@ class NpyRows:
             # Reads the header and compares the file's size; no page of it is looked at.
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         except Exception as error:  # NumPy hands on what the parsers of Python's own syntax raise at a header
-            raise BadInput(f"{path} cannot be read as .npy: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            if "allow_pickle" in str(reason):  # NumPy advises to run what is in the file
+                reason = "it is none, or holds objects and not numbers"
+            raise BadInput(f"{path} cannot be read as .npy: {reason}") from error
         if not isinstance(mapped, np.memmap):
             raise BadInput(f"{path} cannot be read as .npy: it is an archive of several arrays; give one of them")
         self.shape, self.dtype, self._offset = mapped.shape, mapped.dtype, int(mapped.offset)

@@ -142,8 +142,8 @@ def _side(session: Session, place: AnyPath, opened: ExitStack) -> Side:
             paths = dict(catalog.selections.images(number))
     if not paths:
         raise BadInput(
-            f"no image of the store {session.path} is in {_named(place)}; `vecstore add` it, or name another store, "
-            "or a selection"
+            f"no image of the store {session.path} is in {_named(place)}; add it with `vecstore add FOLDER`, or name "
+            "another store, or a selection"
         )
     return Side(session, paths)
 

@@ -9,6 +9,7 @@ import os
 
 from vecstore.sources.paths import shown
 
+LONGEST_EXCERPT = 60
 # UTF-32 first: its little-endian mark begins like that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -45,6 +46,12 @@ def is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def excerpt(line: str) -> str:
+    """Return the beginning of a line in quotes, for a message: a file that is no text has lines without end."""
+    text = shown(os.fsencode(line))
+    return repr(text if len(text) <= LONGEST_EXCERPT else f"{text[:LONGEST_EXCERPT]}...")
 
 
 def unknown_encoding(paths: list[bytes]) -> str | None:

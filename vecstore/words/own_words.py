@@ -18,7 +18,7 @@ from vecstore.image_ref import ImageRef, identify, path_of, vector_of
 from vecstore.results import ImageTags, Tag
 from vecstore.session import Session
 from vecstore.sources.paths import AnyPath, absolute
-from vecstore.sources.text_files import is_utf8, read_text
+from vecstore.sources.text_files import excerpt, is_utf8, read_text
 from vecstore.storage.checksums import ChecksumVerifier
 from vecstore.storage.vector_file import Float32
 from vecstore.words.stored_head import stored_head
@@ -43,7 +43,7 @@ def read_words(file: AnyPath) -> list[str]:
         raise BadInput(f"{source} cannot be read as a list of words: {error.strerror}") from error
     for number, line in enumerate(lines, start=1):
         if not is_utf8(os.fsencode(line)):
-            raise BadInput(f"{source}, line {number}: {line!r} is not UTF-8; save it as UTF-8")
+            raise BadInput(f"{source}, line {number}: {excerpt(line)} is not UTF-8; save it as UTF-8")
     words = [*dict.fromkeys(line.strip() for line in lines if line.strip())]
     if not words:
         raise BadInput(f"{source} has no words; write one word or phrase a line")
