@@ -76,7 +76,7 @@ def facts(
     ] = False,
     group_by: Annotated[
         str | None,
-        typer.Option("--group-by", help="Count the images by folder, month, camera or place.", metavar="GROUP"),
+        typer.Option("--group-by", help="Count them by folder, day, month, camera, place or cluster.", metavar="GROUP"),
     ] = None,
     sort: Sort = None,
     k: CountOrAll = None,

@@ -188,6 +188,10 @@ class Conditions(InSelection):
     camera: Annotated[
         str | None, typer.Option("--camera", help="Only images whose camera or maker contains this.", metavar="TEXT")
     ] = None
+    place: Annotated[
+        str | None,
+        typer.Option("--place", help="Only images taken near this town, or in this country (FR).", metavar="TEXT"),
+    ] = None
     near: Annotated[
         str | None,
         typer.Option("--near", help="Only images taken so near to a place: 48.14,11.58,5.", metavar="LAT,LON,KM"),

@@ -267,6 +267,10 @@ def duplicates(
     into: Annotated[
         str | None, typer.Option("--into", help="Put the near ones into this selection too.", metavar="NAME")
     ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option("--sort", help="Print the groups by taken, size, path or score.", metavar="ORDER"),
+    ] = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -287,6 +291,10 @@ def duplicates(
     """
     acting.require_sense()
     asked: dict[str, Any] = {"min_score": min_score, "exact": exact, "conditions": as_filter(conditions)}
+    if sort is not None and (any(between) or acting.review or acting.apply is not None):
+        raise typer.BadParameter(
+            "it orders what is printed; leave --between, --review and --apply out", param_hint="--sort"
+        )
     with open_store(store, device, quiet) as opened:
         if any(between):
             _print_between(opened, between, min_score, exact, as_json, quiet)
@@ -298,7 +306,7 @@ def duplicates(
             curation.act_on_duplicates(opened, acting, asked, as_json, quiet)
             return
         with output.working("comparing", quiet):
-            found = opened.duplicates(**asked, series=series, keep_by=acting.keep_by or [])
+            found = opened.duplicates(**asked, series=series, keep_by=acting.keep_by or [], sort=sort)
         if into is not None:
             found = iter(listed := list(found))
             output.put_into(opened, into, (one.id for one in listed if one.kind == "near"), quiet)

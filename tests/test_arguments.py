@@ -122,6 +122,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "image": {"ref": 0},
     "facts": {"refs": [0]},
     "count_by": {"by": "month"},
+    "sections": {"group": "month"},
     "original": {"ref": 0},
     "which": {"refs": [0]},
     "decide": {"verdict": "both", "refs": [0, 1]},

@@ -693,7 +693,7 @@ class ThumbnailReport:
 
 @dataclass(frozen=True)
 class Group:
-    """How many images have the same folder, month, camera or place; group: None of those that say none."""
+    """How many images have the same folder, day, month, camera, place or cluster; group: None of those of none."""
 
     group: str | None
     images: int
@@ -754,7 +754,8 @@ class Facets:
     """What the images of a list have in common, with counts; each part counts as if it had no condition itself.
 
     total: how many images the conditions allow. under: the folder that `folders` are in, the deepest that has all of
-    them. words: the most frequent first; empty where no words are recorded.
+    them. words: the most frequent first; empty where no words are recorded. months: the last first. cameras, places:
+    those with most images first; no places without the extra that has their names.
     """
 
     total: int
@@ -762,6 +763,9 @@ class Facets:
     folders: tuple[FolderCount, ...]
     clusters: tuple[ClusterCount, ...]
     words: tuple[WordCount, ...]
+    months: tuple["Group", ...] = ()
+    cameras: tuple["Group", ...] = ()
+    places: tuple["Group", ...] = ()
 
 
 @dataclass(frozen=True)

@@ -777,7 +777,7 @@ class Store:
         """
         return neighbour_graph.edges(self.session, Filter.of(**conditions), k, min_score, exact)
 
-    @checked(series=require_flag, **DUPLICATES)
+    @checked(series=require_flag, sort=optional(require_text), **DUPLICATES)
     def duplicates(
         self,
         *,
@@ -786,6 +786,7 @@ class Store:
         series: bool = False,
         keep_by: Sequence[str] = (),
         conditions: Filter | None = None,
+        sort: str | None = None,
     ) -> Iterator[Duplicate]:
         """Return the groups of equal images and altered copies, a path at a time, each group's representative first.
 
@@ -815,8 +816,10 @@ class Store:
             "folder:/a,/b", "path:GLOB". `Duplicate.why` says which decided. Of every other image in the group the best
             file is "near" then, and its others are "copy". BadInput for what is no rule.
         conditions: only among images that these hold of.
+        sort: groups by their first file: "taken", "size" or "path", as in `similar`; or by "score", those first whose
+            farthest image is nearest to it.
         """
-        return groups.duplicates(self.session, min_score, exact, keep_by, series, conditions or Filter())
+        return groups.duplicates(self.session, min_score, exact, keep_by, series, conditions or Filter(), sort)
 
     @checked(**DUPLICATES)
     def duplicate_groups(
@@ -906,10 +909,11 @@ class Store:
 
     @checked(by=require_text, conditions=require_filter)
     def count_by(self, by: str, conditions: Filter | None = None) -> Results[Group]:
-        """Return how many images there are of each folder, month, camera or place.
+        """Return how many images there are of each folder, day, month, camera, place or cluster.
 
-        Months come in their order, the others by how many images they have; what says none is last. Raises BadInput
-        for another `by`, and for places without the extra that has their names.
+        Days and months come in their order, the others by how many images they have; what says none is last. Raises
+        BadInput for another `by`, and for places without the extra that has their names; NotFound for clusters before
+        the first clustering.
         """
         return self._results(Group, facts.counted(self.session, by, conditions or Filter()))
 
@@ -934,13 +938,20 @@ class Store:
         """
         return self._results(StoredImage, stored_images.newest(self.session, k, before))
 
-    @checked(start=require_offset, k=require_count, order=require_text, word=optional(require_text))
+    @checked(
+        start=require_offset,
+        k=require_count,
+        order=require_text,
+        group=optional(require_text),
+        word=optional(require_text),
+    )
     def browse(
         self,
         start: int = 0,
         k: int = 100,
         *,
         order: str = "newest",
+        group: str | None = None,
         word: str | None = None,
         **conditions: Unpack[Conditions],
     ) -> Page:
@@ -951,14 +962,32 @@ class Store:
         Parameters
         ----------
         order: "newest" or "oldest", by when they were added; "taken", the last first, and those that do not say at
-            the end; "path"; "typical" or "odd", by the distance to their centroid.
+            the end; "size", the largest file first; "path"; "typical" or "odd", by the distance to their centroid.
+        group: "day", "month", "folder", "camera", "place" or "cluster": those of one group come together, in that order
+            within it. The last day or month comes first, but with "oldest"; those of none at the end. See `sections`.
         conditions: as in `similar`.
         word: only images whose best class has this name, where words are recorded (`tag_all`).
 
         Raises BadInput, and NotFound for a cluster that is not there.
         """
-        listing = browsing.Listing(Filter.of(**conditions), word, order)
+        listing = browsing.Listing(Filter.of(**conditions), word, order, group)
         return browsing.browse(self.session, self._listings, listing, start, k)
+
+    @checked(order=require_text, group=optional(require_text), word=optional(require_text))
+    def sections(
+        self,
+        group: str | None,
+        *,
+        order: str = "newest",
+        word: str | None = None,
+        **conditions: Unpack[Conditions],
+    ) -> Results[Group]:
+        """Return the groups of a list, in the order in which `browse` has them, with how many images each has.
+
+        So a group begins where those before it end. Takes and raises what `browse` does.
+        """
+        listing = browsing.Listing(Filter.of(**conditions), word, order, group)
+        return self._results(Group, browsing.sections(self.session, self._listings, listing))
 
     @checked(under=optional(require_path), word=optional(require_text))
     def facets(
@@ -968,7 +997,7 @@ class Store:
         word: str | None = None,
         **conditions: Unpack[Conditions],
     ) -> Facets:
-        """Return the folders, clusters and words of the images that the conditions allow, with counts.
+        """Return the folders, clusters, words, months, cameras and places of what the conditions allow, with counts.
 
         Parameters
         ----------
@@ -1006,6 +1035,22 @@ class Store:
         size: "small", or "large" for at most 960 pixels.
         """
         return thumbnails.thumbnail(self.session, ref, self._thumbnails, size)
+
+    @checked(refs=each(require_image), sizes=each(require_text), on_progress=optional(require_callable))
+    def make_thumbnails(
+        self,
+        *refs: ImageRef,
+        sizes: Sequence[str] = ("small", "large"),
+        on_progress: OnProgress | None = None,
+    ) -> ThumbnailReport:
+        """Make the thumbnails of these images ahead, of all images where none is named, the newest first.
+
+        Those that are there are passed over, so the same call resumes after an interruption. It ends when the room for
+        thumbnails (`$VECSTORE_THUMBNAILS_MB`) is full of what it has made or found. Raises NotFound, BadInput.
+
+        sizes: "small", "large", or both, which are made from one decoding.
+        """
+        return thumbnails.make_thumbnails(self.session, refs, self._thumbnails, sizes, on_progress)
 
     @checked(ref=require_image)
     def original(self, ref: ImageRef) -> Original:
@@ -1046,22 +1091,6 @@ class Store:
         if level is None and cut is None:
             return None
         return trees.grouping(self.session, self._trees, level, cut)
-
-    @checked(refs=each(require_image), sizes=each(require_text), on_progress=optional(require_callable))
-    def make_thumbnails(
-        self,
-        *refs: ImageRef,
-        sizes: Sequence[str] = ("small", "large"),
-        on_progress: OnProgress | None = None,
-    ) -> ThumbnailReport:
-        """Make the thumbnails of these images ahead, of all images where none is named, the newest first.
-
-        Those that are there are passed over, so the same call resumes after an interruption. It ends when the room for
-        thumbnails (`$VECSTORE_THUMBNAILS_MB`) is full of what it has made or found. Raises NotFound, BadInput.
-
-        sizes: "small", "large", or both, which are made from one decoding.
-        """
-        return thumbnails.make_thumbnails(self.session, refs, self._thumbnails, sizes, on_progress)
 
     @checked(
         cluster=optional(require_cluster),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import paint
 from vecstore.errors import BadInput
+from vecstore.results import Facts
 from vecstore.search.filters import _plain_folder, path_test
 from vecstore.store import Store
 
@@ -52,13 +53,11 @@ def test_orders_and_conditions_are_those_of_the_other_methods(store: Store) -> N
     assert ids(store, path="deep/", order="oldest") == [row for row in sorted(path_of) if "/deep/" in path_of[row]]
 
 
-def test_the_last_taken_come_first_and_those_that_do_not_say_last(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_last_taken_come_first_and_those_that_do_not_say_last(store: Store) -> None:
     taken = {1: "2024-05-31T18:30:05+02:00", 2: "2025-01-01", 5: "2023-01-01T00:00:00"}
     rows = [row for row in range(20) if row not in (0, 7, 8, 19)]
-    facts = type(store.session.catalog.facts)
-    monkeypatch.setattr(facts, "values", lambda self, names: ((row, taken.get(row)) for row in rows))
+    with store.session.writing(), store.session.catalog.writing():
+        store.session.catalog.facts.put([(row, Facts(taken.get(row))) for row in rows])
     expected = [2, 1, 5, *(row for row in reversed(rows) if row not in taken)]
     assert ids(store, order="taken") == expected
     assert ids(store, order="taken", path="b/") == [row for row in expected if "/b/" in store.image(row).paths[0]]

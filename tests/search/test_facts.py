@@ -17,9 +17,9 @@ from cli.app import app
 from tests.conftest import TinyEmbedder, paint
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Group, ImageFacts
-from vecstore.search import places
 from vecstore.search.filters import Filter
 from vecstore.sources import content
+from vecstore.storage import places
 from vecstore.store import Store
 
 OpenStore = Callable[..., Store]
@@ -196,7 +196,7 @@ def test_images_are_counted_in_groups(store: Store, folder: Path) -> None:
     assert store.count_by("camera") == [Group("X-T5", 2), Group("NIKON D90", 1), Group(None, 1)]
     assert store.count_by("folder") == [Group(str(folder / "a"), 2), Group(str(folder / "b"), 2)]
     assert store.count_by("month", Filter(camera="x-t5")) == [Group("2024-05", 2)]
-    with pytest.raises(BadInput, match="not counted by 'mood', but by folder, month, camera, place"):
+    with pytest.raises(BadInput, match="not grouped by 'mood', but by folder, day, month, camera, place, cluster"):
         store.count_by("mood")
 
 
@@ -348,7 +348,7 @@ def test_facts_lists_and_counts(vecstore_: Callable[..., Result], folder: Path) 
         (("facts", "--taken-after", "soon"), "'soon' is not a date or time; give a date such as 2024-05-31"),
         (("facts", "--near", "here"), "'here' is not LATITUDE,LONGITUDE,KM"),
         (("facts", "--sort", "colour"), "'colour' is no order"),
-        (("facts", "--group-by", "mood"), "not counted by 'mood'"),
+        (("facts", "--group-by", "mood"), "not grouped by 'mood'"),
         (("facts", "--all", "--camera", "x"), "--all reads the files of all images without facts"),
         (("facts", "--group-by", "month", "--sort", "taken"), "groups have an order of their own"),
         (("oddities", "--kind", "ugly"), "there is no oddity 'ugly'"),

@@ -7,7 +7,7 @@ other file of that content is a `copy` of it: deleting all copies leaves a file 
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -19,6 +19,7 @@ from vecstore.likeness.comparison import EDITED, LETTERBOXED, SAME_BYTES, Relati
 from vecstore.results import Duplicate, DuplicateFile, DuplicateGroup
 from vecstore.search import duplicates as search
 from vecstore.search.duplicates import ARCHIVED, COPY, KEEP, LINK, NEAR, SERIES
+from vecstore.search.facts import ordered, require_sort
 from vecstore.search.filters import Filter
 from vecstore.session import Session
 from vecstore.sources.paths import archive_of
@@ -42,11 +43,28 @@ class Group:
 
 
 def duplicates(
-    session: Session, min_score: float, exact: bool, keep_by: Sequence[str], series: bool, conditions: Filter
+    session: Session,
+    min_score: float,
+    exact: bool,
+    keep_by: Sequence[str],
+    series: bool,
+    conditions: Filter,
+    sort: str | None,
 ) -> Iterator[Duplicate]:
     """Return the groups of equal images and altered copies, a path at a time; see `Store.duplicates`."""
+    require_sort(sort)
     found = groups(session, min_score, exact, keep_rules.parse(keep_by), series, conditions)
-    return (file for group in found for file in group.files)
+    return (file for group in _in_order(session, found, sort) for file in group.files)
+
+
+def _in_order(session: Session, found: Iterator[Group], sort: str | None) -> Iterable[Group]:
+    if sort is None:
+        return found
+    if sort == "score":
+        return sorted(found, key=lambda group: -min(file.score for file in group.files))
+    by_first = {group.files[0].path: group for group in found}
+    with session.catalog.reading():
+        return [by_first[file.path] for file in ordered(session, [g.files[0] for g in by_first.values()], sort)]
 
 
 def described(

@@ -16,30 +16,37 @@ from numpy.typing import NDArray
 from vecstore.clustering import lifecycle
 from vecstore.clustering.clusters import current_clusters
 from vecstore.errors import BadInput
-from vecstore.results import ClusterCount, Facets, FolderCount, Page, WordCount
+from vecstore.results import ClusterCount, Facets, FolderCount, Group, Page, WordCount
 from vecstore.search.filters import Filter, Mask
+from vecstore.search.grouping import Grouping, grouping, in_groups, put_in_groups, require_group
 from vecstore.search.query import allowed_in
 from vecstore.search.stored_images import described
 from vecstore.session import Session
+from vecstore.storage.places import is_installed
 from vecstore.words.tagging import NO_CLASS, best_recorded
 from vecstore.words.vocabulary import vocabulary
 
 Rows = NDArray[np.int64]
 T = TypeVar("T")
 
-ORDERS = ("newest", "oldest", "taken", "path", "typical", "odd")
+ORDERS = ("newest", "oldest", "taken", "size", "path", "typical", "odd")
 # What is kept of a store, each of eight bytes an image or path: someone who pages through a list asks for few others.
-KEPT = 6
+KEPT = 12
 MOST_WORDS = 200
+_EVERY = 1 << 62
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Which images, and in which order. word: only those whose best class has this name."""
+    """Which images, and in which order.
+
+    word: only those whose best class has this name. group: together by what of them, one group after the other.
+    """
 
     conditions: Filter = Filter()
     word: str | None = None
     order: str = "newest"
+    group: str | None = None
 
     @property
     def is_of_all(self) -> bool:
@@ -49,6 +56,13 @@ class Listing:
     def require_sound(self) -> None:
         if self.order not in ORDERS:
             raise BadInput(f"{self.order!r} is not an order; choose one of {', '.join(ORDERS)}")
+        if self.group is not None:
+            require_group(self.group)
+
+    @property
+    def is_last_first(self) -> bool:
+        """Whether the last day or month comes first, as the last picture does."""
+        return self.group in ("day", "month") and self.order != "oldest"
 
 
 class Listings:
@@ -75,6 +89,17 @@ def browse(session: Session, listings: Listings, listing: Listing, start: int, k
         return Page(total, tuple(described(session, row) for row in rows.tolist()))
 
 
+def sections(session: Session, listings: Listings, listing: Listing) -> list[Group]:
+    """Return the groups of a list in its order; see `Store.sections`."""
+    listing.require_sound()
+    with session.catalog.reading():
+        if listing.group is None:
+            total, _ = _part(session, listings, listing, 0, 0)
+            return [Group(None, total)] if total else []
+        _, rows = _part(session, listings, listing, 0, _EVERY)
+        return in_groups(_grouping(session, listings, listing.group), rows, is_reversed=listing.is_last_first)
+
+
 def facets(session: Session, listings: Listings, listing: Listing, under: str | None) -> Facets:
     """Return the folders, clusters and words of a list with their counts; see `Store.facets`."""
     listing.require_sound()
@@ -88,19 +113,39 @@ def _counted(session: Session, listings: Listings, listing: Listing, under: str 
     top = _common_folder(session) if under is None else os.fsencode(under)
     no_path = replace(listing, conditions=replace(listing.conditions, path=()))
     no_cluster = replace(listing, conditions=replace(listing.conditions, cluster=None, not_cluster=None))
+    no_date = replace(listing, conditions=replace(listing.conditions, taken_after=None, taken_before=None))
+    no_camera = replace(listing, conditions=replace(listing.conditions, camera=None))
+    no_place = replace(listing, conditions=replace(listing.conditions, place=None, near=None))
     return Facets(
         total,
         os.fsdecode(top),
         _folders(session, listings, no_path, top),
         _clusters(session, listings, no_cluster),
         _words(session, _mask(session, replace(listing, word=None))),
+        _groups(session, listings, no_date, "month")[::-1],
+        _largest_first(_groups(session, listings, no_camera, "camera")),
+        _largest_first(_groups(session, listings, no_place, "place")) if is_installed() else (),
     )
 
 
+def _groups(session: Session, listings: Listings, listing: Listing, by: str) -> tuple[Group, ...]:
+    """Return the groups of a list that have a name, in their own order."""
+    found = _grouping(session, listings, by)
+    if not found.names:
+        return ()
+    return tuple(
+        group for group in in_groups(found, np.flatnonzero(_mask(session, listing))) if group.group is not None
+    )
+
+
+def _largest_first(groups: tuple[Group, ...]) -> tuple[Group, ...]:
+    return tuple(sorted(groups, key=lambda group: -group.images))
+
+
 def _part(session: Session, listings: Listings, listing: Listing, start: int, k: int) -> tuple[int, Rows]:
-    if listing.is_of_all and listing.order in ("newest", "oldest"):
+    if listing.is_of_all and listing.group is None and listing.order in ("newest", "oldest"):
         return _part_of_all(session, listing.order == "newest", start, k)
-    rows = listings.kept(listing, _state(session), lambda: _listed(session, listing))
+    rows = listings.kept(listing, _state(session), lambda: _grouped(session, listings, listing))
     return len(rows), rows[start : start + k]
 
 
@@ -119,16 +164,25 @@ def _part_of_all(session: Session, newest_first: bool, start: int, k: int) -> tu
     return total, ranks + np.searchsorted(removed - np.arange(len(removed)), ranks, side="right")
 
 
+def _grouped(session: Session, listings: Listings, listing: Listing) -> Rows:
+    rows = _listed(session, listing)
+    if listing.group is None:
+        return rows
+    return put_in_groups(_grouping(session, listings, listing.group), rows, is_reversed=listing.is_last_first)
+
+
+def _grouping(session: Session, listings: Listings, by: str) -> Grouping:
+    return listings.kept(("grouping", by), _state(session), lambda: grouping(session, by))
+
+
 def _listed(session: Session, listing: Listing) -> Rows:
     catalog, mask = session.catalog, _mask(session, listing)
     if listing.order == "path":
         rows = np.array(catalog.paths.rows_in_order(), np.int64)
         ordered = rows[np.sort(np.unique(rows, return_index=True)[1])]  # each by its first path
-    elif listing.order == "taken":
-        known = list(catalog.facts.values(["taken"]))
-        dated = sorted(((taken, row) for row, taken in known if taken is not None), reverse=True)
-        undated = [row for row, taken in known if taken is None]
-        ordered = np.array([*(row for _, row in dated), *reversed(undated)], np.int64)
+    elif listing.order in ("taken", "size"):
+        known = np.array(catalog.facts.rows_by("taken" if listing.order == "taken" else "bytes"), np.int64)
+        ordered = np.concatenate([known, np.setdiff1d(np.arange(len(mask)), known)[::-1]])
     elif listing.order in ("typical", "odd"):
         current, wanted = current_clusters(session).clustering, listing.conditions.cluster
         node = None if wanted is None else catalog.clusterings.require_node(current, wanted)

@@ -1,9 +1,7 @@
 """What is known of images, one by one, in an order, and counted in groups."""
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePath
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -12,11 +10,11 @@ from vecstore.errors import BadInput
 from vecstore.image_ref import ImageRef, require_stored
 from vecstore.results import Facts, Group, ImageFacts
 from vecstore.search.filters import Filter
-from vecstore.search.places import is_installed, require_installed, towns
+from vecstore.search.grouping import grouping, in_groups, require_group
 from vecstore.search.query import allowed_in
 from vecstore.session import Session
+from vecstore.storage.places import is_installed, towns
 
-GROUPS = ("folder", "month", "camera", "place")
 SORTS = ("score", "taken", "size", "path")
 # Images that are described together.
 BLOCK_ROWS = 1_000
@@ -63,20 +61,11 @@ def _in_order(session: Session, rows: list[int], sort: str | None) -> list[int]:
     if sort in (None, "score"):
         return rows
     if sort == "path":
-        first = _first_paths(session)
+        first = dict(session.catalog.paths.first_of_all())
         return sorted(rows, key=first.__getitem__)
     key = _taken_key if sort == "taken" else _size_key
     keys = {row: key(value) for row, value in session.catalog.facts.values(["taken" if sort == "taken" else "bytes"])}
     return sorted(rows, key=keys.__getitem__)
-
-
-def _first_paths(session: Session) -> dict[int, bytes]:
-    """Return the path shown of every living image."""
-    first: dict[int, bytes] = {}
-    for row, path in session.catalog.paths.all():
-        if row not in first or path < first[row]:
-            first[row] = path
-    return first
 
 
 def fitting_rows(session: Session, conditions: Filter) -> list[int]:
@@ -106,7 +95,8 @@ def _places(known: Iterable[tuple[int, Facts]]) -> Iterator[tuple[int, str]]:
     """Yield (row, the nearest town) where there is a place, and the table of towns is installed."""
     there = [(row, f.latitude, f.longitude) for row, f in known if f.latitude is not None and f.longitude is not None]
     if there and is_installed():
-        yield from zip((row for row, *_ in there), towns([(lat, lon) for _, lat, lon in there]), strict=True)
+        found = towns([(latitude, longitude) for _, latitude, longitude in there])
+        yield from ((row, town.name) for (row, *_), town in zip(there, found, strict=True))
 
 
 # Order
@@ -148,33 +138,10 @@ def _size_key(n_bytes: int | None) -> tuple[Any, ...]:
 
 def counted(session: Session, by: str, conditions: Filter) -> list[Group]:
     """Return how many images there are of each group; see `Store.count_by`."""
-    if by not in GROUPS:
-        raise BadInput(f"images are not counted by {by!r}, but by {', '.join(GROUPS)}")
-    if by == "place":
-        require_installed()
-    catalog = session.catalog
-    with catalog.reading():
-        n_rows = catalog.images.row_count()
-        allowed = allowed_in(session, n_rows, conditions)
-        found = _group_of_each(session, by)
-        counts = Counter(group for row, group in found if allowed is None or (row < n_rows and allowed[row]))
-    groups = [Group(group, n) for group, n in counts.items()]
-    if by == "month":
-        return sorted(groups, key=lambda group: (group.group is None, group.group or ""))
+    require_group(by)
+    with session.catalog.reading():
+        rows = np.array(fitting_rows(session, conditions), np.int64)
+        groups = in_groups(grouping(session, by), rows)
+    if by in ("month", "day", "cluster"):
+        return groups
     return sorted(groups, key=lambda group: (group.group is None, -group.images, group.group or ""))
-
-
-def _group_of_each(session: Session, by: str) -> Iterator[tuple[int, str | None]]:
-    """Yield (row, its group) of every living image."""
-    catalog = session.catalog
-    if by == "folder":
-        yield from ((row, str(PurePath(os.fsdecode(path)).parent)) for row, path in _first_paths(session).items())
-    elif by == "month":
-        yield from ((row, taken and taken[:7]) for row, taken in catalog.facts.values(["taken"]))
-    elif by == "camera":
-        yield from catalog.facts.values(["camera"])
-    else:
-        known = list(catalog.facts.values(["latitude", "longitude"]))
-        there = [(latitude, longitude) for _, latitude, longitude in known if latitude is not None]
-        names = iter(towns(there))
-        yield from ((row, next(names) if latitude is not None else None) for row, latitude, _ in known)

@@ -50,6 +50,8 @@ class Filter:
     in_selection, not_in_selection: only images of this selection; none of that one.
     taken_after, taken_before: only images taken then or later, or before; see `conditions.period`.
     camera: only images of which the camera, or its maker, contains this.
+    place: only images taken near a town whose name, with that of its country, contains this; or in this country, by its
+        name or code. Needs the extra `places`.
     near: only images taken within so many kilometres of a place, as `LATITUDE,LONGITUDE,KM`.
     where: only images of which this condition holds; see `conditions`.
     """
@@ -61,6 +63,7 @@ class Filter:
     taken_after: str | date | None = None
     taken_before: str | date | None = None
     camera: str | None = None
+    place: str | None = None
     near: str | None = None
     where: str | None = None
     in_selection: str | None = None
@@ -80,6 +83,7 @@ FIELD_CHECKS: dict[str, Check] = {
     "taken_after": optional(require_moment),
     "taken_before": optional(require_moment),
     "camera": optional(require_text),
+    "place": optional(require_text),
     "near": optional(require_place),
     "where": optional(require_text),
     "in_selection": optional(require_text),
@@ -107,6 +111,7 @@ class Conditions(TypedDict, total=False):
     taken_after: str | date | None
     taken_before: str | date | None
     camera: str | None
+    place: str | None
     near: str | Sequence[float] | None
     where: str | None
     in_selection: str | None
@@ -162,6 +167,8 @@ def _on_facts(conditions: Filter) -> Iterator[Condition]:
                 raise BadInput(f"{when!r} is not a date or time; give {DATES}") from error
     if conditions.camera is not None:
         yield AnyOf([Comparison(field, "contains", conditions.camera) for field in ("camera", "maker")])
+    if conditions.place is not None:
+        yield AnyOf([Comparison("place", "contains", conditions.place), Comparison("country", "=", conditions.place)])
     if conditions.near is not None:
         yield near(conditions.near)
     if conditions.where is not None:

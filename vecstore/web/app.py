@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -23,6 +23,7 @@ from vecstore.web.curation_routes import curation_api
 from vecstore.web.fact_routes import facts
 from vecstore.web.jobs import Jobs
 from vecstore.web.metrics import Counted, Metrics
+from vecstore.web.page import STATIC, html
 from vecstore.web.responses import on_http_error, on_invalid, on_store_error
 from vecstore.web.routes import Server, api
 from vecstore.web.security import SecurityMiddleware, Token
@@ -32,7 +33,6 @@ from vecstore.web.store_pool import StorePool
 from vecstore.web.sub_path import Site, SubPath
 from vecstore.web.upload_routes import uploads
 
-STATIC = Path(__file__).parent / "static"
 SWAGGER_UI = Path(str(files("fastapi_swagger"))) / "resources"
 # Threads that answer: a few more than processors, so that a slow question holds up no quick one.
 ASKING_THREADS = min((os.cpu_count() or 1) + 2, 16)
@@ -91,6 +91,8 @@ def create_app(settings: Settings, names: tuple[str, ...] = (), name: str = "") 
         looking=StorePool(settings, LOOKING_THREADS, "looking"),
         # One: it keeps what it counts from, and counting a large store holds up no other question.
         counting=StorePool(settings, 1, "counting"),
+        # One: it keeps the lists that it made, each once.
+        listing=StorePool(settings, 1, "listing"),
         # One: its network takes every processor, and is in memory once.
         embedding=StorePool(settings, 1, "embedding"),
         writing=StorePool(settings, 1, "writing"),
@@ -122,14 +124,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     for one in (app, *getattr(app.state, "others", ())):
         server: Server = one.state.server
         server.jobs.close()
-        for stores in (server.asking, server.looking, server.counting, server.embedding, server.writing):
+        for stores in (
+            server.asking,
+            server.looking,
+            server.counting,
+            server.listing,
+            server.embedding,
+            server.writing,
+        ):
             stores.close()
 
 
 def _add_pages(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+        return HTMLResponse(html(), headers={"Cache-Control": "no-cache"})
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:

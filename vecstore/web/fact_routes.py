@@ -44,10 +44,12 @@ async def facts_of(server: Here, id: Id) -> Response:
 
 @facts.get("/facts/by/{group}", response_model=list[Group])
 async def count_by(
-    server: Here, group: Literal["folder", "month", "camera", "place"], asked: Annotated[ImageFilters, Query()]
+    server: Here,
+    group: Literal["folder", "day", "month", "camera", "place", "cluster"],
+    asked: Annotated[ImageFilters, Query()],
 ) -> Response:
-    """How many images there are of each folder, month, camera or place."""
-    return answer(await server.asking.run(lambda store: store.count_by(group, asked.as_filter())))
+    """How many images there are of each folder, day, month, camera, place or cluster."""
+    return answer(await server.counting.run(lambda store: store.count_by(group, asked.as_filter())))
 
 
 @facts.get("/oddities", response_model=list[Oddity])

@@ -26,6 +26,7 @@ class ImageFilters(BaseModel):
     taken_after: str | None = Field(None, max_length=64)
     taken_before: str | None = Field(None, max_length=64)
     camera: str | None = Field(None, max_length=200)
+    place: str | None = Field(None, max_length=200)
     near: str | None = Field(None, max_length=100)
     where: str | None = Field(None, max_length=4000)
 

@@ -24,6 +24,7 @@ from vecstore.results import (
     Facets,
     Failure,
     Found,
+    Group,
     Info,
     Member,
     Membership,
@@ -97,12 +98,24 @@ class Listed(ImageFilters):
     word: str | None = Field(None, max_length=200)
 
 
-class PartOfList(Listed):
+class Ordered(Listed):
+    """A list in an order, and in groups."""
+
+    order: Literal["newest", "oldest", "taken", "size", "path", "typical", "odd"] = "newest"
+    group: Literal["day", "month", "folder", "camera", "place", "cluster"] | None = None
+
+
+class PartOfList(Ordered):
     """A part of a list, by the position of its first image."""
 
     start: int = Field(0, ge=0, lt=1 << 62)
     k: int = Field(100, ge=1, le=1_000)
-    order: Literal["newest", "oldest", "taken", "path", "typical", "odd"] = "newest"
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether it takes no list to be made."""
+        asked = self.model_dump(exclude={"start", "k", "order"}, exclude_none=True)
+        return not asked and self.order in ("newest", "oldest")
 
 
 class Faceted(Listed):
@@ -283,6 +296,7 @@ class Server:
     asking: StorePool
     looking: StorePool
     counting: StorePool
+    listing: StorePool
     embedding: StorePool
     writing: StorePool
     jobs: Jobs
@@ -390,12 +404,19 @@ async def images(
 @api.get("/browse", response_model=Page, tags=["images"])
 async def browse(server: Here, part: Annotated[PartOfList, Query()]) -> Response:
     """A part of a list of images by position, with the total: of all, or under conditions, in any order."""
-    return answer(await server.asking.run(lambda store: store.browse(**vars(part))))
+    stores = server.asking if part.is_at_hand else server.listing
+    return answer(await stores.run(lambda store: store.browse(**vars(part))))
+
+
+@api.get("/sections", response_model=list[Group], tags=["images"])
+async def sections(server: Here, listed: Annotated[Ordered, Query()]) -> Response:
+    """The groups of a list in its order, with how many images each has; so each begins where those before it end."""
+    return answer(await server.listing.run(lambda store: store.sections(**vars(listed))))
 
 
 @api.get("/facets", response_model=Facets, tags=["images"])
 async def facets(server: Here, listed: Annotated[Faceted, Query()]) -> Response:
-    """The folders, clusters and words of a list of images, with counts."""
+    """The folders, clusters, words, months, cameras and places of a list of images, with counts."""
     return answer(await server.counting.run(lambda store: store.facets(**vars(listed))))
 
 
@@ -622,15 +643,10 @@ async def thumbnail(
 
     v: anything; with it, browsers need not ask again.
     """
-    tag = f'"{(await server.looking.run(partial(_sha256, id=id))).hex()}-{size}"'
+    known = request.headers.get("if-none-match", "")
+    tag, data = await server.looking.run(partial(_thumbnail, id=id, size=size, known=known))
     headers = {"ETag": tag, "Cache-Control": FOREVER if v else ASK_AGAIN}
-    if tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    try:
-        data = await server.looking.run(lambda store: store.thumbnail(id, size))
-    except BadInput as error:  # what was asked is right; the file is what has become another
-        raise NotFound(str(error)) from error
-    return Response(data, media_type=MEDIA_TYPE, headers=headers)
+    return Response(status_code=304, headers=headers) if data is None else Response(data, 200, headers, MEDIA_TYPE)
 
 
 @api.get("/images/{id}/original", response_class=Response, responses={200: PICTURE}, tags=["images"])
@@ -644,6 +660,15 @@ async def original(server: Here, id: Id) -> Response:
         "Cache-Control": ASK_AGAIN,
     }
     return Response(found.data, media_type=found.media_type, headers=headers)
+
+
+def _thumbnail(store: Store, id: int, size: str, known: str) -> tuple[str, bytes | None]:
+    """Return a thumbnail's tag, and the thumbnail itself unless its tag is among the known ones."""
+    tag = f'"{_sha256(store, id).hex()}-{size}"'
+    try:
+        return tag, None if tag in known else store.thumbnail(id, size)
+    except BadInput as error:  # what was asked is right; the file is what has become another
+        raise NotFound(str(error)) from error
 
 
 def _sha256(store: Store, id: int) -> bytes:

@@ -49,6 +49,8 @@ FIELDS = {
     "taken": Field(Kind.LOCAL, "facts.taken"),
     **{name: Field(Kind.TEXT, f"facts.{name}") for name in ("maker", "camera", "lens", "format", "caption")},
     "keywords": Field(Kind.TEXTS, "facts.keywords"),
+    "place": Field(Kind.TEXTS, "place_of(facts.latitude, facts.longitude)"),
+    "country": Field(Kind.TEXTS, "country_of(facts.latitude, facts.longitude)"),
     **{name: Field(Kind.NUMBER, f"facts.{name}") for name in ("orientation", "latitude", "longitude", "rating")},
     "bytes": Field(Kind.NUMBER, "facts.bytes"),
     **{name: Field(Kind.NUMBER, f"nullif(images.{name}, 0)") for name in ("width", "height")},
@@ -60,6 +62,10 @@ FIELDS = {
         for name in ("brightness", "contrast", "shadows", "highlights", "sharpness", "entropy")
     },
 }
+
+
+# What the table of towns says, and the catalog does not.
+NAMED_PLACES = {"place", "country"}
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,19 @@ class AnyOf:
 Condition: TypeAlias = Comparison | Within | Near | Missing | Not | AllOf | AnyOf
 
 
+def fields_of(condition: Condition) -> set[str]:
+    """Return the fields that a condition asks for."""
+    match condition:
+        case AllOf() | AnyOf():
+            return {name for part in condition.parts for name in fields_of(part)}
+        case Not():
+            return fields_of(condition.part)
+        case Near():
+            return {"latitude", "longitude"}
+        case _:
+            return {condition.field}
+
+
 def distance_km(
     latitude: float | None, longitude: float | None, other_latitude: float, other_longitude: float
 ) -> float | None:
@@ -190,6 +209,11 @@ def distance_km(
     across = math.radians(other_longitude - longitude)
     half = math.sin((other - one) / 2) ** 2 + math.cos(one) * math.cos(other) * math.sin(across / 2) ** 2
     return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
+
+
+def several(*texts: str) -> str:
+    """Return texts, each of one line, as a field of several holds them."""
+    return f"\n{chr(10).join(texts)}\n"
 
 
 def path_text(path: bytes) -> str:

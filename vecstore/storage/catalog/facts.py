@@ -1,11 +1,25 @@
 """The facts: what each image's file and pixels say, and the images of which a condition on them holds."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vecstore.results import Facts
-from vecstore.storage.catalog.conditions import FIELDS, Condition, distance_km, path_text
+from vecstore.storage.catalog.conditions import (
+    FIELDS,
+    NAMED_PLACES,
+    Condition,
+    distance_km,
+    fields_of,
+    path_text,
+    several,
+)
 from vecstore.storage.catalog.connection import Database, Queries
+from vecstore.storage.places import require_installed, towns
 
 # The fields of `Facts` in the order of the table's columns, less the size in pixels, which `images` has.
 COLUMNS = (
@@ -26,6 +40,15 @@ class ImageFacts(Queries):
         self.db.create_function("casefold", 1, lambda text: None if text is None else str(text).casefold())
         self.db.create_function("path_text", 1, path_text)
         self.db.create_function("distance_km", 4, distance_km)
+        self._named: dict[tuple[float, float], tuple[str, str]] = {}
+        for number, name in enumerate(("place_of", "country_of")):
+            self.db.create_function(name, 2, partial(self._name_of, number))
+
+    def _name_of(self, number: int, latitude: float | None, longitude: float | None) -> str | None:
+        if latitude is None or longitude is None:
+            return None
+        found = self._named.get((latitude, longitude))
+        return found and found[number]
 
     def put(self, facts: Iterable[tuple[int, Facts]]) -> None:
         """Record the facts of rows, and with them how large the pictures are, where they say so."""
@@ -59,7 +82,12 @@ class ImageFacts(Queries):
         return [row for (row,) in self.db.execute(query)]
 
     def fitting(self, condition: Condition) -> list[int]:
-        """Return the rows, also of removed images, of which a condition holds, ascending."""
+        """Return the rows, also of removed images, of which a condition holds, ascending.
+
+        Raises BadInput for a condition on the names of places where their table is not installed.
+        """
+        if fields_of(condition) & NAMED_PLACES:
+            self._name_places()
         values: list[Any] = []
         where = condition.sql(values)
         query = f"select images.row from images left join facts using (row) where {where} order by images.row"
@@ -75,6 +103,40 @@ class ImageFacts(Queries):
             select images.row{columns} from images left join facts using (row)
             where  images.row not in (select row from removed) order by images.row"""
         yield from self.db.execute(query)
+
+    def known(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yield (row, the values of these columns) of the images, also of removed ones, that have all of them.
+
+        names: some of `COLUMNS`; ValueError for any other.
+        """
+        columns = [COLUMNS[COLUMNS.index(name)] for name in names]
+        are_there = " and ".join(f"{name} is not null" for name in columns)
+        yield from self.db.execute(f"select row, {', '.join(columns)} from facts where {are_there}")
+
+    def rows_by(self, name: str) -> list[int]:
+        """Return the rows of the images, also of removed ones, that have a value in this column, the greatest first."""
+        column = COLUMNS[COLUMNS.index(name)]
+        query = f"select row from facts where {column} is not null order by {column} desc, row desc"
+        return [row for (row,) in self.db.execute(query)]
+
+    def taken_numbers(self, n_characters: int) -> NDArray[np.int64]:
+        """Return (n, 2) the row of each image that says when it was taken, and the digits of when: 20240531, 202405.
+
+        n_characters: 10 for the day, 7 for the month.
+        """
+        query = """
+            select row, cast(replace(substr(taken, 1, :length), '-', '') as integer) from facts
+            where  taken is not null"""
+        found = self.db.execute(query, {"length": n_characters})
+        return np.fromiter(chain.from_iterable(found), np.int64).reshape(-1, 2)
+
+    def _name_places(self) -> None:
+        """Let conditions know the place and the country of all coordinates; both are fields of several texts."""
+        require_installed()
+        query = "select distinct latitude, longitude from facts where latitude is not null and longitude is not null"
+        new = [place for place in self.db.execute(query) if place not in self._named]
+        texts = ((several(town.name, town.town), several(town.country, town.code)) for town in towns(new))
+        self._named.update(zip(new, texts, strict=True))
 
     def measured(self, name: str, condition: Condition) -> list[tuple[int, float]]:
         """Return (row, value of a field) of the living images of which a condition holds, by value."""
@@ -104,7 +166,7 @@ class ImageFacts(Queries):
 
 
 def _stored(row: int, facts: Facts) -> tuple[Any, ...]:
-    values = {**vars(facts), "keywords": f"\n{chr(10).join(facts.keywords)}\n" if facts.keywords else None}
+    values = {**vars(facts), "keywords": several(*facts.keywords) if facts.keywords else None}
     return (row, *(values[name] for name in COLUMNS))
 
 

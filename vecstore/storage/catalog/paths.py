@@ -83,6 +83,11 @@ class Paths(Queries):
         for row, path in self.db.execute("select row, path from paths"):
             yield row, bytes(path)
 
+    def first_of_all(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (row, the path shown) of every living image; to be read to the end before anything is written."""
+        for row, path in self.db.execute("select row, min(path) from paths group by row"):
+            yield row, bytes(path)
+
     def rows_with_copies(self) -> list[int]:
         """Return the rows of the images that were seen at more than one path, ascending."""
         return [row for (row,) in self.db.execute("select row from paths group by row having count(*) > 1")]

@@ -29,7 +29,7 @@ import { plain } from "./plain.js";
  * @typedef {{path: string, images: number}} FolderCount
  * @typedef {{cluster: number, name: string|null, suggested: string|null, images: number}} ClusterCount
  * @typedef {{total: number, under: string, folders: FolderCount[], clusters: ClusterCount[],
- *   words: {word: string, images: number}[]}} Facets
+ *   words: {word: string, images: number}[], months: Group[], cameras: Group[], places: Group[]}} Facets
  * @typedef {{seen: number, new: number, is_complete: boolean}} NewFiles
  * @typedef {{operation: number, kind: string, what: string, began: string, undone: boolean, forgotten?: number,
  *   restored?: number, lost?: number}} Operation
@@ -116,6 +116,8 @@ export const api = {
   words: (id) => ask(`api/images/${id}/words`),
   /** @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Part>} */
   browse: (query, signal) => ask(withQuery("api/browse", query), { signal }),
+  /** @param {Query} query @returns {Promise<Group[]>} */
+  sections: (query) => ask(withQuery("api/sections", query)),
   /** @param {Query} query @returns {Promise<Facets>} */
   facets: (query) => ask(withQuery("api/facets", query)),
   /** @returns {Promise<Cluster[]>} */
@@ -165,8 +167,6 @@ export const api = {
   undo: (redo = false) => send("POST", "api/undo", { redo }),
   /** @param {number} id @returns {Promise<ImageFacts>} */
   facts: (id) => ask(`api/images/${id}/facts`),
-  /** @param {"month"|"camera"|"place"} group @param {Query} query @returns {Promise<Group[]>} */
-  countBy: (group, query) => ask(withQuery(`api/facts/by/${group}`, query)),
   /** @param {Query} query @returns {Promise<Oddity[]>} */
   oddities: (query) => ask(withQuery("api/oddities", query)),
   /** @param {Query} query @returns {Promise<DuplicateGroup[]>} */

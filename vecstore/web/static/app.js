@@ -63,7 +63,10 @@ async function show(isNew = false, isFirst = false) {
   grid?.measure();
   if (grid) grid.active = Math.min(kept.active ?? 0, Math.max(grid.source.total - 1, 0));
   if (grid && kept.y) grid.scrollTo(kept.y);
-  else scrollTo(0, kept.y ?? 0);
+  else {
+    scrollTo(0, kept.y ?? 0);
+    made.begin?.();
+  }
   const heading = main.querySelector("h1");
   document.title = heading ? `${heading.textContent} · vecstore` : "vecstore";
   if (isNew && !isFirst && !(grid && kept.y && grid.focusIfShown()) && heading instanceof HTMLElement) {

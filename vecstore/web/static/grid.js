@@ -5,17 +5,21 @@
 import { api } from "./api.js";
 import { chosen } from "./chosen.js";
 import { baseName, button, element, number, shown, thumbnail } from "./dom.js";
+import { Layout } from "./layout.js";
 import { live } from "./live.js";
 import { changed } from "./router.js";
 
 /** @typedef {import("./sources.js").Item} Item @typedef {import("./sources.js").Source} Source */
 /** @typedef {{label: string, source: Source, lines?: number, extra?: (item: Item) => (Node|null)[],
- *   link?: (item: Item, at: number) => string}} Options extra: what stands below the name; lines: how many lines that takes. */
+ *   link?: (item: Item, at: number) => string, heads?: ((group: string|null) => string)|null}} Options
+ * extra: what stands below the name; lines: how many lines that takes. heads: what the source's groups are called, each of
+ * which then begins in a row of its own. */
 
 const SIZES = [76, 104, 140, 190, 260, 360];
 const LARGE_THUMBNAIL = 330;
 const GAP = 10;
 const LINE = 22;
+const HEAD = 44;
 const MOST_PX = 8_000_000;
 // How far beyond the view tiles are there, and how long scrolling has to rest before pictures are asked for.
 const BEYOND = 500;
@@ -54,10 +58,11 @@ export function sizeControl() {
 
 export class Grid {
   /** @param {Options} options */
-  constructor({ label, source, lines = 0, extra = () => [], link = (item) => changed({ at: item.id }) }) {
+  constructor({ label, source, lines = 0, extra = () => [], link = (item) => changed({ at: item.id }), heads = null }) {
     this.source = source;
     this.extra = extra;
     this.link = link;
+    this.heads = heads;
     this.foot = LINE * (1 + lines) + (lines ? 14 : 4);
     this.list = element("ul", { class: "grid", "aria-label": label });
     this.note = element("p", { class: "end", hidden: true });
@@ -65,6 +70,9 @@ export class Grid {
     this.element = element("div", {}, this.holder, this.note);
     /** @type {Map<number, HTMLLIElement>} */
     this.tiles = new Map();
+    /** @type {Map<number, HTMLLIElement>} */
+    this.headsShown = new Map();
+    this.layout = new Layout([], 0, 1, 100, 0);
     this.offset = 0;
     this.lastY = 0;
     this.active = 0;
@@ -133,12 +141,8 @@ export class Grid {
     return this.side + this.foot + GAP;
   }
 
-  get rows() {
-    return Math.ceil(this.source.total / this.columns);
-  }
-
   get realHeight() {
-    return this.rows * this.rowHeight;
+    return this.layout.height;
   }
 
   get height() {
@@ -186,29 +190,36 @@ export class Grid {
   measure() {
     const width = this.holder.clientWidth;
     if (!width || !this.holder.isConnected) return;
-    const before = this.columns * this.rowHeight;
+    const before = this.layout;
     const first = this.firstVisible();
+    const isAtHead = this.at < this.top + before.topOf(first) - barHeight();
     const narrow = width < 560;
     const least = narrow ? SIZES[size] * 0.75 : SIZES[size];
     this.columns = Math.max(Math.floor((width + GAP) / (least + GAP)), 1);
     this.side = Math.floor((width - GAP * (this.columns - 1)) / this.columns);
+    const sections = this.heads ? this.source.sections : null;
+    this.layout = new Layout(sections ?? [{ group: null, images: this.source.total }], this.source.total, this.columns, this.rowHeight, sections ? HEAD : 0);
+    for (const head of this.headsShown.values()) head.remove();
+    this.headsShown.clear();
     this.holder.style.height = `${this.height}px`;
     this.list.classList.toggle("small", this.side < 90);
-    if (before !== this.columns * this.rowHeight && first > 0 && this.tiles.size) {
-      this.scrollTo(this.top + Math.floor(first / this.columns) * this.rowHeight - barHeight());
+    if ((before.columns !== this.columns || before.rowHeight !== this.rowHeight) && first > 0 && this.tiles.size) {
+      this.scrollTo(this.top + this.layout.topOf(Math.min(first, this.source.total - 1)) - barHeight() - (isAtHead ? this.layout.headHeight : 0));
     }
+    const isFirst = !this.tiles.size;
     for (const [at, tile] of this.tiles) this.put(tile, at);
     this.render();
+    if (isFirst) this.rest(); // nobody scrolls past these yet
   }
 
   firstVisible() {
-    return Math.max(Math.floor((this.at - this.top + barHeight()) / this.rowHeight), 0) * this.columns;
+    return this.layout.firstAt(this.at - this.top + barHeight());
   }
 
   /** @param {HTMLElement} tile @param {number} at */
   put(tile, at) {
-    const [row, column] = [Math.floor(at / this.columns), at % this.columns];
-    tile.style.transform = `translate(${column * (this.side + GAP)}px, ${row * this.rowHeight - this.offset}px)`;
+    const { column } = this.layout.placeOf(at);
+    tile.style.transform = `translate(${column * (this.side + GAP)}px, ${this.layout.topOf(at) - this.offset}px)`;
     tile.style.width = `${this.side}px`;
     tile.style.height = `${this.side + this.foot}px`;
     tile.style.setProperty("--side", `${this.side}px`);
@@ -219,8 +230,15 @@ export class Grid {
   render() {
     if (!this.holder.isConnected) return;
     const y = this.at - this.top;
-    const first = Math.max(Math.floor((y - BEYOND) / this.rowHeight), 0) * this.columns;
-    const last = Math.min(Math.ceil((y + innerHeight + BEYOND) / this.rowHeight) * this.columns, this.source.total) - 1;
+    const first = this.layout.firstAt(y - BEYOND);
+    const last = Math.min(this.layout.lastAt(y + innerHeight + BEYOND), this.source.total - 1);
+    for (const [section, head] of this.headsShown) {
+      const start = this.layout.starts[section];
+      if (start < first || start > last) {
+        head.remove();
+        this.headsShown.delete(section);
+      } else this.putHead(head, section);
+    }
     for (const [at, tile] of this.tiles) {
       const item = this.source.peek(at);
       const isGone = at < first || at > last || tile.dataset.id !== (item ? String(item.id) : "");
@@ -245,6 +263,7 @@ export class Grid {
         this.list.insertBefore(tile, after);
       }
       after = tile;
+      if (this.layout.headHeight) after = this.headBefore(at, tile) ?? tile;
     }
     this.first = first;
     this.last = last;
@@ -252,6 +271,26 @@ export class Grid {
     this.keepOneTabStop();
     clearTimeout(this.resting);
     this.resting = window.setTimeout(() => this.rest(), REST_MS);
+  }
+
+  /** The head of the group that begins with a picture, in its place before it. @param {number} at @param {HTMLElement} tile */
+  headBefore(at, tile) {
+    const section = this.layout.sectionOf(at);
+    if (this.layout.starts[section] !== at || !this.heads) return null;
+    let head = this.headsShown.get(section);
+    if (!head) {
+      const { group, images } = (this.source.sections ?? [])[section] ?? { group: null, images: 0 };
+      head = element("li", { class: "group-head" }, element("h2", {}, element("span", { dir: "auto" }, this.heads(group)), " ", element("small", {}, number(images))));
+      this.headsShown.set(section, head);
+      this.putHead(head, section);
+      this.list.insertBefore(head, tile);
+    }
+    return head;
+  }
+
+  /** @param {HTMLElement} head @param {number} section */
+  putHead(head, section) {
+    head.style.transform = `translate(0, ${this.layout.tops[section] - this.offset}px)`;
   }
 
   rest() {
@@ -348,10 +387,18 @@ export class Grid {
 
   /** Scrolls no further than it takes to see a picture. @param {number} at */
   reveal(at) {
-    const top = this.top + Math.floor(at / this.columns) * this.rowHeight;
+    const top = this.top + this.layout.topOf(at);
     if (top < this.at + barHeight()) this.scrollTo(top - barHeight() - GAP);
     else if (top + this.rowHeight > this.at + innerHeight) this.scrollTo(top + this.rowHeight - innerHeight);
     else this.render();
+  }
+
+  /** Shows a group from its head on. @param {number} start the position of its first picture */
+  jumpTo(start) {
+    const hasFocus = this.holder.contains(document.activeElement);
+    this.scrollTo(this.top + this.layout.topOf(start) - this.layout.headHeight - barHeight() - GAP);
+    if (hasFocus) this.focus(start);
+    else this.setActive(start);
   }
 
   /** @param {KeyboardEvent} event */
@@ -363,8 +410,8 @@ export class Grid {
     const to = {
       ArrowLeft: this.active - 1,
       ArrowRight: this.active + 1,
-      ArrowUp: this.active - this.columns,
-      ArrowDown: this.active + this.columns,
+      ArrowUp: this.layout.beside(this.active, -1),
+      ArrowDown: this.layout.beside(this.active, 1),
       PageUp: Math.max(this.active - page, 0),
       PageDown: Math.min(this.active + page, last),
       Home: 0,
@@ -374,7 +421,7 @@ export class Grid {
     if (event.key in to && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
       const [from, next] = [this.active, to[event.key]];
-      if (next < 0 || next > last) return;
+      if (next < 0 || next > last || next === from) return;
       if (event.shiftKey) this.chooseRange(this.anchor ?? (this.anchor = from), next);
       this.focus(next);
     } else if (event.key === " " && item && !(event.target instanceof HTMLButtonElement)) {

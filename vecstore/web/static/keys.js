@@ -12,6 +12,7 @@ const KEYS = [
   ["g then c, p, m, d, o, h, f", "clusters, pictures, map, duplicates, outliers, history, failures"],
   ["← → ↑ ↓", "go through the pictures"],
   ["Home, End, Page up, Page down", "first, last, a page back, a page on"],
+  ["[ ]", "to the month or group before, or after, in a list that has some"],
   ["Enter", "look at the picture"],
   ["Space, or a click on its corner", "choose the picture"],
   ["Shift with an arrow or a click", "choose all up to there"],
@@ -56,6 +57,7 @@ export function listenToKeys() {
     else if (event.key === "p" && chosen.size() && current().clustering !== null && !isReadOnly() && !document.querySelector(".review")) pinOrUnpin(chosen.all());
     else if (event.key === "/") within(document, "#find-text", HTMLInputElement).select();
     else if (event.key === "?") showKeys();
+    else if (event.key === "[" || event.key === "]") dispatchEvent(new CustomEvent("jump", { detail: event.key === "[" ? -1 : 1 }));
     else {
       isGoing = event.key === "g";
       return;

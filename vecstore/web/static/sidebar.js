@@ -3,13 +3,14 @@
 
 import { api } from "./api.js";
 import { baseName, button, byId, clusterName, element, number, shown } from "./dom.js";
+import { dateName } from "./jumps.js";
 import { current } from "./live.js";
 import { address, changed, go, href } from "./router.js";
 
 const WIDE = matchMedia("(min-width: 62rem)");
 const MOST_SHOWN = 12;
 const SETTLE_MS = 150;
-const NAMES = ["path", "cluster", "in_selection", "word", "added_after", "taken_after", "taken_before", "camera", "near", "where"];
+const NAMES = ["path", "cluster", "in_selection", "word", "added_after", "taken_after", "taken_before", "camera", "place", "near", "where"];
 const MONTHS = { taken_after: null, taken_before: null };
 
 /** The conditions in an address, as the API takes them. @param {URLSearchParams} query @returns {Record<string, string>} */
@@ -27,14 +28,8 @@ export function monthOf(month) {
 /** @param {Record<string, string>} held */
 function takenName(held) {
   const { taken_after: from, taken_before: to } = held;
-  if (from && to && /^\d{4}-\d{2}$/.test(from) && monthOf(from).taken_before === to) return monthName(from);
+  if (from && to && /^\d{4}-\d{2}$/.test(from) && monthOf(from).taken_before === to) return dateName(from);
   return [from ? `since ${from}` : "", to ? `before ${to}` : ""].filter(Boolean).join(", ");
-}
-
-/** @param {string} month */
-function monthName(month) {
-  const [year, at] = month.split("-").map(Number);
-  return new Date(Date.UTC(year, at - 1, 15)).toLocaleDateString([], { month: "long", year: "numeric", timeZone: "UTC" });
 }
 
 /** A folder as a pattern that fits it alone. @param {string} path */
@@ -60,14 +55,18 @@ export function chips(query, names) {
   if (held.added_after) all.push(["added_after", `Added since ${held.added_after}`]);
   if (held.taken_after || held.taken_before) all.push([MONTHS, `Taken: ${takenName(held)}`]);
   if (held.camera) all.push(["camera", `Camera: ${held.camera}`]);
-  if (held.near) all.push(["near", `Near ${held.near.split(",").slice(0, 2).map((part) => Number(part).toFixed(2)).join(", ")}`]);
+  if (held.place) all.push(["place", `Place: ${held.place}`]);
+  if (held.near) {
+    const [latitude, longitude, km] = held.near.split(",").map(Number);
+    all.push(["near", `Within ${km} km of ${latitude.toFixed(2)}, ${longitude.toFixed(2)}`]);
+  }
   if (held.where) all.push(["where", held.where]);
   if (!all.length) return null;
   return element(
     "ul",
     { class: "chips", "aria-label": "Filters that hold" },
     all.map(([name, text]) =>
-      element("li", { class: "chip plain" }, element("span", { dir: "auto" }, text), element("a", { href: changed({ ...(typeof name === "string" ? { [name]: null } : name), at: null }), class: "drop", "aria-label": `Without ${text}`, title: `Without ${text}` }, "×")),
+      element("li", { class: "chip plain" }, element("span", { dir: "auto" }, text), element("a", { href: changed({ ...(typeof name === "string" ? { [name]: null } : name), at: null, to: null }), class: "drop", "aria-label": `Without ${text}`, title: `Without ${text}` }, "×")),
     ),
   );
 }
@@ -134,50 +133,70 @@ export async function showSidebar(query, { words = false } = {}) {
   const asked = (sidebar.dataset.asked = JSON.stringify([held, current().changes]));
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS)); // of views that are only passed through nothing is counted
   if (sidebar.dataset.asked !== asked) return;
-  const { word: _word, ...facts } = held; // which facts are counted without
-  const [facets, selections, months, cameras] = await Promise.all([
-    api.facets(held).catch(() => null),
-    api.selections().catch(() => []),
-    api.countBy("month", { ...facts, ...MONTHS }).catch(() => []),
-    api.countBy("camera", { ...facts, camera: null }).catch(() => []),
-  ]);
+  const [facets, selections] = await Promise.all([api.facets(held).catch(() => null), api.selections().catch(() => [])]);
   if (!facets || sidebar.dataset.asked !== asked) return;
   const link = (/** @type {import("./api.js").Query} */ change, /** @type {string} */ text, /** @type {number} */ images, isHeld = false) =>
     element(
       "a",
       {
-        href: changed({ ...change, at: null }),
+        href: changed({ ...change, at: null, to: null }),
         class: "facet",
         "aria-current": isHeld ? "true" : null,
         // From the address as it is by then: counts may come later than the next filter is chosen.
         onclick: (/** @type {MouseEvent} */ event) => {
           if (event.ctrlKey || event.metaKey || event.shiftKey) return;
           event.preventDefault();
-          go(changed({ ...change, at: null }));
+          go(changed({ ...change, at: null, to: null }));
         },
       },
       element("span", { dir: "auto" }, text),
       element("span", { class: "n" }, number(images)),
     );
   const top = folders(facets.folders, held, link);
+  const typing = document.activeElement instanceof HTMLInputElement && document.activeElement.id === "near" ? document.activeElement.value : null;
   sidebar.replaceChildren(
     element("div", { class: "only-narrow" }, button("Close", closeSidebar, { class: "quiet" })),
     ...section("Folders", top ? [element("p", { class: "under", title: shown(facets.under) }, element("bdi", {}, shown(facets.under))), top] : []),
     ...section("Clusters", shorter(facets.clusters.map((found) => link({ cluster: String(found.cluster) === held.cluster ? null : found.cluster }, clusterName(found), found.images, String(found.cluster) === held.cluster)))),
     ...section("Selections", shorter(selections.map((found) => link({ in_selection: found.name === held.in_selection ? null : found.name }, found.name, found.images, found.name === held.in_selection)))),
-    ...section("Taken", shorter(months.filter((found) => found.group !== null).reverse().map(({ group, images }) => {
-      const month = /** @type {string} */ (group);
+    ...section("Taken", shorter(facets.months.map(({ group, images }) => {
+      const month = group ?? "";
       const isHeld = held.taken_after === month;
-      return link(isHeld ? MONTHS : monthOf(month), monthName(month), images, isHeld);
+      return link(isHeld ? MONTHS : monthOf(month), dateName(month), images, isHeld);
     }))),
-    ...section("Cameras", shorter(cameras.filter((found) => found.group !== null).map(({ group, images }) => link({ camera: group === held.camera ? null : group }, group ?? "", images, group === held.camera)))),
+    ...section("Cameras", shorter(facets.cameras.map(({ group, images }) => link({ camera: group === held.camera ? null : group }, group ?? "", images, group === held.camera)))),
+    ...section("Places", [...shorter(facets.places.map(({ group, images }) => link({ place: group === held.place ? null : group }, group ?? "", images, group === held.place))), nearForm(held.near)]),
     ...section("Words", words ? shorter(facets.words.map((found) => link({ word: found.word === held.word ? null : found.word }, found.word, found.images, found.word === held.word))) : []),
     ...section("Elsewhere", [
       current().clustering === null ? null : element("a", { class: "facet", href: href("/outliers") }, "Outliers"),
       element("a", { class: "facet", href: href("/oddities") }, "Odd pictures"),
+      element("a", { class: "facet", href: href("/duplicates") }, "Duplicates"),
       current().failures ? element("a", { class: "facet", href: href("/failures") }, "Could not be added", element("span", { class: "n" }, number(current().failures))) : null,
     ].filter((part) => part !== null)),
   );
+  const near = sidebar.querySelector("#near");
+  if (typing !== null && near instanceof HTMLInputElement) {
+    near.value = typing; // drawn anew under someone's fingers
+    near.focus({ preventScroll: true });
+  }
+}
+
+/** Asks for pictures that were taken near a place. @param {string|undefined} near the place that holds */
+function nearForm(near) {
+  const input = element("input", { type: "text", id: "near", name: "near", placeholder: "48.14, 11.58, 25", autocomplete: "off", spellcheck: "false", maxlength: "100", title: "Latitude, longitude, kilometres" });
+  input.value = near ?? "";
+  const problem = element("p", { class: "problem", role: "alert", hidden: true });
+  const form = element("form", { class: "near-place" }, element("label", { for: "near" }, "Near latitude, longitude, km"), input, problem);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const numbers = input.value.split(/[\s,;]+/).filter(Boolean).map(Number);
+    const [latitude, longitude, km] = numbers;
+    const isPlace = numbers.length === 3 && Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180 && km > 0;
+    problem.hidden = isPlace || !numbers.length;
+    problem.textContent = "Three numbers, such as 48.14, 11.58, 25.";
+    if (isPlace || !numbers.length) go(changed({ near: numbers.join(","), at: null, to: null }));
+  });
+  return form;
 }
 
 /** @param {string} title @param {Node[]} parts */

@@ -5,7 +5,8 @@ import { api } from "./api.js";
 /**
  * @typedef {{id: number, path: string, score?: number, words?: string[], note?: string}} Item
  * @typedef {EventTarget & {total: number, peek(at: number): Item|undefined, want(first: number, last: number): void,
- *   refresh(): Promise<void>, between(first: number, last: number): Promise<Item[]>, find(id: number): number}} Source
+ *   refresh(): Promise<void>, between(first: number, last: number): Promise<Item[]>, find(id: number): number, sections?: import("./layout.js").Section[]|null}} Source
+ * sections: the groups of the list in its order, where it has some.
  */
 
 const BLOCK = 100;
@@ -15,10 +16,14 @@ const MOST_BETWEEN = 10_000;
 
 /** Parts of a list on the server, by position. Events: "changed", "failed" with the error as detail. */
 export class RangedSource extends EventTarget {
-  /** @param {(start: number, k: number, signal: AbortSignal) => Promise<{total: number, items: Item[]}>} fetchPart */
-  constructor(fetchPart) {
+  /** @param {(start: number, k: number, signal: AbortSignal) => Promise<{total: number, items: Item[]}>} fetchPart
+   * @param {(() => Promise<import("./layout.js").Section[]>)|null} [fetchSections] */
+  constructor(fetchPart, fetchSections = null) {
     super();
     this.fetchPart = fetchPart;
+    this.fetchSections = fetchSections;
+    /** @type {import("./layout.js").Section[]|null} */
+    this.sections = null;
     this.total = 0;
     this.version = 0;
     /** @type {Map<number, {version: number, items: Item[]}>} */
@@ -29,7 +34,7 @@ export class RangedSource extends EventTarget {
 
   /** Loads the part around a position, so that the total is known. @param {number} [at] */
   async start(at = 0) {
-    await this.load(Math.floor(at / BLOCK));
+    await Promise.all([this.load(Math.floor(at / BLOCK)), this.loadSections()]);
     return this;
   }
 
@@ -58,7 +63,10 @@ export class RangedSource extends EventTarget {
     this.loading.set(block, controller);
     try {
       const { total, items } = await this.fetchPart(block * BLOCK, BLOCK, controller.signal);
-      if (total !== this.total && this.total) this.version += 1; // positions have moved
+      if (total !== this.total && this.total) {
+        this.version += 1; // positions have moved
+        this.reloadSections();
+      }
       this.total = total;
       this.blocks.delete(block);
       this.blocks.set(block, { version: Math.max(version, this.version), items });
@@ -72,9 +80,24 @@ export class RangedSource extends EventTarget {
     this.dispatchEvent(new Event("changed"));
   }
 
+  async loadSections() {
+    if (!this.fetchSections) return;
+    const { version } = this;
+    const found = await this.fetchSections();
+    if (version === this.version) this.sections = found;
+  }
+
+  reloadSections() {
+    this.loadSections().then(
+      () => this.dispatchEvent(new Event("changed")),
+      (error) => this.dispatchEvent(new CustomEvent("failed", { detail: error })),
+    );
+  }
+
   /** Asks anew for what is shown; what was there stays until its answer has come. */
   async refresh() {
     this.version += 1;
+    if (this.fetchSections) this.reloadSections();
     this.dispatchEvent(new Event("changed"));
   }
 
@@ -163,10 +186,11 @@ export class ListSource extends EventTarget {
   }
 }
 
-/** A list of stored images as the server has it. @param {import("./api.js").Query} query */
-export async function browsed(query, at = 0) {
+/** A list of stored images as the server has it. groupedBy: what its groups are asked for by, if it has some.
+ * @param {import("./api.js").Query} query @param {string|null} groupedBy */
+export async function browsed(query, at = 0, groupedBy = null) {
   return new RangedSource(async (start, k, signal) => {
     const part = await api.browse({ ...query, start, k }, signal);
     return { total: part.total, items: part.images.map(({ id, paths }) => ({ id, path: paths[0] })) };
-  }).start(at);
+  }, groupedBy ? () => api.sections({ ...query, group: groupedBy }) : null).start(at);
 }

@@ -5,6 +5,7 @@ import { clusterName, count, element, head } from "../dom.js";
 import { Grid, sizeControl } from "../grid.js";
 import { chips, conditions, filtersButton } from "../sidebar.js";
 import { ListSource } from "../sources.js";
+import { threshold } from "../threshold.js";
 
 const FIRST = 200;
 const MOST = 10_000;
@@ -36,7 +37,7 @@ export async function showFound({ query }) {
     lines: 1,
     extra: (hit) => [element("span", { class: "score", title: `Probability that it shows this: ${(hit.words ?? []).join(", ")}` }, (hit.score ?? 0).toFixed(2))],
   });
-  return { nodes: [shown, chips(query, names), grid.element], grid, filters: {} };
+  return { nodes: [shown, chips(query, names), first.length > 1 ? threshold(source, query, "Least probability") : null, grid.element], grid, filters: {} };
 }
 
 /** @param {import("../api.js").Hit} hit */

@@ -5,6 +5,7 @@ import { button, clusterName, count, element, head } from "../dom.js";
 import { Grid, sizeControl } from "../grid.js";
 import { current, isReadOnly } from "../live.js";
 import { mergeCluster } from "../by_hand.js";
+import { jumpsOf, nameOfGroup } from "../jumps.js";
 import { start } from "../jobs.js";
 import { changed, href, remembered } from "../router.js";
 import { chips, conditions, filtersButton } from "../sidebar.js";
@@ -17,7 +18,9 @@ import { wayTo } from "./tree.js";
 /** @typedef {import("./index.js").Asked} Asked @typedef {import("./index.js").View} View */
 
 /** @type {Record<string, string>} */
-const ORDERS = { newest: "Newest first", oldest: "Oldest first", taken: "Last taken first", path: "By path", typical: "Typical first", odd: "Odd first" };
+const ORDERS = { newest: "Newest first", oldest: "Oldest first", taken: "Last taken first", size: "Largest file first", path: "By path", typical: "Typical first", odd: "Odd first" };
+/** @type {Record<string, string>} */
+const GROUPS = { "": "Not grouped", day: "By day", month: "By month", folder: "By folder", camera: "By camera", cluster: "By cluster" };
 /** How far back images lie that no longer need to be counted from the top. */
 const NEAR_TOP = 300;
 
@@ -29,10 +32,23 @@ function orderChoice(order, offered, usual) {
   return select;
 }
 
-/** @param {Asked} asked @param {string} label @param {import("../api.js").Query} query @param {(total: number) => void} onTotal */
-async function listOf(asked, label, query, onTotal) {
-  const source = await browsed(query, remembered().active ?? 0);
-  const grid = new Grid({ label, source });
+/** @param {string} group @param {string[]} offered */
+function groupChoice(group, offered) {
+  const select = element("select", { "aria-label": "Groups" }, offered.map((one) => element("option", { value: one }, GROUPS[one])));
+  select.value = group;
+  select.addEventListener("change", () => {
+    const isByDate = ["day", "month"].includes(select.value);
+    location.hash = changed({ group: select.value, ...(isByDate ? { order: "taken" } : {}), at: null, to: null });
+  });
+  return select;
+}
+
+/** heads: what its groups are called, if they have heads. groupedBy: what they are, also if they have none.
+ * @param {string} label @param {import("../api.js").Query} query @param {(total: number) => void} onTotal
+ * @param {string|null} [groupedBy] @param {((group: string|null) => string)|null} [heads] */
+async function listOf(label, query, onTotal, groupedBy = null, heads = null) {
+  const source = await browsed(query, remembered().active ?? 0, groupedBy);
+  const grid = new Grid({ label, source, heads });
   source.addEventListener("changed", () => onTotal(source.total));
   /** @type {NonNullable<View["changed"]>} */
   const onChanged = (before, now) => {
@@ -51,27 +67,34 @@ async function listOf(asked, label, query, onTotal) {
 export async function showPictures(asked, told = {}) {
   if (!current().images) return nothingYet();
   const held = conditions(asked.query);
-  const offered = current().clustering === null ? ["newest", "oldest", "taken", "path"] : Object.keys(ORDERS);
+  const offered = current().clustering === null ? ["newest", "oldest", "taken", "size", "path"] : Object.keys(ORDERS);
   const order = offered.includes(asked.query.get("order") ?? "") ? /** @type {string} */ (asked.query.get("order")) : "newest";
+  const groups = Object.keys(GROUPS).filter((one) => one !== "cluster" || current().clustering !== null);
+  const group = groups.includes(asked.query.get("group") ?? "") ? /** @type {string} */ (asked.query.get("group")) : "";
   const sub = element("p", { class: "sub" });
   const say = (/** @type {number} */ total) => (sub.textContent = told.sub ? told.sub(total) : `${count(total, "picture")}${Object.keys(held).length ? ` of ${count(current().images, "picture")}` : ""}`);
-  const [{ source, grid, onChanged }, clusters] = await Promise.all([
-    listOf(asked, `Pictures, ${ORDERS[order].toLowerCase()}`, { ...held, order }, say),
-    held.cluster ? api.clusters().catch(() => []) : [],
-  ]);
+  const groupedBy = group || (order === "taken" ? "month" : null);
+  const clusters = held.cluster || group === "cluster" ? await api.clusters().catch(() => []) : [];
   const names = new Map(clusters.map((one) => [one.cluster, clusterName(one)]));
   if (held.cluster && !names.has(Number(held.cluster))) {
     const above = await api.treePath(Number(held.cluster)).catch(() => []);
     for (const node of above) names.set(node.cluster, clusterName(node));
   }
+  const nameOf = nameOfGroup(groupedBy ?? "", names);
+  const label = `Pictures, ${ORDERS[order].toLowerCase()}`;
+  const { source, grid, onChanged } = await listOf(label, { ...held, order, group }, say, groupedBy, group ? nameOf : null);
   say(source.total);
-  const top = head(told.title ?? "Pictures", null, ...(told.right ?? []), filtersButton(), orderChoice(order, offered, "newest"), sizeControl());
+  const jumps = groupedBy ? jumpsOf(grid, groupedBy, nameOf) : null;
+  const top = head(told.title ?? "Pictures", null, ...(told.right ?? []), filtersButton(), jumps?.select ?? null, groupChoice(group, groups), orderChoice(order, offered, "newest"), sizeControl());
   top.querySelector(".sub")?.replaceWith(sub);
+  const list = jumps ? element("div", { class: "with-jumps" }, grid.element, jumps.nav) : grid.element;
   return {
-    nodes: [top, chips(asked.query, names), source.total ? grid.element : element("p", { class: "sub" }, "No picture fits all of these filters.")],
+    nodes: [top, chips(asked.query, names), source.total ? list : element("p", { class: "sub" }, "No picture fits all of these filters.")],
     grid,
     filters: { words: true },
     changed: onChanged,
+    begin: jumps?.begin,
+    leave: jumps?.leave,
   };
 }
 
@@ -84,7 +107,7 @@ export async function showCluster(asked) {
   const held = { ...conditions(asked.query), cluster: String(id) };
   const sub = element("p", { class: "sub" });
   const say = (/** @type {number} */ total) => (sub.textContent = `${total < cluster.size ? `${total.toLocaleString("en")} of ` : ""}${count(cluster.size, "picture")}${cluster.cohesion === null ? "" : ` · cohesion ${cluster.cohesion.toFixed(2)}`}`);
-  const [{ source, grid, onChanged }, crumbs] = await Promise.all([listOf(asked, `Pictures of ${clusterName(cluster)}`, { ...held, order }, say), wayTo(id)]);
+  const [{ source, grid, onChanged }, crumbs] = await Promise.all([listOf(`Pictures of ${clusterName(cluster)}`, { ...held, order }, say), wayTo(id)]);
   say(source.total);
   const { holder, note } = titleOf(cluster, asked.refresh);
   const withoutLevels = crumbs ? "; the grouping then has no tree above it" : "";

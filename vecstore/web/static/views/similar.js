@@ -1,12 +1,13 @@
 // Pictures that are like others: stored ones, ones from outside, several together, and less like others.
 
 import { api, ApiError } from "../api.js";
-import { baseName, clusterName, count, element, empty, head, thumbnail } from "../dom.js";
+import { baseName, clusterName, count, element, empty, head } from "../dom.js";
 import { Grid, sizeControl } from "../grid.js";
-import { changed, href, stay } from "../router.js";
+import { changed, href } from "../router.js";
 import { example, uploaded } from "../search.js";
 import { chips, conditions, filtersButton } from "../sidebar.js";
 import { ListSource } from "../sources.js";
+import { threshold } from "../threshold.js";
 
 const FIRST = 200;
 const MOST = 10_000;
@@ -85,35 +86,4 @@ export async function showSimilar({ query }) {
 /** @param {string} text @param {string} label @param {string} to @param {boolean} isUsed */
 function sign(text, label, to, isUsed) {
   return element("a", { class: isUsed ? "sign used" : "sign", href: to, "aria-label": label, title: label, tabindex: "-1" }, text);
-}
-
-/** The least score that is shown, as a slider, with the last picture that is.
- * @param {ListSource} source @param {URLSearchParams} query */
-function threshold(source, query) {
-  const least = () => Math.min(...source.items.map((hit) => hit.score ?? 0));
-  const asked = Number(query.get("min") ?? NaN);
-  const input = element("input", { type: "range", id: "least", step: "0.005", min: String(Math.floor(least() * 100) / 100), max: "1" });
-  input.value = Number.isFinite(asked) ? String(asked) : input.min;
-  const said = element("output", { for: "least" });
-  const edge = element("span", { class: "edge" });
-  const cut = () => {
-    const from = Number(input.value);
-    const isAll = from <= Number(input.min);
-    const n = source.items.filter((hit) => (hit.score ?? 0) >= from).length;
-    source.cutAt(isAll ? null : n);
-    said.textContent = isAll ? "all" : from.toFixed(3);
-    const last = isAll ? undefined : source.items[Math.max(n - 1, 0)];
-    edge.replaceChildren(...(last ? [thumbnail(api.thumbnail(last.id), ""), element("span", {}, `the last one: ${(last.score ?? 0).toFixed(3)}`)] : []));
-  };
-  input.addEventListener("input", cut);
-  input.addEventListener("change", () => stay(changed({ min: Number(input.value) <= Number(input.min) ? null : input.value })));
-  source.addEventListener("changed", () => {
-    const lower = String(Math.floor(least() * 100) / 100);
-    if (source.cut === null && lower !== input.min) {
-      input.min = lower;
-      input.value = lower;
-    }
-  });
-  cut();
-  return element("div", { class: "threshold" }, element("label", { for: "least" }, "Least score"), input, said, edge);
 }

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from vecstore.errors import BadInput
 
@@ -15,11 +16,24 @@ def require_installed() -> None:
         raise BadInput("names of places need a table of towns; `pip install 'vecstore[places]'` brings it")
 
 
-def towns(places: Sequence[tuple[float, float]]) -> list[str]:
-    """Return, for each (latitude, longitude), the town of the table that is nearest, and its country."""
+class Town(NamedTuple):
+    """code: of the country, as FR."""
+
+    town: str
+    country: str
+    code: str
+
+    @property
+    def name(self) -> str:
+        """The town and its country, as a person reads them."""
+        return ", ".join(filter(None, (self.town, self.country)))
+
+
+def towns(places: Sequence[tuple[float, float]]) -> list[Town]:
+    """Return, for each (latitude, longitude), the town of the table that is nearest."""
     if not places:
         return []
     import reverse_geocode
 
     found = reverse_geocode.search(list(places))
-    return [", ".join(filter(None, (town["city"], town["country"]))) for town in found]
+    return [Town(town["city"], town["country"], town["country_code"]) for town in found]
