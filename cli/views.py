@@ -105,6 +105,9 @@ def map_(
     cut: Annotated[
         int | None, typer.Option("--cut", help="Of a tree, draw it cut into so many clusters.", metavar="K", min=1)
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Place every image, not the 20,000 alone that are drawn; the page shows all.")
+    ] = False,
     open_it: Open = False,
     inline: Inline = None,
     device: DeviceName = "auto",
@@ -122,7 +125,7 @@ def map_(
     require_suffix(file)
     _require_showable(inline, as_json, file)
     with open_store(store, device, quiet) as opened, output.working("arranging", quiet):
-        found = opened.map(rebuild=rebuild, seed=seed, level=level, cut=cut)
+        found = opened.map(rebuild=rebuild, seed=seed, level=level, cut=cut, everything=everything)
         write_map(found, found.clusters(), opened.thumbnail, file)
     from vecstore.results import Drawing
 

@@ -150,7 +150,7 @@ from vecstore.session import OpenedAs, Session
 from vecstore.sources.paths import AnyPath, absolute, is_address
 from vecstore.sources.scan import ALL_FILES, Patterns
 from vecstore.tables import Results
-from vecstore.views import contact_sheets, inline, map_layout, originals, report, thumbnails
+from vecstore.views import contact_sheets, inline, map_arrays, map_layout, originals, report, thumbnails
 from vecstore.words import own_words, tagging
 from vecstore.words.text_tower import require_no_prompts
 
@@ -1062,10 +1062,22 @@ class Store:
         return originals.original(*thumbnails.paths_and_content(self.session, ref))
 
     @checked(
-        rebuild=require_flag, seed=optional(require_seed), level=optional(require_count), cut=optional(require_count)
+        rebuild=require_flag,
+        seed=optional(require_seed),
+        level=optional(require_count),
+        cut=optional(require_count),
+        everything=require_flag,
+        on_placed=optional(require_callable),
     )
     def map(
-        self, *, rebuild: bool = False, seed: int | None = None, level: int | None = None, cut: int | None = None
+        self,
+        *,
+        rebuild: bool = False,
+        seed: int | None = None,
+        level: int | None = None,
+        cut: int | None = None,
+        everything: bool = False,
+        on_placed: Callable[[int, int], object] | None = None,
     ) -> inline.ShownMap:
         """Return a position on a plane for every image, near where images are alike; of a large store, for a sample.
 
@@ -1078,9 +1090,12 @@ class Store:
         rebuild: discard the map that is kept.
         seed: of a new map, 0 unless said; a map of another seed is rebuilt.
         level, cut: of a tree, the clusters of this level, or of a cut into so many, are those of the points.
+        everything: place every image of a large store, and not the sample of 20,000 alone that is the answer. The map
+            that is kept has them all, and `map_positions` returns it. What is called off loses little.
+        on_placed: told how many images have a place, and of how many, again and again.
         """
         grouping = self._grouping(level, cut)
-        found = map_layout.store_map(self.session, rebuild, seed)
+        found = map_layout.store_map(self.session, rebuild, seed, everything, on_placed)
         if grouping is None:
             return inline.ShownMap.of(found, self.clusters, self.thumbnail)
         return inline.ShownMap.of(
@@ -1091,6 +1106,30 @@ class Store:
         if level is None and cut is None:
             return None
         return trees.grouping(self.session, self._trees, level, cut)
+
+    def map_positions(self) -> map_arrays.MapPositions:
+        """Return where the images lie that have a place on the map that the store keeps, as arrays.
+
+        In the order of a shuffle, so that any number of the first is a fair sample. Raises NotFound before the first
+        map.
+        """
+        return map_arrays.positions(self.session, self._listings)
+
+    @checked(by=require_text)
+    def map_values(self, by: str) -> map_arrays.MapValues:
+        """Return a value of each image of `map_positions`, in the same order, to colour it by.
+
+        by: "cluster", "selection", "folder", "word", "month" or "year" in which it was taken, "camera", "lens",
+        "maker", "format", "orientation", "rating", "place"; or a number: "taken", "added", "brightness", "contrast",
+        "sharpness", "entropy", "shadows", "highlights", "bytes", "pixels", "aspect".
+
+        Raises BadInput for anything else, and NotFound before the first map.
+        """
+        return map_arrays.values(self.session, self._listings, by)
+
+    def map_colours(self) -> tuple[str, ...]:
+        """Return what `map_values` can be asked for and at least one image has: "cluster", say."""
+        return map_arrays.offered(self.session)
 
     @checked(
         cluster=optional(require_cluster),

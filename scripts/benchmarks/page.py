@@ -5,6 +5,7 @@ the server's answers and the page, and not the decoding of pictures.
 """
 
 import io
+import resource
 import shutil
 import subprocess
 import sys
@@ -29,8 +30,40 @@ IS_THERE = """() => {
     });
     return tiles.length > 10 && tiles.every((tile) => tile.querySelector("img")?.naturalWidth);
 }"""
+# The map, moved for a while: milliseconds that the page's own thread took for each drawing, as the page notes them.
+MOVED = """async (steps) => {
+    const holder = document.querySelector(".map");
+    const canvas = holder.querySelector("canvas");
+    const took = [];
+    for (let step = 0; step < steps; step += 1) {
+        const box = canvas.getBoundingClientRect();
+        const [clientX, clientY] = [box.left + box.width * (0.3 + 0.01 * (step % 40)), box.top + box.height / 2];
+        const deltaY = step % 40 < 20 ? -40 : 40;
+        canvas.dispatchEvent(new WheelEvent("wheel", { deltaY, clientX, clientY, bubbles: true, cancelable: true }));
+        await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+        took.push(Number(holder.dataset.ms));
+    }
+    return took.sort((a, b) => a - b);
+}"""
+POINTED = """async (rounds) => {
+    const { Points } = await import("./static/map/points.js");
+    const { positions } = await import("./static/map/arrays.js");
+    const found = await positions();
+    const began = performance.now();
+    const points = new Points(found.ids, found.at);
+    const made = performance.now() - began;
+    const took = [];
+    for (let round = 0; round < rounds; round += 1) {
+        const began = performance.now();
+        points.nearest(Math.random() - 0.5, Math.random() - 0.5, [1200, 600], 24);
+        took.push(performance.now() - began);
+    }
+    return [made, Math.max(...took), took.reduce((sum, one) => sum + one, 0) / rounds];
+}"""
+# WebGL in software, where there is no graphics processor: it says nothing of how long one takes to draw.
+WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 HEAP_AND_NODES = "[performance.memory.usedJSHeapSize / 1e6, document.getElementsByTagName('*').length]"
-JUMPS = 100
+JUMPS, MOVES = 100, 60
 
 
 def main(
@@ -39,6 +72,7 @@ def main(
     clusters: Annotated[int, typer.Option()] = 40,
     store: Annotated[Path | None, typer.Option(help="Where to make the store, or one that is there.")] = None,
     n_rounds: Annotated[int, typer.Option("--rounds")] = 3,
+    only_map: Annotated[bool, typer.Option("--only-map")] = False,
 ) -> None:
     """Print milliseconds for each step of a round, and what the page holds after many jumps."""
     from playwright.sync_api import sync_playwright
@@ -48,6 +82,7 @@ def main(
         folder = store or Path(scratch) / "store"
         if not folder.exists():
             _make(folder, rows, dim, clusters, Path(scratch))
+        _map(folder)
         command = [sys.executable, "-c", "from cli.app import main; main()", "serve", "-s", str(folder)]
         server = subprocess.Popen([*command, "--port", "0", "-q"], stdout=subprocess.PIPE, text=True)
         try:
@@ -56,11 +91,15 @@ def main(
             address = server.stdout.readline().strip()
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(
-                    executable_path=shutil.which("chromium"), args=["--no-sandbox", "--enable-precise-memory-info"]
+                    executable_path=shutil.which("chromium"),
+                    args=["--no-sandbox", "--enable-precise-memory-info", *WEBGL],
                 )
                 # Playwright asks a page by `eval`, which the page's own policy forbids.
                 page = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True).new_page()
-                _measure(page, address, n_rounds)
+                _hand_over_thumbnails(page)
+                if not only_map:
+                    _measure(page, address, n_rounds)
+                _measure_map(page, address, n_rounds)
                 browser.close()
         finally:
             server.terminate()
@@ -80,11 +119,54 @@ def _make(folder: Path, rows: int, dim: int, clusters: int, scratch: Path) -> No
         store.cluster(clusters, restarts=1)
 
 
-def _measure(page: Any, address: str, n_rounds: int) -> None:
+def _map(folder: Path) -> None:
+    with Store.open(folder) as store:
+        began = time.process_time()
+        store.map(everything=True)
+        n = len(store.map_positions().ids)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{n:,} places on the map, {time.process_time() - began:,.0f} s of CPU for those that were missing")
+    print(f"peak of this process: {peak:,.0f} MiB")
+
+
+def _hand_over_thumbnails(page: Any) -> None:
     thumbnail = io.BytesIO()
     paint("reef", 1).save(thumbnail, "JPEG")
     page.route("**/thumbnail*", lambda route: route.fulfill(body=thumbnail.getvalue(), content_type="image/jpeg"))
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
+
+
+def _measure_map(page: Any, address: str, n_rounds: int) -> None:
+    sent: dict[str, int] = {}
+    page.on("response", lambda answer: "/api/map/" in answer.url and sent.update({answer.url: _length(answer)}))
+    took: dict[str, list[float]] = {}
+    for _ in range(n_rounds):
+        for what, view in (("map drawn", "#/map"), ("map coloured by folder", "#/map?by=folder")):
+            page.goto("about:blank")
+            began = time.perf_counter()
+            page.goto(f"{address}{view}")
+            page.wait_for_function("document.querySelector('.map')?.dataset.ms", polling=10)
+            took.setdefault(what, []).append(1000 * (time.perf_counter() - began))
+    for step, times in took.items():
+        print(f"{step:26}{', '.join(f'{one:,.0f}' for one in times)} ms")
+    for url, n in sent.items():
+        print(f"sent: {url.partition('/api/')[2]:22}{n / 1e6:.1f} MB the first time")
+    moved = page.evaluate(MOVED, MOVES)
+    middle, ninety_nine = moved[len(moved) // 2], moved[len(moved) * 99 // 100]
+    print(
+        f"each of {MOVES} drawings on the page's thread: median {middle:.1f} ms, 99 of 100 within {ninety_nine:.1f} ms"
+    )
+    made, slowest, mean = page.evaluate(POINTED, 1000)
+    print(f"grid of points: {made:.0f} ms; pointing at one: {mean:.2f} ms, at most {slowest:.1f} ms")
+    heap, _ = page.evaluate(HEAP_AND_NODES)
+    print(f"the page with the map: {heap:.1f} MB of JavaScript")
+
+
+def _length(answer: Any) -> int:
+    return int(answer.headers.get("content-length", 0))
+
+
+def _measure(page: Any, address: str, n_rounds: int) -> None:
     folders, groups = "#sidebar .tree a", "#sidebar section:nth-of-type(2) a"
 
     def go(view: str) -> None:

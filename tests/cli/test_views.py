@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.app import app
-from vecstore.views import map_layout
+from vecstore.views import map_placing
 
 Vecstore = Callable[..., Result]
 
@@ -18,8 +18,8 @@ Vecstore = Callable[..., Result]
 def clustered(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Vecstore:
     """Run a command, in tmp_path, on a store of ten pictures in three clusters."""
     monkeypatch.setenv("VECSTORE_STORE", str(tmp_path / "store"))
-    monkeypatch.setattr(map_layout, "EXAGGERATED_STEPS", 10)
-    monkeypatch.setattr(map_layout, "STEPS", 10)
+    monkeypatch.setattr(map_placing, "EXAGGERATED_STEPS", 10)
+    monkeypatch.setattr(map_placing, "STEPS", 10)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str | Path) -> Result:

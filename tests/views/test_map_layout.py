@@ -11,7 +11,7 @@ import pytest
 from vecstore.results import StoreMap
 from vecstore.storage.layout import MAP
 from vecstore.store import Store
-from vecstore.views import map_layout
+from vecstore.views import map_layout, map_placing
 
 KINDS, DIM = 3, 16
 
@@ -39,9 +39,9 @@ def grow(tmp_path: Path) -> Callable[[int], Store]:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(map_layout, "EXAGGERATED_STEPS", 60)
-    monkeypatch.setattr(map_layout, "STEPS", 60)
-    monkeypatch.setattr(map_layout, "PLACING_STEPS", 40)
+    monkeypatch.setattr(map_placing, "EXAGGERATED_STEPS", 60)
+    monkeypatch.setattr(map_placing, "STEPS", 60)
+    monkeypatch.setattr(map_placing, "PLACING_STEPS", 40)
 
 
 def places(found: StoreMap) -> dict[int, tuple[float, float]]:
@@ -239,3 +239,60 @@ def test_points_say_which_cluster_and_path(grow: Callable[[int], Store]) -> None
         found = store.map()
     assert {point.cluster for point in found.points} == {0, 1, 2}
     assert found.points[4].path == "/nowhere/4.jpg"
+
+
+def test_of_a_large_store_everything_is_placed_when_asked_and_kept_on_the_way(
+    grow: Callable[[int], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(map_layout, "REFERENCE", 20)
+    monkeypatch.setattr(map_layout, "MOST_POINTS", 30)
+    monkeypatch.setattr(map_layout, "KEPT_ROWS", 16)
+    with grow(90) as store:
+        sample = places(store.map())
+        told: list[tuple[int, int]] = []
+
+        def called_off(done: int, total: int) -> None:
+            told.append((done, total))
+            if len(told) == 3:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            store.map(everything=True, on_placed=called_off)
+        assert (told, len(store.map_positions().ids)) == ([(30, 90), (46, 90), (62, 90)], 62)
+        assert places(store.map(everything=True)) == sample
+        found = store.map_positions()
+        assert (sorted(found.ids.tolist()), {*sample} <= {*found.ids.tolist()}) == (list(range(90)), True)
+
+
+def test_an_image_is_placed_where_opentsne_places_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from openTSNE import PartialTSNEEmbedding, TSNEEmbedding, affinity
+    from scipy.sparse import csr_matrix
+
+    from indexes.brute_force import nearest
+
+    monkeypatch.undo()  # all steps
+    random = np.random.default_rng(0)
+    kinds = random.normal(size=(6, DIM))
+
+    def some(n: int) -> np.ndarray:
+        rows = kinds[np.arange(n) % 6] + random.normal(0, 0.5, (n, DIM))
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    reference, points = some(600), some(120)
+    positions = map_placing.arranged(reference, 0)
+    neighbours, scores = nearest(points, reference, 25)
+    likeness = affinity.joint_probabilities_nn(
+        neighbours[:, :15],
+        map_placing._distances(scores[:, :15]),
+        [5],
+        symmetrize=False,
+        normalization="point-wise",
+        n_reference_samples=600,
+    )
+    among = TSNEEmbedding(positions, affinity.PrecomputedAffinities(csr_matrix((600, 600)), normalize=False))
+    start = np.median(positions[neighbours], axis=1)
+    theirs = PartialTSNEEmbedding(start, among, likeness, negative_gradient_method="bh", n_jobs=1)
+    theirs.optimize(250, learning_rate=0.1, exaggeration=1.5, max_grad_norm=0.25, momentum=0.8, inplace=True)
+    apart = np.linalg.norm(map_placing.Placing(reference, positions).placed(points) - np.asarray(theirs), axis=1)
+    span = float(np.ptp(positions, axis=0).max())
+    assert (np.median(apart) < 0.001 * span, np.mean(apart < 0.01 * span) >= 0.95) == (True, True)

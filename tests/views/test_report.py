@@ -13,7 +13,7 @@ from tests.words.conftest import random_head
 from vecstore.errors import BadInput, NotFound
 from vecstore.search.filters import Filter
 from vecstore.store import Store
-from vecstore.views import map_layout, report
+from vecstore.views import map_placing, report
 from vecstore.views.html_page import policy
 
 HOSTILE = "<img src=x onerror=alert(1)>.jpg"
@@ -42,8 +42,8 @@ class Page(HTMLParser):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(map_layout, "EXAGGERATED_STEPS", 10)
-    monkeypatch.setattr(map_layout, "STEPS", 10)
+    monkeypatch.setattr(map_placing, "EXAGGERATED_STEPS", 10)
+    monkeypatch.setattr(map_placing, "STEPS", 10)
 
 
 @pytest.fixture

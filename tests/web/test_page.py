@@ -96,8 +96,14 @@ def address(painted: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """A page whose every complaint is a failure: errors on the console, exceptions, requests that are refused."""
-    context = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
+    with watched(browser) as page:
+        yield page
+
+
+@contextmanager
+def watched(browser: Any, **options: Any) -> Iterator[Any]:
+    """Yield a page whose every complaint is a failure: errors on the console, exceptions, requests that are refused."""
+    context = browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1280, "height": 900}, **options})
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
@@ -746,9 +752,6 @@ def test_odd_pictures_are_shown_by_kind(page: Any, dated: Path) -> None:
         expect(page.locator("main .sub")).to_have_text("No picture is beyond any bound.")
 
 
-# The map
-
-
 @pytest.fixture
 def few(tmp_path: Path) -> Path:
     """A store of eight pictures in four clusters: of so few a map is drawn at once."""
@@ -758,50 +761,6 @@ def few(tmp_path: Path) -> Path:
         store.add(tmp_path / "pictures")
         store.cluster(4, restarts=3)
     return tmp_path / "few"
-
-
-def test_the_map_follows_a_new_clustering_and_keeps_its_place(page: Any, few: Path) -> None:
-    with running(page, few) as address:
-        go(page, address, "#/map")
-        page.get_by_role("button", name="Draw the map").click()
-        canvas = page.locator(".map canvas")
-        canvas.wait_for()
-        expect(page.locator(".legend li")).to_have_count(4)
-        canvas.focus()
-        for _ in range(3):
-            page.keyboard.press("+")
-        page.keyboard.press("ArrowLeft")
-        expect(page).to_have_url(re.compile("z=2.744"))
-        place = page.evaluate("location.hash")
-        page.keyboard.press("Enter")
-        expect(page.locator("dialog.lightbox")).to_be_visible()
-        page.locator(".about dl a").click()
-        expect(page.locator(".back")).to_be_visible()
-        page.go_back()
-        page.go_back()
-        canvas.wait_for()
-        assert page.evaluate("location.hash") == place
-        canvas.focus()
-        with Store.open(few) as other:
-            other.cluster(3, restarts=1)
-        expect(page.locator(".legend li")).to_have_count(3)
-        expect(canvas).to_be_focused()
-
-
-def test_a_lasso_chooses_and_a_map_of_the_command_line_is_shown(page: Any, few: Path) -> None:
-    with Store.open(few) as opened:
-        opened.map()
-    with running(page, few) as address:
-        go(page, address, "#/map")
-        page.get_by_role("button", name="Choose by drawing").click()
-        box = page.locator(".map canvas").bounding_box()
-        corners = [(0.002, 0.002), (0.93, 0.002), (0.93, 0.998), (0.002, 0.998)]
-        for step, (x, y) in enumerate(corners):
-            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
-            if not step:
-                page.mouse.down()
-        page.mouse.up()
-        expect(page.locator("#acts strong")).to_contain_text("pictures chosen")
 
 
 def test_colours_of_clusters_are_those_of_drawn_maps(page: Any, address: str) -> None:

@@ -105,7 +105,7 @@ def facets(session: Session, listings: Listings, listing: Listing, under: str | 
     listing.require_sound()
     with session.catalog.reading():
         key = ("facets", listing, under)
-        return listings.kept(key, _state(session), lambda: _counted(session, listings, listing, under))
+        return listings.kept(key, state_of(session), lambda: _counted(session, listings, listing, under))
 
 
 def _counted(session: Session, listings: Listings, listing: Listing, under: str | None) -> Facets:
@@ -145,11 +145,12 @@ def _largest_first(groups: tuple[Group, ...]) -> tuple[Group, ...]:
 def _part(session: Session, listings: Listings, listing: Listing, start: int, k: int) -> tuple[int, Rows]:
     if listing.is_of_all and listing.group is None and listing.order in ("newest", "oldest"):
         return _part_of_all(session, listing.order == "newest", start, k)
-    rows = listings.kept(listing, _state(session), lambda: _grouped(session, listings, listing))
+    rows = listings.kept(listing, state_of(session), lambda: _grouped(session, listings, listing))
     return len(rows), rows[start : start + k]
 
 
-def _state(session: Session) -> tuple[int, int]:
+def state_of(session: Session) -> tuple[int, int]:
+    """Return what differs after every commit; inside a transaction."""
     session.catalog.images.row_count()  # the transaction begins with the first thing that is read
     return session.catalog.state()
 
@@ -172,7 +173,7 @@ def _grouped(session: Session, listings: Listings, listing: Listing) -> Rows:
 
 
 def _grouping(session: Session, listings: Listings, by: str) -> Grouping:
-    return listings.kept(("grouping", by), _state(session), lambda: grouping(session, by))
+    return listings.kept(("grouping", by), state_of(session), lambda: grouping(session, by))
 
 
 def _listed(session: Session, listing: Listing) -> Rows:
@@ -218,7 +219,7 @@ def _folders(session: Session, listings: Listings, listing: Listing, top: bytes)
     if listing.is_of_all:
         counts = session.catalog.paths.folders_in(top)
     else:
-        names, pairs = listings.kept(("folders", top), _state(session), lambda: _paths_in_folders(session, top))
+        names, pairs = listings.kept(("folders", top), state_of(session), lambda: _paths_in_folders(session, top))
         mask = _mask(session, listing)
         numbers, rows = pairs[mask[pairs[:, 1]]].T.astype(np.int64)
         once = np.unique(numbers * len(mask) + rows)  # an image that has several paths there
@@ -245,7 +246,7 @@ def _clusters(session: Session, listings: Listings, listing: Listing) -> tuple[C
         images = {cluster.cluster: cluster.size for cluster in described}
     else:
         key = ("labels", current.clustering)
-        labels = listings.kept(key, _state(session), lambda: _labels(session, current.clustering))
+        labels = listings.kept(key, state_of(session), lambda: _labels(session, current.clustering))
         found, counts = np.unique(labels[_mask(session, listing)[labels[:, 0]], 1], return_counts=True)
         images = dict(zip(found.tolist(), counts.tolist(), strict=True))
     return tuple(

@@ -3,9 +3,9 @@
 A map is fitted to some images, the reference, once; every other image is placed among them by its likeness to them
 alone. So a map that grew has moved nothing, and in which order images came does not matter. It is kept beside the
 catalog, derived and stamped, with prints of the vectors it is of; a damaged one is rebuilt. Of a large store a sample
-is on the map, and always the same images as long as they are there.
+is drawn, and always the same images as long as they are there; the page shows all that have a place.
 
-The picture of it is in `vecstore/views/map_rendering.py`. openTSNE is loaded when something is placed.
+Where an image goes is worked out in `map_placing.py`, and a map is drawn by `map_rendering.py`.
 """
 
 import hashlib
@@ -15,13 +15,14 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.rows import BLOCK_ROWS, in_blocks
+from indexes.rows import BLOCK_ROWS, in_blocks, release_pages
 from vecstore.errors import VecstoreError
 from vecstore.results import MapPoint, StoreMap
 from vecstore.session import Session
@@ -29,33 +30,32 @@ from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.derived_arrays import load_arrays, save_arrays
 from vecstore.storage.layout import MAP
 from vecstore.storage.vector_file import Float16, Float32
+from vecstore.views.map_placing import Placing, arranged
 
 Int64 = NDArray[np.int64]
+# Told how many images have a place, and of how many.
+Placed: TypeAlias = Callable[[int, int], object]
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-# Images that t-SNE itself arranges: on two cores half a minute. And images on a map: more than that are a fog.
+# Images that t-SNE itself arranges: on two cores half a minute. And images that are drawn: more than that are a fog.
 REFERENCE, MOST_POINTS = 5_000, 20_000
+# Images that are placed before the map is written down: what is called off loses no more than those.
+KEPT_ROWS = 1 << 17
 # When the store has grown by this factor, the map is fitted again: the old fit does not know the new images.
 RETRAIN_FACTOR = 4
-# Fewer images have no neighbourhoods to arrange; they lie along their two principal directions.
-LEAST_FOR_TSNE = 10
-# openTSNE's defaults, for fitting and for placing (`TSNEEmbedding.transform`).
-PERPLEXITY, EXAGGERATION, EXAGGERATED_STEPS, STEPS, MOMENTUM = 30, 12, 250, 500, 0.8
-PLACING = {"learning_rate": 0.1, "exaggeration": 1.5, "max_grad_norm": 0.25}
-PLACING_PERPLEXITY, PLACING_NEIGHBOURS, PLACING_STEPS = 5, 25, 250
-# How wide the first positions lie; from wider ones, the first steps tear them apart.
-START = 1e-4
 
 
 @dataclass(frozen=True)
 class Layout:
     """Where images are. rows: (n,) int64; positions: (n, 2) float32, around the origin; the first `fitted` of them
-    are the reference. images: in the store when it was fitted. seed: of the fitting."""
+    are the reference. prints: (n,) uint64, by which to know the vectors again. images: in the store when it was fitted.
+    seed: of the fitting."""
 
     rows: Int64
     positions: Float32
+    prints: NDArray[np.uint64]
     fitted: int
     images: int
     seed: int
@@ -65,13 +65,21 @@ class Layout:
         return self.rows[: self.fitted]
 
 
-def store_map(session: Session, rebuild: bool, seed: int | None) -> StoreMap:
-    """Return a position on a plane for every image; see `Store.map`."""
+def store_map(
+    session: Session,
+    rebuild: bool,
+    seed: int | None,
+    everything: bool = False,
+    on_placed: Placed | None = None,
+) -> StoreMap:
+    """Return a position on a plane for every image, of many for a sample; see `Store.map`."""
     stored, vectors, alive = _stored(session)
-    rows = chosen(alive)
-    layout = stored.brought_up_to_date(vectors, rows, len(alive), seed, rebuild, lambda: session.lock(wait=0))
+    shuffled = in_map_order(alive)
+    rows = shuffled if everything else shuffled[:MOST_POINTS]
+    lock = partial(session.lock, wait=0)
+    layout = stored.brought_up_to_date(vectors, rows, len(alive), seed, rebuild, lock, on_placed)
     with session.catalog.reading():
-        return described(session.catalog, layout, rows)
+        return described(session.catalog, layout, shuffled[:MOST_POINTS])
 
 
 def stored_map(session: Session) -> StoreMap | None:
@@ -81,7 +89,27 @@ def stored_map(session: Session) -> StoreMap | None:
     if layout is None:
         return None
     with session.catalog.reading():
-        return described(session.catalog, layout, chosen(alive))
+        return described(session.catalog, layout, in_map_order(alive)[:MOST_POINTS])
+
+
+def stored_positions(session: Session) -> tuple[Int64, Float32] | None:
+    """Return the rows, (n,) int64, and the positions, (n, 2) float32, of all images on the map that the store keeps.
+
+    In the order of `in_map_order`, so that any number of the first is a fair sample. None if it keeps no map. Vectors
+    are not read: where one was changed, its image stays where it was until the map is brought up to date.
+    """
+    catalog = session.catalog
+    found = _kept_at(session).read()
+    if found is None:
+        return None
+    layout, _ = found
+    is_there = np.ones(catalog.images.row_count(), np.bool_)
+    is_there[catalog.images.hidden_rows()] = False
+    known = layout.rows < len(is_there)
+    known[known] = is_there[layout.rows[known]]
+    rows, positions = layout.rows[known], layout.positions[known]
+    order = np.argsort(_mixed(rows))
+    return rows[order], positions[order]
 
 
 def grouped(found: StoreMap, group_of: Mapping[int, int]) -> StoreMap:
@@ -95,29 +123,42 @@ def has_stored_map(session: Session) -> bool:
     return (session.path / MAP).exists()
 
 
+def version_of_map(session: Session) -> tuple[int, ...]:
+    """Return what differs after the map was written anew; nothing without a map."""
+    try:
+        state = os.stat(session.path / MAP)
+    except OSError:
+        return ()
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
 def _stored(session: Session) -> tuple["StoredMap", Float16, Int64]:
     """Return the place of the store's map, and of one moment its vectors and the rows of the images there."""
     catalog = session.catalog
     with catalog.reading():
         vectors, alive = session.vectors(), np.array(catalog.images.searchable_rows(), np.int64)
-        return (
-            StoredMap(session.path / MAP, {"created": catalog.created(), "embedder": catalog.embedder()}),
-            vectors,
-            alive,
-        )
+        return _kept_at(session), vectors, alive
 
 
-def chosen(alive: Int64) -> Int64:
-    """Return the rows to be on a map, in the order of a shuffle by which a store's sample stays as it grows.
+def _kept_at(session: Session) -> "StoredMap":
+    catalog = session.catalog
+    return StoredMap(session.path / MAP, {"created": catalog.created(), "embedder": catalog.embedder()})
 
-    alive: ascending. A row's place depends on its number alone, so an added image takes the place of one other at most.
+
+def in_map_order(rows: Int64) -> Int64:
+    """Return rows in the order of a shuffle, of which the first are on a map, and stay there as the store grows.
+
+    A row's place depends on its number alone, so an added image takes the place of one other at most.
     """
+    return rows[np.argsort(_mixed(rows))]
+
+
+def _mixed(rows: Int64) -> NDArray[np.uint64]:
     # The finalizer of SplitMix64 (Steele, Lea, Flood 2014): each number has one image, and neighbours lie far apart.
-    mixed = alive.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = rows.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    mixed ^= mixed >> np.uint64(31)
-    return alive[np.argsort(mixed)][:MOST_POINTS]
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def fits(layout: Layout, n_images: int, seed: int | None) -> bool:
@@ -131,23 +172,19 @@ def fit_map(vectors: Float16, rows: Int64, n_images: int, seed: int) -> Layout:
     vectors: (rows, dim) float16, mapped, of length 1. The same rows and seed give the same map on as many threads.
     """
     reference = rows[:REFERENCE]
-    return Layout(reference, _arranged(_read(vectors, reference), seed), len(reference), n_images, seed)
+    positions = arranged(_read(vectors, reference), seed)
+    return Layout(reference, positions, _prints(vectors, reference), len(reference), n_images, seed)
 
 
 def extend_map(layout: Layout, vectors: Float16, rows: Int64) -> Layout:
-    """Return the map with these rows added; images already on it do not move."""
-    new = rows[~np.isin(rows, layout.rows)]
-    if not len(new):
-        return layout
-    reference = _read(vectors, layout.reference)
-    fitted = layout.positions[: layout.fitted]
-    placed = [_placed(_read(vectors, block), reference, fitted) for block in in_blocks(new, BLOCK_ROWS)]
-    return Layout(
-        rows=np.concatenate([layout.rows, new]),
+    """Return the map with these rows added, of which none is on it; images already on it do not move."""
+    placing = Placing(_read(vectors, layout.reference), layout.positions[: layout.fitted])
+    placed = [placing.placed(_read(vectors, block)) for block in in_blocks(rows, BLOCK_ROWS)]
+    return replace(
+        layout,
+        rows=np.concatenate([layout.rows, rows]),
         positions=np.concatenate([layout.positions, *placed]),
-        fitted=layout.fitted,
-        images=layout.images,
-        seed=layout.seed,
+        prints=np.concatenate([layout.prints, _prints(vectors, rows)]),
     )
 
 
@@ -171,6 +208,8 @@ class StoredMap:
     def __init__(self, path: Path, store: dict[str, Any]) -> None:
         self.path = path
         self._store = store
+        # The stamp of the map that was read or written last: another one is another process's.
+        self._last: str | None = None
 
     def brought_up_to_date(
         self,
@@ -180,80 +219,111 @@ class StoredMap:
         seed: int | None,
         rebuild: bool,
         lock: Callable[[], AbstractContextManager[None]],
+        on_placed: Placed | None = None,
     ) -> Layout:
-        """Return the map with all the rows on it, and keep it if something is new and the lock is free.
+        """Return the map with all the rows on it, and keep it, also while it grows, if something is new.
 
-        rows: as `chosen` has them. What takes long is done without the lock, so that nobody waits for a map.
+        rows: as `in_map_order` has them. What takes long is done without the lock, so that nobody waits for a map; it
+        is not kept where another process holds the lock.
         """
-        before = self.load(vectors)
-        if rebuild or before is None or not fits(before, n_images, seed):
+        made = self.load(vectors)
+        is_kept = True
+        if rebuild or made is None or not fits(made, n_images, seed):
             made = fit_map(vectors, rows, n_images, seed or 0)
-        else:
-            made = before
-        made = extend_map(made, vectors, rows)
-        if made is before or not len(made.rows):
-            return made
-        try:
-            with lock():
+            is_kept = not len(made.rows)
+        while True:
+            new = np.sort(rows[~np.isin(rows, made.rows)])  # vectors are read from the first to the last
+            if is_kept and not len(new):
+                return made
+            if on_placed is not None:
+                on_placed(len(rows) - len(new), len(rows))
+            if len(new):
+                made = extend_map(made, vectors, new[:KEPT_ROWS])
+            try:
+                with lock():
+                    is_kept = self._keep(made)
+            except (VecstoreError, OSError) as error:
+                log.info("the map is not kept: %s", error)
+                return made if len(new) <= KEPT_ROWS else extend_map(made, vectors, new[KEPT_ROWS:])
+            # Another process was quicker, and what it has shown must not move.
+            if not is_kept:
                 now = self.load(vectors)
-                if _is_same(now, before):
-                    self._save(made, vectors)
-                    return made
-        except (VecstoreError, OSError) as error:
-            log.info("the map is not kept: %s", error)
-            return made
-        # Another process was quicker, and what it has shown must not move.
-        return made if rebuild or now is None or not fits(now, n_images, seed) else extend_map(now, vectors, rows)
+                is_kept = not rebuild and now is not None and fits(now, n_images, seed)
+                made = now if now is not None and is_kept else made
+                rebuild = False
 
     def load(self, vectors: Float16) -> Layout | None:
         """Return the map that is kept, None if there is none of these vectors.
 
         An image whose vector has changed or was compacted is dropped from it; the others stay.
         """
-        if (found := load_arrays(self.path)) is None:
+        found = self.read()
+        self._last = found[1] if found else None
+        if found is None:
             return None
-        try:
-            layout = Layout(found["rows"], found["positions"], *(int(n) for n in found["counts"]))
-            prints, stamp = found["prints"], str(found["stamp"])
-        except (ValueError, TypeError, KeyError):  # an archive of something else
-            return None
-        if stamp != self._stamp(layout, prints):
-            return None
+        layout, _ = found
         is_there = layout.rows < len(vectors)
-        is_there[is_there] = _prints(vectors, layout.rows[is_there]) == prints[is_there]
+        is_there[is_there] = _prints(vectors, layout.rows[is_there]) == layout.prints[is_there]
         n_fitted = int(np.count_nonzero(is_there[: layout.fitted]))
         if n_fitted < max(layout.fitted / 2, 1):
             return None
-        return replace(layout, rows=layout.rows[is_there], positions=layout.positions[is_there], fitted=n_fitted)
+        return replace(
+            layout,
+            rows=layout.rows[is_there],
+            positions=layout.positions[is_there],
+            prints=layout.prints[is_there],
+            fitted=n_fitted,
+        )
 
-    def _save(self, layout: Layout, vectors: Float16) -> None:
-        """Write the map down, whole or not at all; by the holder of the store's lock alone. Raises OSError."""
-        prints = _prints(vectors, layout.rows)
+    def read(self) -> tuple[Layout, str] | None:
+        """Return the map that is kept and its stamp, whatever has become of the vectors; None if there is none."""
+        if (found := load_arrays(self.path)) is None:
+            return None
+        try:
+            counts = (int(n) for n in found["counts"])
+            layout = Layout(found["rows"], found["positions"], found["prints"], *counts)
+            stamp = str(found["stamp"])
+        except (ValueError, TypeError, KeyError):  # an archive of something else
+            return None
+        return (layout, stamp) if stamp == self._stamp(layout) else None
+
+    def _keep(self, layout: Layout) -> bool:
+        """Write the map down, whole or not at all, unless another process has; by the holder of the store's lock alone.
+
+        Raises OSError.
+        """
+        now = self.read()
+        if (now[1] if now else None) != self._last:
+            return False
+        self._last = self._stamp(layout)
         save_arrays(
             self.path,
-            stamp=self._stamp(layout, prints),
+            stamp=self._last,
             counts=[layout.fitted, layout.images, layout.seed],
             rows=layout.rows,
             positions=layout.positions,
-            prints=prints,
+            prints=layout.prints,
         )
+        return True
 
-    def _stamp(self, layout: Layout, prints: NDArray[np.uint64]) -> str:
+    def _stamp(self, layout: Layout) -> str:
         """Return what a map depends on, and a checksum of it."""
         numbers = f"{layout.fitted} {layout.images} {layout.seed} ".encode()
-        digest = hashlib.sha256(numbers + layout.rows.tobytes() + layout.positions.tobytes() + prints.tobytes())
+        digest = hashlib.sha256(numbers)
+        for array in (layout.rows, layout.positions, layout.prints):
+            digest.update(array.tobytes())
         return json.dumps({"format": FORMAT, **self._store, "sha256": digest.hexdigest()}, sort_keys=True)
 
 
 def _prints(vectors: Float16, rows: Int64) -> NDArray[np.uint64]:
-    """Return (n,) uint64, by which to know rows' vectors again."""
-    return np.array([int.from_bytes(hashlib.sha256(vectors[row].tobytes()).digest()[:8]) for row in rows], np.uint64)
-
-
-def _is_same(one: Layout | None, other: Layout | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return np.array_equal(one.rows, other.rows) and np.array_equal(one.positions, other.positions)
+    """Return (n,) uint64, by which to know rows' vectors again. Pages of the mapped vectors are released."""
+    plain, prints = np.asarray(vectors), np.empty(len(rows), np.uint64)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        some = rows[start : start + BLOCK_ROWS].tolist()
+        first = b"".join([hashlib.sha256(plain[row]).digest()[:8] for row in some])
+        prints[start : start + len(some)] = np.frombuffer(first, ">u8")
+        release_pages(vectors)
+    return prints
 
 
 def _read(vectors: Float16, rows: Int64) -> Float32:
@@ -263,84 +333,3 @@ def _read(vectors: Float16, rows: Int64) -> Float32:
     found = np.empty((len(rows), vectors.shape[1]), np.float32)
     found[order] = as_float32(vectors, rows[order])
     return found
-
-
-def _arranged(points: Float32, seed: int) -> Float32:
-    """Return (n, 2) float32 positions of points by t-SNE, around the origin."""
-    if len(points) < LEAST_FOR_TSNE:
-        return _principal(points) if len(points) else np.empty((0, 2), np.float32)
-    from openTSNE import TSNEEmbedding, affinity, nearest_neighbors
-
-    k = min(3 * PERPLEXITY, len(points) - 1)
-    graph = nearest_neighbors.PrecomputedNeighbors(*_others(points, k))
-    affinities = affinity.PerplexityBasedNN(knn_index=graph, perplexity=k / 3, n_jobs=_threads(len(points)))
-    start = _principal(points).astype(np.float64)
-    start *= START / max(float(start[:, 0].std()), 1e-12)
-    start += np.random.default_rng(seed).normal(0, START / 100, start.shape)  # equal images must not lie on one place
-    embedding = TSNEEmbedding(start, affinities, negative_gradient_method="bh", n_jobs=_threads(len(points)))
-    embedding.optimize(EXAGGERATED_STEPS, exaggeration=EXAGGERATION, momentum=MOMENTUM, inplace=True)
-    embedding.optimize(STEPS, exaggeration=1, momentum=MOMENTUM, inplace=True)
-    return _principal(np.asarray(embedding, np.float32))  # turned, so that it is wider than high
-
-
-def _placed(points: Float32, reference: Float32, positions: Float32) -> Float32:
-    """Return (n, 2) float32 positions of points among the reference, each by itself, as `TSNEEmbedding.transform`."""
-    from indexes.brute_force import nearest
-
-    neighbours, scores = nearest(points, reference, min(len(reference), PLACING_NEIGHBOURS))
-    start = np.median(positions[neighbours], axis=1)
-    if len(reference) < LEAST_FOR_TSNE:
-        return np.asarray(start, np.float32)
-    from openTSNE import PartialTSNEEmbedding, TSNEEmbedding, affinity
-    from scipy.sparse import csr_matrix
-
-    k = min(3 * PLACING_PERPLEXITY, len(reference))
-    likeness = affinity.joint_probabilities_nn(
-        neighbours[:, :k],
-        _distances(scores[:, :k]),
-        [k / 3],
-        symmetrize=False,
-        normalization="point-wise",
-        n_reference_samples=len(reference),
-        n_jobs=_threads(len(points)),
-    )
-    # The reference's own affinities are asked for and not read: it does not move.
-    unread = affinity.PrecomputedAffinities(csr_matrix((len(reference),) * 2), normalize=False)
-    among = TSNEEmbedding(positions, unread)
-    embedding = PartialTSNEEmbedding(
-        start, among, likeness, negative_gradient_method="bh", n_jobs=_threads(len(points))
-    )
-    embedding.optimize(PLACING_STEPS, momentum=MOMENTUM, inplace=True, **PLACING)
-    return np.asarray(embedding, np.float32)
-
-
-def _principal(points: Float32) -> Float32:
-    """Return (n, 2) float32 positions of points along their two principal directions, around the origin."""
-    from indexes.principal_directions import principal_directions
-
-    centred = points - points.mean(axis=0)
-    # More than are wanted, so that two are exact: all of them took 7 s at 1280 dimensions.
-    directions = principal_directions(centred, 10, 8, np.random.default_rng(0))
-    _, _, turned = np.linalg.svd(centred @ directions, full_matrices=False)
-    positions = np.zeros((len(points), 2), np.float32)
-    positions[:, : len(turned[:2])] = centred @ directions @ turned[:2].T  # a single image has a single direction
-    return positions
-
-
-def _others(points: Float32, k: int) -> tuple[Int64, Float32]:
-    """Return positions of, and distances to, the k nearest others of each point, nearest first."""
-    from indexes.brute_force import nearest
-
-    found, scores = nearest(points, points, k + 1)
-    is_other = found != np.arange(len(points))[:, None]
-    is_other[is_other.all(axis=1), -1] = False  # among more than k equals a point need not find itself
-    return found[is_other].reshape(-1, k), _distances(scores[is_other].reshape(-1, k))
-
-
-def _distances(scores: Float32) -> Float32:
-    """Return Euclidean distances of unit vectors from their cosines."""
-    return np.sqrt(np.maximum(2 - 2 * scores, 0))
-
-
-def _threads(n_points: int) -> int:
-    return max(1, min(os.cpu_count() or 1, n_points // 1_000))  # for fewer, threads wait for each other longer

@@ -22,6 +22,7 @@ from vecstore.version import __version__
 from vecstore.web.curation_routes import curation_api
 from vecstore.web.fact_routes import facts
 from vecstore.web.jobs import Jobs
+from vecstore.web.map_routes import map_api
 from vecstore.web.metrics import Counted, Metrics
 from vecstore.web.page import STATIC, html
 from vecstore.web.responses import on_http_error, on_invalid, on_store_error
@@ -109,6 +110,7 @@ def create_app(settings: Settings, names: tuple[str, ...] = (), name: str = "") 
     app.include_router(curation_api)
     app.include_router(facts)
     app.include_router(uploads)
+    app.include_router(map_api)
     _add_pages(app)
     app.mount("/static/swagger", StaticFiles(directory=SWAGGER_UI), name="swagger")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

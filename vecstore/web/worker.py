@@ -67,7 +67,8 @@ def cluster(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]
 
 def draw_map(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """Bring the map up to date."""
-    return asdict(store.map())
+    on_placed = lambda done, total: tell({"done": done, "total": total, "note": ""})  # noqa: E731
+    return asdict(store.map(everything=True, on_placed=on_placed))
 
 
 def compare(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:

@@ -138,6 +138,18 @@ class ImageFacts(Queries):
         texts = ((several(town.name, town.town), several(town.country, town.code)) for town in towns(new))
         self._named.update(zip(new, texts, strict=True))
 
+    def each(self, name: str) -> Iterator[tuple[int, Any]]:
+        """Yield (row, value of a field of `FIELDS`) of every living image, None where it has none."""
+        query = f"""
+            select images.row, {FIELDS[name].sql} from images left join facts using (row)
+            where  images.row not in (select row from removed)"""
+        yield from self.db.execute(query)
+
+    def known_fields(self, names: Iterable[str]) -> set[str]:
+        """Return which of these fields of `FIELDS` some image that has facts has a value of."""
+        query = "select exists (select 1 from facts join images using (row) where {} is not null)"
+        return {name for name in names if self._value(query.format(FIELDS[name].sql))}
+
     def measured(self, name: str, condition: Condition) -> list[tuple[int, float]]:
         """Return (row, value of a field) of the living images of which a condition holds, by value."""
         values: list[Any] = []

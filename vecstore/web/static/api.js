@@ -23,8 +23,6 @@ import { plain } from "./plain.js";
  *   kept: number, born: number, gone: number, moved: number, k_reason: string|null}} Clustering
  * @typedef {{id: number, path: string, distance: number}} Member
  * @typedef {{path: string, reason: string}} Failure
- * @typedef {{id: number, x: number, y: number, cluster: number|null, path: string}} MapPoint
- * @typedef {{points: MapPoint[], images: number, sampled: boolean}} StoreMap
  * @typedef {{colours: string[], shapes: string[], polygons: Record<string, number[][]>, circle: number}} Palette
  * @typedef {{path: string, images: number}} FolderCount
  * @typedef {{cluster: number, name: string|null, suggested: string|null, images: number}} ClusterCount
@@ -66,6 +64,12 @@ let storeName = "";
 
 /** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
 async function ask(path, options = {}) {
+  const response = await answered(path, options);
+  return response.status === 204 ? null : response.json();
+}
+
+/** @param {string} path @param {RequestInit} options @returns {Promise<Response>} */
+async function answered(path, options) {
   let response;
   try {
     response = await fetch(path, options);
@@ -74,7 +78,7 @@ async function ask(path, options = {}) {
     dispatchEvent(new Event("server-missed"));
     throw new ApiError(0, "The server cannot be reached. Is it still running?");
   }
-  if (response.ok) return response.status === 204 ? null : response.json();
+  if (response.ok) return response;
   let detail = response.statusText;
   try {
     detail = (await response.json()).detail;
@@ -155,8 +159,9 @@ export const api = {
       headers: { "Content-Type": "application/octet-stream" },
       body: new Blob(files),
     }),
-  /** @returns {Promise<StoreMap>} */
-  map: () => ask("api/map"),
+  /** What a path answers with, as it is. The browser asks whether what it has is still right.
+   * @param {string} path @returns {Promise<ArrayBuffer>} */
+  bytes: async (path) => (await answered(path, { cache: "no-cache" })).arrayBuffer(),
   /** @param {number} cluster @param {string} name @returns {Promise<Cluster>} */
   name: (cluster, name) => send("PATCH", `api/clusters/${cluster}`, { name }),
   /** @param {number} number @returns {Promise<Clustering>} */
@@ -181,6 +186,13 @@ export const api = {
   selections: () => ask("api/selections"),
   /** @param {string} name @param {object} change @returns {Promise<SelectReport>} */
   select: (name, change) => send("POST", `api/selections/${encodeURIComponent(name)}`, change),
+  /** Puts pictures into a selection, any number of them. @param {string} name @param {number[]} images @returns {Promise<SelectReport>} */
+  putInto: (name, images) =>
+    ask(`api/map/selections/${encodeURIComponent(name)}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/octet-stream" },
+      body: Uint32Array.from(images),
+    }),
   /** @param {number[]} images @returns {Promise<MoveReport>} */
   newCluster: (images) => send("POST", "api/clusters", { images }),
   /** @param {number} cluster @param {number[]} images @returns {Promise<MoveReport>} */

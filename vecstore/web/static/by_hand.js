@@ -48,7 +48,7 @@ async function addToSelection(ids) {
   const input = element("input", { type: "text", id: "selection", required: true, maxlength: "200", list: "selections", autocomplete: "off", dir: "auto" });
   const list = element("datalist", { id: "selections" }, known.map((one) => element("option", { value: one.name })));
   ask(`Put ${count(ids.length, "picture")} into a selection`, [element("label", { for: "selection" }, "Name of the selection"), input, list], "Put in", async () => {
-    const done = await api.select(input.value.trim(), { images: ids });
+    const done = await api.putInto(input.value.trim(), ids);
     chosen.clear();
     await offerUndo(`${count(done.added, "picture")} put into ${shown(done.name)}`);
   });
