@@ -24,13 +24,14 @@ Pair = tuple[str, str]
 
 def main() -> None:
     logging.disable(logging.WARNING)
-    for name, find in _programs():
-        for folder in map(Path, sys.argv[1:]):
-            started = time.process_time()
-            with contextlib.redirect_stdout(sys.stderr):
+    lines = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # what the programs print is no line of ours
+        for name, find in _programs():
+            for folder in map(Path, sys.argv[1:]):
+                started = time.process_time()
                 pairs = sorted({tuple(sorted(pair)) for pair in find(folder) if pair[0] != pair[1]})
-            line = {"name": name, "folder": str(folder), "pairs": pairs, "seconds": time.process_time() - started}
-            print(json.dumps(line), flush=True)
+                line = {"name": name, "folder": str(folder), "pairs": pairs, "seconds": time.process_time() - started}
+                print(json.dumps(line), file=lines, flush=True)
 
 
 def _programs() -> Iterator[tuple[str, Callable[[Path], Iterable[Pair]]]]:
