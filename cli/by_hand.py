@@ -33,7 +33,7 @@ def move(
     if as_json:
         output.as_object(report)
     else:
-        print(f"moved {report.moved} images to cluster {report.cluster}; {report.pinned} are pinned there")
+        output.say(f"moved {report.moved} images to cluster {report.cluster}, pinned there: {report.pinned}")
 
 
 @command()
@@ -46,7 +46,7 @@ def merge(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make one cluster of several. It is a clustering of its own, and [bold]cluster --use[/] goes back.
+    """Merge several clusters into one. It makes a new clustering; [bold]cluster --use[/] goes back.
 
     Example: vecstore merge 3 7
     """

@@ -149,10 +149,14 @@ def _options(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, help="Print the version; with -v all that a report needs."),
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            help="Print the version; with -v also the system and the libraries, for a bug report.",
+        ),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", is_eager=True, help="Say what is decided: device, runs.")
+        bool, typer.Option("--verbose", "-v", is_eager=True, help="Say what is decided on the way, such as the device.")
     ] = False,
     log_file: Annotated[
         Path | None,
@@ -162,7 +166,12 @@ def _options(
     ] = None,
     wait: Annotated[
         float | None,
-        typer.Option("--wait", help="How long to wait for another writer; 60 if not given.", min=0, metavar="SECONDS"),
+        typer.Option(
+            "--wait",
+            help="How long to wait while another process writes to the store; 60 if not given.",
+            min=0,
+            metavar="SECONDS",
+        ),
     ] = None,
 ) -> None:
     logs.begin(verbose, log_file)

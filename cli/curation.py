@@ -148,9 +148,16 @@ def act_on_duplicates(opened: "Store", acting: Acting, found: dict[str, Any], as
     )
     if not report.acts:
         if not quiet:
-            output.notice("no duplicates to act on" + ("" if rules else ": decide with --review, or give --keep-by"))
+            output.notice("no duplicates to act on" + _other_ways(acting))
         return
     _sum_up(report, None, acting.yes, quiet)
+
+
+def _other_ways(acting: Acting) -> str:
+    if not acting.keep_by:
+        return ": decide with --review, or give --keep-by"
+    takes_near = acting.apply == "trash" or (acting.apply or "").startswith("move:")
+    return "" if acting.near_too or not takes_near else ": with --near-too altered copies are acted on too"
 
 
 def put_into_folder(opened: "Store", ids: Iterable[int], into: IntoFolder, as_json: bool, quiet: bool) -> bool:

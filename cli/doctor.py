@@ -27,8 +27,8 @@ def doctor(store: StoreDir, device: DeviceName = "auto", as_json: AsJson = False
         output.rows(checks, (), as_json, empty="")
     else:
         for one in checks:
-            print(f"{'ok' if one.ok else 'look':4}  {one.check:10}  {one.found}")
+            print(f"{'ok' if one.ok else 'look':4}  {one.check:11}  {one.found}")
             if one.advice:
-                print(f"{'':16}  {one.advice}")
+                print(f"{'':17}  {one.advice}")
     if not all(one.ok for one in checks):
         raise typer.Exit(1)

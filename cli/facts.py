@@ -84,7 +84,7 @@ def facts(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """List the images that conditions hold of, with their facts; or count them in groups.
+    """List the images that meet conditions, with their facts; or count them in groups.
 
     Facts are read when a picture is added. [bold]--all[/] reads those of stores from before there were any.
 

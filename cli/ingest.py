@@ -147,7 +147,7 @@ def import_(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take ready-made vectors into the store, one a path; or pictures, vectors or labels that another program wrote.
+    """Import existing vectors, one for each path; or pictures, vectors or labels that another program wrote.
 
     With --embedder, what made the vectors, pictures can be added later. Labels become selections.
 
@@ -188,7 +188,7 @@ def relocate(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Let the paths under a folder that was moved or renamed lead to where it is now; nothing is embedded again.
+    """Update the paths of a folder that was moved or renamed; nothing is embedded again.
 
     A path goes along if the same file is at the new place: by size and time or, where these differ, by content.
 

@@ -112,7 +112,7 @@ def compact(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Give the room of removed images back to the disk. Ids stay; what comes back later is embedded again.
+    """Free the disk space of removed images. Ids stay; what comes back later is embedded again.
 
     Example: vecstore compact
     """
@@ -236,7 +236,7 @@ def _print_undo(report: "UndoReport", redo: bool, quiet: bool) -> None:
         if report.lost and not quiet:
             output.notice(f"{report.lost} files cannot be put back")
         return
-    if report.kind not in ("cluster", "name", "decide"):
+    if report.forgotten or report.restored:
         output.say(f"forgot {report.forgotten} paths, restored {report.restored}")
     if report.lost and not quiet:
         output.notice(f"{report.lost} paths could not be restored: their images were compacted; add them again")

@@ -135,13 +135,13 @@ def _print_change(report: "SelectReport", as_json: bool) -> None:
         output.as_object(report)
         return
     taken = f", took {report.removed} out" if report.removed else ""
-    print(f"put {report.added} images into {report.name!r}{taken}; it has {report.images}")
+    output.say(f"put {report.added} images into {report.name!r}{taken}; it has {report.images}")
 
 
 def _print_export(report: "SelectionExport", as_json: bool, quiet: bool) -> None:
     if as_json:
         output.as_object(report)
     else:
-        print(f"wrote {report.files} images of {report.name!r} to {shown(os.fsencode(report.file))}")
+        output.say(f"wrote {report.files} images of {report.name!r} to {shown(os.fsencode(report.file))}")
     if report.missing and not quiet:
         output.notice(f"{len(report.missing)} pictures are gone or changed and were left out; sync the store")

@@ -221,7 +221,7 @@ def thumbnails_(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make the small pictures ahead that the page, reports and sheets show; else each is made when it is first seen.
+    """Make the thumbnails of the page, reports and sheets in advance; else each is made when it is first seen.
 
     Those that are there are passed over, so that it resumes where it was interrupted. All thumbnails of all stores
     take 512 MB at the most, or the megabytes that $VECSTORE_THUMBNAILS_MB names; the newest images come first.

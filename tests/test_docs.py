@@ -103,6 +103,14 @@ def test_notebooks_run_as_they_are(notebook: Path, tmp_path: Path) -> None:
     assert (read.nbformat, nbclient.__name__, done.returncode) == (4, "nbclient", 0), done.stderr[-2000:]
 
 
+def test_the_tour_shows_ten_things_with_their_outputs() -> None:
+    nbformat = pytest.importorskip("nbformat")
+    cells = nbformat.read(DOCS / "notebooks/tour.ipynb", as_version=4).cells
+    heads = [number for number, cell in enumerate(cells) if re.match(r"## \d+\.", cell.source)]
+    assert [cells[head].source.split(".")[0] for head in heads] == [f"## {number}" for number in range(1, 11)]
+    assert all(cells[head + 1].outputs for head in heads)
+
+
 # In a process of its own, as Jupyter's libraries warn of what is theirs.
 RUN_NOTEBOOK = """
 import sys, nbclient, nbformat

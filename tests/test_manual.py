@@ -52,6 +52,8 @@ def test_a_notebook_becomes_a_page_with_its_outputs_and_its_title_first() -> Non
     assert page.startswith("# A tour from Python\n")
     assert "```text\n36 added, then 0 added and 36 known\n```" in page
     assert "![](data:image/png;base64,iVBOR" in page
+    assert "<th>score</th>" in page
+    assert page.count('src="data:image/webp;base64,') == 3
 
 
 def test_the_reference_reads_what_a_docstring_says_of_each_parameter() -> None:

@@ -1378,13 +1378,13 @@ class Store:
     def _cluster_or_node(self, found: Cluster | int) -> Cluster | TreeNode:
         return trees.node_of(self.session, self._trees, found) if isinstance(found, int) else found
 
-    def kept_names(self) -> list[KeptName]:
+    def kept_names(self) -> Results[KeptName]:
         """Return what the current clustering left of each name that was given or confirmed before it, by cluster."""
         with self.session.catalog.reading():
-            return kept_names.kept_names(self.session.catalog)
+            return self._results(KeptName, kept_names.kept_names(self.session.catalog))
 
     @checked(level=optional(require_count), below=optional(require_cluster), depth=require_count)
-    def tree(self, level: int | None = None, *, below: int | str | None = None, depth: int = 1) -> list[TreeNode]:
+    def tree(self, level: int | None = None, *, below: int | str | None = None, depth: int = 1) -> Results[TreeNode]:
         """Return nodes of the current clustering's tree that have images.
 
         Parameters
@@ -1395,25 +1395,25 @@ class Store:
 
         Raises NotFound for no such node, or if the current clustering is not a tree, BadInput for no such level.
         """
-        return trees.walk(self.session, self._trees, level, below, depth)
+        return self._results(TreeNode, trees.walk(self.session, self._trees, level, below, depth))
 
     def tree_levels(self) -> tuple[int, ...]:
         """Return how many nodes with images each level of the tree has, the top first; none if there is no tree."""
         return trees.levels(self.session, self._trees)
 
     @checked(cluster=require_cluster)
-    def tree_path(self, cluster: int | str) -> list[TreeNode]:
+    def tree_path(self, cluster: int | str) -> Results[TreeNode]:
         """Return the way from the top of the tree down to a cluster or node, which is the last. Raises as `tree`."""
-        return trees.way_up(self.session, self._trees, cluster)
+        return self._results(TreeNode, trees.way_up(self.session, self._trees, cluster))
 
     @checked(k=require_count)
-    def cut_tree(self, k: int) -> list[Cut]:
+    def cut_tree(self, k: int) -> Results[Cut]:
         """Return the k clusters that the tree is cut into, largest first; nothing is trained, and nothing changes.
 
         Those are joined first that raise the sum of squared distances least (Ward), within one node of the tree before
         beyond it. Raises NotFound if the current clustering is not a tree, BadInput for more than it has clusters.
         """
-        return trees.cut(self.session, self._trees, k)
+        return self._results(Cut, trees.cut(self.session, self._trees, k))
 
     @checked(cluster=require_cluster, images=require_offset, samples=require_offset, seed=require_seed)
     def explain(self, cluster: int | str, *, images: int = 5, samples: int = 10, seed: int = 0) -> Explanation:

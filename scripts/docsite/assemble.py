@@ -80,6 +80,8 @@ def _output(output: Any) -> list[str]:
         return ["```text", output.text.rstrip("\n"), "```", ""]
     if "image/png" in output.get("data", {}):
         return [f"![](data:image/png;base64,{''.join(output.data['image/png'].split())})", ""]
+    if "text/html" in output.get("data", {}):  # a table; an empty line would end it in Markdown
+        return ["\n".join(line for line in output.data["text/html"].splitlines() if line.strip()), ""]
     text = output.get("data", {}).get("text/plain")
     return ["```text", text, "```", ""] if text else []
 

@@ -1,10 +1,13 @@
 """Results as data frames, and as tables with pictures in notebooks."""
 
+import dataclasses
+import inspect
 import io
 import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
 
 import pytest
 from PIL import Image
@@ -47,6 +50,27 @@ def test_a_store_is_a_data_frame_of_images_facts_and_clusters(store: Store) -> N
     assert store.to_arrow().num_rows == 10
     with pytest.raises(BadInput, match="no table of 'rows'; name one of images, facts, clusters"):
         store.to_pandas("rows")
+
+
+def test_results_are_a_polars_frame_with_the_same_columns_and_values(store: Store) -> None:
+    polars = pytest.importorskip("polars")
+    listed = [store.similar(0, k=3), store.clusters(), store.facts(0, 1), Results(store.duplicates()), store.failures()]
+    for results in listed:
+        frame = results.to_polars()
+        assert isinstance(frame, polars.DataFrame)
+        assert (frame.columns, len(frame)) == (results.columns, len(results))
+    assert store.similar(0, k=3).to_polars()["score"].to_list() == [hit.score for hit in store.similar(0, k=3)]
+    for what in ("images", "facts", "clusters"):
+        assert store.to_polars(what).columns == store.to_arrow(what).column_names
+
+
+def test_every_list_of_results_that_a_method_returns_is_a_table() -> None:
+    plain = []
+    for name, method in inspect.getmembers(Store, inspect.isfunction):
+        returned = get_type_hints(method).get("return") if not name.startswith("_") else None
+        kinds = get_args(returned) if get_origin(returned) is list else ()
+        plain += [name for kind in kinds if dataclasses.is_dataclass(kind)]
+    assert plain == []
 
 
 def test_a_notebook_shows_a_table_with_a_thumbnail_for_each_image(store: Store, pictures: Path) -> None:

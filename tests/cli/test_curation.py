@@ -187,6 +187,15 @@ def test_what_cannot_be_is_wrong_use(arguments: tuple[str, ...], message: str, v
     assert outcome(vecstore_(*arguments)) == (2, "", f"Error: {message}\n")
 
 
+def test_altered_copies_are_named_where_only_they_are_left(vecstore_: Vecstore) -> None:
+    vecstore_("duplicates", "--keep-by", "pixels", "--apply", "trash", "--yes")
+    assert outcome(vecstore_("duplicates", "--keep-by", "pixels", "--apply", "trash")) == (
+        0,
+        "",
+        "no duplicates to act on: with --near-too altered copies are acted on too\n",
+    )
+
+
 def test_without_rules_and_decisions_there_is_nothing_to_act_on(vecstore_: Vecstore) -> None:
     assert outcome(vecstore_("duplicates", "--apply", "trash", "--yes")) == (
         0,

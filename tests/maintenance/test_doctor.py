@@ -34,7 +34,7 @@ def test_every_line_says_what_was_looked_at_and_what_to_do(tmp_path: Path) -> No
 def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _place: Usage(free=5_000_000))
     done = CliRunner().invoke(app, ["doctor", "--quiet", "--store", str(tmp_path)])
-    assert (done.exit_code, f"look  store room  0.0 GB free at {tmp_path}\n" in done.stdout) == (1, True)
+    assert (done.exit_code, f"look  store space  0.0 GB free at {tmp_path}\n" in done.stdout) == (1, True)
     assert "\nok " not in done.stdout
 
 

@@ -102,6 +102,48 @@ def test_writing_tools_are_there_only_when_allowed_and_undo_their_own_alone(stor
     assert ([one["id"] for one in selected], undone["kind"]) == ([1, 2], "select")
 
 
+def test_numbers_are_taken_as_answers_give_them(store: Path) -> None:
+    async def questions(client: Any) -> list[Any]:
+        cluster = answer(await client.call_tool("clusters", {}))[0]["cluster"]
+        members = answer(await client.call_tool("members", {"cluster": cluster}))
+        return [members, answer(await client.call_tool("facts", {"images": [members[0]["id"]]}))]
+
+    members, facts = ask(store, questions)
+    assert facts[0]["id"] == members[0]["id"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("similar", {}, "similar cannot take this: images: Field required"),
+        ("members", {"cluster": 0, "k": 0}, "members cannot take this: k: Input should be greater than or equal to 1"),
+        ("info", {"k": 1}, "info takes no k; it takes nothing"),
+        ("selected", {"name": "a", "limit": 1}, "selected takes no limit; it takes name, k"),
+    ],
+)
+def test_arguments_that_no_tool_takes_are_one_line(
+    tool: str, arguments: dict[str, Any], said: str, store: Path
+) -> None:
+    async def questions(client: Any) -> Any:
+        return await client.call_tool(tool, arguments)
+
+    refused = ask(store, questions)
+    assert (refused.is_error, [one.text for one in refused.content]) == (True, [said])
+
+
+def test_what_people_selected_is_not_undone(store: Path) -> None:
+    with Store.open(store) as opened:
+        opened.select("theirs", 3)
+
+    async def questions(client: Any) -> list[Any]:
+        await client.call_tool("select", {"name": "mine", "images": [1]})
+        return [await client.call_tool("undo", {}), await client.call_tool("undo", {})]
+
+    own, theirs = ask(store, questions, "--allow-write")
+    assert (answer(own)["what"], theirs.is_error) == ("mine: @1", True)
+    assert "the last operation is select theirs: @3, which is left to people" in theirs.content[0].text
+
+
 def test_a_store_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["mcp", "--store", str(tmp_path / "none")])
     assert (done.exit_code, done.stdout) == (1, "")

@@ -150,15 +150,15 @@ def _disk(name: str, folder: Path) -> Check:
     if kind is not None:
         advice = "keep the store on a disk of this machine: searching maps its file (docs/durability.md)"
         return Check(f"{name} disk", False, f"{folder} is on {kind}, a network file system", advice)
-    turns = _turns(place)
-    if turns:
+    hard = _is_hard_disk(place)
+    if hard:
         advice = "on a solid-state disk adding and the first search are faster"
-        return Check(f"{name} disk", True, f"{folder} is on a disk that turns, or on a virtual one", advice)
-    return Check(f"{name} disk", True, f"{folder} is on {'a local disk' if turns is None else 'a solid-state disk'}")
+        return Check(f"{name} disk", True, f"{folder} is on a hard disk, or on a virtual one", advice)
+    return Check(f"{name} disk", True, f"{folder} is on {'a local disk' if hard is None else 'a solid-state disk'}")
 
 
-def _turns(place: Path) -> bool | None:
-    """Say whether a folder is on a disk that turns; None where the system does not say."""
+def _is_hard_disk(place: Path) -> bool | None:
+    """Say whether a folder is on a hard disk; None where the system does not say."""
     number = os.stat(place).st_dev
     if not hasattr(os, "major"):
         return None
@@ -175,8 +175,8 @@ def _free(name: str, folder: Path) -> Check:
     free = shutil.disk_usage(_existing(folder)).free
     found = f"{free / 1e9:,.1f} GB free at {folder}"
     if free < FREE_BYTES:
-        return Check(f"{name} room", False, found, "make room, or name another folder")
-    return Check(f"{name} room", True, found)
+        return Check(f"{name} space", False, found, "free some, or name another folder")
+    return Check(f"{name} space", True, found)
 
 
 def _cache() -> Check:

@@ -12,10 +12,11 @@ from typing import Annotated, Any, TypeVar
 from mcp.server.mcpserver import Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from vecstore.errors import VecstoreError
 from vecstore.json_text import to_json
+from vecstore.results import Operation
 from vecstore.search.filters import Filter
 from vecstore.store import Store
 from vecstore.version import __version__
@@ -32,12 +33,17 @@ INSTRUCTIONS = (
     "A file is named by its path on the machine of the store."
 )
 
+# Answers name clusters and pictures by numbers, so numbers are taken as well.
+Cluster = Annotated[int | str, Field(description="Its id or its name.")]
 K = Annotated[int, Field(ge=1, le=MOST_RESULTS, description="How many at the most.")]
 Images = Annotated[
-    list[str], Field(min_length=1, max_length=MOST_RESULTS, description="Stored ids such as @12, or paths of files.")
+    list[int | str],
+    Field(min_length=1, max_length=MOST_RESULTS, description="Stored ids such as @12, or paths of files."),
 ]
-Shown = Annotated[list[str], Field(min_length=1, max_length=MOST_THUMBNAILS, description="Stored ids such as @12.")]
-InCluster = Annotated[str | None, Field(description="Only images of this cluster, by its id or its name.")]
+Shown = Annotated[
+    list[int | str], Field(min_length=1, max_length=MOST_THUMBNAILS, description="Stored ids such as @12.")
+]
+InCluster = Annotated[int | str | None, Field(description="Only images of this cluster, by its id or its name.")]
 Where = Annotated[
     str | None, Field(description="A condition on facts, such as: rating >= 4 and camera contains 'Canon'.")
 ]
@@ -60,9 +66,26 @@ async def _ask(pool: StorePool, function: Callable[[Store], T]) -> T:
         raise ToolError(str(error)) from error
 
 
+class _Server(MCPServer[Any]):
+    """The SDK's server, which says in one line what is wrong with arguments, and refuses names that no tool has."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+        known = {tool.name: tool.input_schema["properties"] for tool in await self.list_tools()}
+        strange = sorted(arguments.keys() - known.get(name, arguments).keys())
+        if strange:
+            raise ToolError(f"{name} takes no {', '.join(strange)}; it takes {', '.join(known[name]) or 'nothing'}")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            wrong = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.__cause__.errors())
+            raise ToolError(f"{name} cannot take this: {'; '.join(wrong)}") from error
+
+
 def server(ask: Call, allow_write: bool) -> MCPServer[Any]:
     """Return the server. ask: calls a function with the open store and returns what it does."""
-    made: MCPServer[Any] = MCPServer("vecstore", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING")
+    made: MCPServer[Any] = _Server("vecstore", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING")
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
     for tool in _reading(ask):
         made.add_tool(tool, annotations=reads, structured_output=False)
@@ -92,7 +115,7 @@ def _reading(ask: Call) -> list[Callable[..., Any]]:
         """List the clusters, groups of similar pictures: size, name, and the most typical picture of each."""
         return _json(await ask(lambda store: store.clusters()))
 
-    async def members(cluster: str, k: K = 50) -> str:
+    async def members(cluster: Cluster, k: K = 50) -> str:
         """List the pictures of a cluster, by its id or its name, the most typical first."""
         return _json(await ask(lambda store: list(store.members(cluster))[:k]))
 
@@ -124,33 +147,45 @@ def _reading(ask: Call) -> list[Callable[..., Any]]:
 
 
 def _writing(ask: Call) -> list[Callable[..., Any]]:
-    async def name_cluster(cluster: str, name: str) -> str:
+    own = set[tuple[int, str]]()  # the operations that were made here; those of people are not undone
+
+    async def write(function: Callable[[Store], Any]) -> str:
+        def recorded(store: Store) -> Any:
+            before = _last(store)
+            result = function(store)
+            if (last := _last(store)) is not None and last != before:
+                own.add((last.operation, last.began))
+            return result
+
+        return _json(await ask(recorded))
+
+    async def name_cluster(cluster: Cluster, name: str) -> str:
         """Name a cluster, given by its id or its name. `undo` takes it back."""
-        return _json(await ask(lambda store: store.name_cluster(cluster, name)))
+        return await write(lambda store: store.name_cluster(cluster, name))
 
     async def select(name: str, images: Images, remove: bool = False) -> str:
         """Put stored pictures into a selection, which is made if need be, or take them out. `undo` takes it back."""
-        return _json(await ask(lambda store: store.select(name, *images, remove=remove)))
+        return await write(lambda store: store.select(name, *images, remove=remove))
 
     async def undo() -> str:
-        """Undo the last operation that select or name_cluster made. Whatever else was done last is left to people."""
-        return _json(await ask(_undo))
+        """Undo the last operation, where select or name_cluster made it here. What people did is left to them."""
+        return _json(await ask(partial(_undo, own)))
 
     return [name_cluster, select, undo]
 
 
-# What an assistant may undo: its own kinds of operations, which touch no file.
-UNDOABLE = ("name", "select")
+def _last(store: Store) -> Operation | None:
+    return next((operation for operation in store.operations() if not operation.undone), None)
 
 
-def _undo(store: Store) -> Any:
-    last = next((operation for operation in store.operations() if not operation.undone), None)
-    if last is not None and last.kind not in UNDOABLE:
+def _undo(own: set[tuple[int, str]], store: Store) -> Any:
+    last = _last(store)
+    if last is not None and (last.operation, last.began) not in own:
         raise ToolError(f"the last operation is {last.kind} {last.what}, which is left to people: `vecstore undo`")
     return store.undo()
 
 
-def _shown(store: Store, images: Sequence[str]) -> list[Any]:
+def _shown(store: Store, images: Sequence[int | str]) -> list[Any]:
     shown: list[Any] = []
     for image in images:
         found = store.image(image)
