@@ -821,7 +821,7 @@ class Store:
         """
         return groups.duplicates(self.session, min_score, exact, keep_by, series, conditions or Filter(), sort)
 
-    @checked(**DUPLICATES)
+    @checked(**DUPLICATES, known=require_flag)
     def duplicate_groups(
         self,
         *,
@@ -1127,6 +1127,11 @@ class Store:
         """
         return map_arrays.values(self.session, self._listings, by)
 
+    @checked(by=require_text)
+    def map_positions_and_values(self, by: str) -> tuple[map_arrays.MapPositions, map_arrays.MapValues]:
+        """Return `map_positions` and `map_values` of one moment, whatever is changed meanwhile. Raises as these do."""
+        return map_arrays.positions_and_values(self.session, self._listings, by)
+
     def map_colours(self) -> tuple[str, ...]:
         """Return what `map_values` can be asked for and at least one image has: "cluster", say."""
         return map_arrays.offered(self.session)
@@ -1173,6 +1178,7 @@ class Store:
         since=optional(require_text),
         conditions=require_filter,
         level=optional(require_count),
+        keep_by=each(require_text),
     )
     def report(
         self,

@@ -408,6 +408,31 @@ def test_undo_removes_the_folders_that_were_made_if_nothing_else_is_in_them(stor
     assert [path.name for path in made.iterdir()] == ["mine.txt"]
 
 
+def test_a_folder_that_somebody_else_made_stays(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = folder.parent / "target"
+    make = file_acts.make_folder
+
+    def too_late(path: bytes) -> None:
+        Path(os.fsdecode(path)).mkdir()
+        make(path)
+
+    monkeypatch.setattr(file_acts, "make_folder", too_late)
+    assert store.collect(folder / "a/3.png", target=target, act="move").acts[0].state == "done"
+    monkeypatch.undo()
+    assert store.undo().files == 1
+    assert target.is_dir()
+
+
+def test_a_folder_that_somebody_else_made_before_a_redo_stays(store: Store, folder: Path) -> None:
+    target = folder.parent / "target"
+    store.collect(folder / "a/3.png", target=target, act="move")
+    store.undo()
+    target.mkdir()
+    for redo in (True, False):
+        assert store.undo(redo=redo).files == 1
+    assert target.is_dir()
+
+
 def test_a_folder_is_not_made_for_what_cannot_be_done(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ import sys
 import threading
 import tracemalloc
 import zlib
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +322,37 @@ def test_a_progressive_jpeg_that_lacks_a_scan_is_refused_at_an_eighth_too(way: s
     content = progressive(way)
     scans = [marker for marker in jpeg.markers(content) if marker.code == 0xDA]
     assert reason(content[: scans[-2].end], at_least=(50, 50)) == reason(content[: scans[-2].end])
+
+
+def damaged(content: bytes) -> Iterator[bytes]:
+    """Yield a JPEG with other bytes in the headers of its scans, and with segments that are gone, twice, or swapped."""
+    found = list(jpeg.markers(content))
+    for one, other in pairwise(found[:-1]):
+        yield content[: one.at] + content[one.end :]
+        yield content[: one.at] + content[other.at : other.end] + content[one.at : one.end] + content[other.end :]
+        yield content[: one.end] + content[one.at : one.end] + content[one.end :]
+        yield content[: one.end] + b"junk\xff\x11\0\2" + content[one.end :]
+    for scan in (marker for marker in found if marker.code == 0xDA):
+        for at in range(scan.at + 2, scan.at + 10):
+            for value in (0, 1, 0x22, 0xFF):
+                yield content[:at] + bytes([value]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("way", PROGRESSIVE)
+def test_a_damaged_progressive_jpeg_is_at_an_eighth_what_all_its_scans_are(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def become(content: bytes) -> str:
+        try:
+            return hashlib.sha256(decode(content, at_least=(50, 50)).tobytes()).hexdigest()
+        except Unreadable as error:
+            return str(error)
+
+    files = [*damaged(progressive(way))]
+    found = [become(content) for content in files]
+    assert any(jpeg.for_eighth(content, 100) is not content for content in files)
+    monkeypatch.setattr(jpeg, "for_eighth", lambda content, side: content)
+    assert found == [become(content) for content in files]
 
 
 def test_all_scans_of_a_progressive_jpeg_are_decoded_where_an_eighth_is_too_small() -> None:

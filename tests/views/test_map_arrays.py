@@ -40,12 +40,21 @@ def values_of(store: Store, by: str) -> dict[int, str | None]:
     return dict(zip(store.map_positions().ids.tolist(), (names[value] for value in found.values.tolist()), strict=True))
 
 
-def test_all_images_that_have_a_place_are_there_and_any_first_ones_are_a_sample(store: Store) -> None:
+def test_all_images_that_have_a_place_are_there_and_any_first_ones_are_a_sample(store: Store, tmp_path: Path) -> None:
     found = store.map_positions()
     assert (sorted(found.ids.tolist()), found.images) == (list(range(24)), 24)
     assert found.ids[:8].tolist() == map_layout.in_map_order(np.arange(24))[:8].tolist()
     drawn = {point.id: (point.x, point.y) for point in store.map().points}
     assert {int(row): tuple(at) for row, at in zip(found.ids, found.positions.tolist(), strict=True)} == drawn
+    paint_one("reef", 40, tmp_path / "more/40.png")
+    store.add(tmp_path / "more")
+    grown = {point.id: (point.x, point.y) for point in store.map().points}
+    found = store.map_positions()  # the new one in its place of the shuffle
+    assert {int(row): tuple(at) for row, at in zip(found.ids, found.positions.tolist(), strict=True)} == grown
+    assert (found.ids.tolist(), grown.items() >= drawn.items()) == (
+        map_layout.in_map_order(np.arange(25)).tolist(),
+        True,
+    )
     store.remove(3)
     assert 3 not in store.map_positions().ids
 

@@ -1,6 +1,7 @@
 """The map as arrays over HTTP: what comes is what the library has, and what a browser has is not sent again."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from starlette.testclient import TestClient
 
 from tests.serving import copy_of, make_store, serving
 from vecstore.store import Store
-from vecstore.views import map_placing
+from vecstore.views import map_arrays, map_placing
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,28 @@ def test_positions_and_values_are_the_library_s_and_of_the_same_images(client: T
     assert [category["cluster"] for category in coloured["categories"]] == [
         c.cluster for c in expected.categories or ()
     ]
+
+
+def test_values_are_of_the_positions_that_they_name_whatever_changes_in_between(
+    client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version_of_map, asked = map_arrays.version_of_map, list[int]()
+    n_before = len(client.get("/api/map").json()["points"])
+
+    def after_a_removal(session: Any) -> tuple[int, ...]:
+        asked.append(1)
+        if len(asked) == 2:
+            with Store.open(folder) as other:
+                other.remove(1)
+            os.utime(folder / "map.npz")  # as if it had been written anew
+        return version_of_map(session)
+
+    monkeypatch.setattr(map_arrays, "version_of_map", after_a_removal)
+    before = unpacked(client.get("/api/map/values/folder").content)
+    after = unpacked(client.get("/api/map/values/folder").content)
+    header, at = unpacked(client.get("/api/map/positions").content)
+    assert [len(arrays["values"]) for _, arrays in (before, after)] == [n_before, n_before - 1]
+    assert (len(at["ids"]), header["of"], before[0]["of"] == after[0]["of"]) == (n_before - 1, after[0]["of"], False)
 
 
 def test_what_a_browser_has_is_not_sent_again_until_it_changes(client: TestClient) -> None:

@@ -1,6 +1,7 @@
 """Pictures that are sent to be kept: whole or not at all, under safe names of their own, and by whoever may write."""
 
 import asyncio
+import errno
 import io
 import os
 import time
@@ -11,13 +12,14 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from tests.serving import TOKEN, ended, paint_one, serving
 from vecstore.errors import BadInput, NotFound
 from vecstore.store import Store
-from vecstore.web import uploads
+from vecstore.web import upload_routes, uploads
 from vecstore.web.settings import Settings
 
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -73,11 +75,49 @@ def test_nothing_is_overwritten_and_the_same_is_kept_once(client: TestClient, fo
 
 
 def test_a_link_of_the_same_name_is_not_followed(client: TestClient, folder: Path) -> None:
-    precious = folder / "precious.jpg"
-    precious.write_bytes(b"precious")
+    precious, data = folder / "precious.jpg", picture("city", 1, folder)
+    precious.write_bytes(data)
     (folder / "sent/a.jpg").symlink_to(precious)
-    assert Path(send(client, "a.jpg", picture("city", 1, folder)).json()["path"]).name == "a (2).jpg"
-    assert precious.read_bytes() == b"precious"
+    for _ in range(2):  # even to the same picture: a link is nothing that was kept
+        assert Path(send(client, "a.jpg", data).json()["path"]).name == "a (2).jpg"
+    assert precious.read_bytes() == data
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_disk_without_hard_links_keeps_them_too_and_overwrites_nothing(
+    is_there: bool, client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    one, other = picture("city", 1, folder), picture("city", 2, folder)
+    if is_there:
+        (folder / "sent/a.jpg").write_bytes(other)
+    monkeypatch.setattr(os, "link", no_links)
+    assert send(client, "a.jpg", one).status_code == 201
+    assert kept(folder) == ({"a.jpg": other, "a (2).jpg": one} if is_there else {"a.jpg": one})
+
+
+def test_a_folder_that_is_gone_is_told_in_a_line(client: TestClient, folder: Path) -> None:
+    (folder / "sent").rmdir()
+    refused = send(client, "a.jpg", picture("city", 1, folder))
+    assert (refused.status_code, "\n" in refused.text) == (500, False)
+    assert f"{folder}/sent cannot be written: No such file or directory" in refused.json()["detail"]
+
+
+def test_a_body_of_which_nothing_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stalled:
+        async def stream(self) -> AsyncIterator[bytes]:
+            yield b"some"
+            await asyncio.sleep(60)
+
+    async def read() -> list[bytes]:
+        request: Any = Stalled()
+        return [chunk async for chunk in upload_routes._in_time(request)]
+
+    monkeypatch.setattr(upload_routes, "UPLOAD_SECONDS", 0.05)
+    with pytest.raises(HTTPException, match="nothing came for"):
+        asyncio.run(read())
 
 
 def zipped(data: bytes) -> bytes:
@@ -115,6 +155,9 @@ def test_what_is_no_picture_is_refused_and_nothing_is_left_of_it(kind: str, clie
         ("._companion.png", "_companion.png"),
         ("a\x00b\n\u202egpj.png", "a_b__gpj.png"),
         ("nul.jpg", "_nul.jpg"),
+        ("con .jpg", "_con.jpg"),
+        ("LPT².png", "_LPT².png"),
+        ("a\u2028b.png", "a_b.png"),
         ("page.html", "page.html.png"),
         ("no suffix", "no suffix.png"),
         ("ü" * 300 + ".jpg", "ü" * 98 + ".jpg"),
@@ -133,6 +176,8 @@ def test_a_picture_that_is_too_large_is_refused(folder: Path) -> None:
     data = picture("city", 1, folder)
     with serving(folder / "store", uploads=folder / "sent", max_upload_bytes=len(data)) as client:
         assert send(client, "a.jpg", data + b"x").status_code == 413
+        # What says that it will be is not even begun.
+        assert send(client, "a.jpg", data, **{"Content-Length": str(len(data) + 1)}).status_code == 413
 
         def piece_by_piece() -> Iterator[bytes]:
             yield data
@@ -202,13 +247,12 @@ def test_only_who_may_write_may_send(folder: Path) -> None:
         ({"roots": ("pictures",)}, "is in no folder that pictures may be added from"),
         ({"roots": ()}, "is in no folder that pictures may be added from"),
         ({"uploads": "nowhere"}, "is no folder that pictures can be sent to"),
-        ({"uploads": "link", "roots": ("pictures",)}, "is in no folder that pictures may be added from"),
+        ({"uploads": "pictures/link", "roots": ("pictures",)}, "is in no folder that pictures may be added from"),
     ],
 )
 def test_a_folder_that_cannot_be_is_refused_before_the_server_starts(
     settings: dict[str, Any], said: str, folder: Path
 ) -> None:
-    (folder / "link").symlink_to(folder / "sent")
     (folder / "pictures/link").symlink_to(folder / "sent")
     made = {"uploads": "sent", **settings}
     made["uploads"] = folder / str(made["uploads"])

@@ -10,7 +10,6 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 
 from vecstore.curation.checks import Planned, Refused, require_doable, require_undoable
 from vecstore.curation.file_acts import FileState, remove_folder, require_as_found
@@ -183,17 +182,29 @@ def _made_folders(catalog: Catalog, target: bytes | None) -> Iterator[Journalled
     for folder in reversed(missing):
         with catalog.writing():
             act = catalog.acts.begin(JournalledAct(FOLDER, NO_CONTENT, folder, None, None))
-        _perform(catalog, act, do_it, settle, on_failure=lambda act=act: catalog.acts.drop(act.id))  # type: ignore[misc]
+        try:
+            do_it(act)
+        except OSError as error:
+            with catalog.writing():
+                catalog.acts.drop(act.id)
+            if isinstance(error, FileExistsError):  # another program was quicker: it is not ours to remove
+                continue
+            raise Refused(_in_words(error, act)) from error
         with catalog.writing():
             catalog.acts.set_state(act.id, DONE)
         yield act
 
 
 def _turn_folder(catalog: Catalog, act: JournalledAct, redo: bool) -> None:
-    """Make a folder again, or remove it if nothing is in it. What cannot be is left; its files' acts say why."""
+    """Make a folder again, or remove it if nothing is in it. What cannot be is left; its files' acts say why.
+
+    One that somebody else made meanwhile stays undone, so that no undo removes it.
+    """
     if redo:
-        with suppress(OSError):
+        try:
             do_it(act)
+        except OSError:
+            return
     if redo or remove_folder(act.path):
         with catalog.writing():
             catalog.acts.set_state(act.id, DONE if redo else UNDONE)

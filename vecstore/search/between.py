@@ -137,7 +137,10 @@ def _side(session: Session, place: AnyPath, opened: ExitStack) -> Side:
     for found in known:
         if found in rows:
             paths.setdefault(rows[found], found)
-    if not paths and (number := catalog.selections.named(os.fsdecode(place))) is not None:
+    if (
+        not paths
+        and (number := catalog.selections.named(os.fsdecode(place).encode("utf-8", "replace").decode())) is not None
+    ):
         with catalog.reading():
             paths = dict(catalog.selections.images(number))
     if not paths:

@@ -18,12 +18,15 @@ MAX_SCANS = 100
 # is the mean of 64, and of a picture of 12 megapixels it takes a quarter less time than a fourth (docs/quality.md).
 EIGHTH = 0.7
 
-_SOI, _EOI, _SOS, _DRI, _COM = 0xD8, 0xD9, 0xDA, 0xDD, 0xFE
+_SOI, _EOI, _SOS, _DRI, _COM, _DHT, _DQT = 0xD8, 0xD9, 0xDA, 0xDD, 0xFE, 0xC4, 0xDB
 # No restarts from here on, and a table (the first for AC) with one code: of one bit, for a run of 16,384 blocks or more
 # without a coefficient.
 _OF_EMPTY_SCANS = b"\xff\xdd\0\x04\0\0" + b"\xff\xc4\0\x14\x10\x01" + bytes(15) + b"\xe0"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xCA)
+_MOST_LOW = 13
+# What else than APP0 to APP15 may be in a progressive JPEG.
+_IN_ORDER = frozenset((_PROGRESSIVE[0], _EOI, _SOS, _DRI, _COM, _DHT, _DQT))
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 # Within the data of a scan, 0 behind an ff stands for the ff, and d0 to d7 restart the decoder.
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -97,6 +100,8 @@ def _for_eighth(jpeg: bytes, side: int) -> bytes:
     n_scans = sum(marker.code == _SOS for marker in parts)
     if end.code != _EOI or n_scans > MAX_SCANS or _has_several_pictures(jpeg, parts) or not _is_complete(jpeg, found):
         return jpeg
+    if not _is_in_order(jpeg, found):
+        return jpeg
     full = frame.full_layers
     needed = [part for part in parts if part.code != _SOS or not _is_of_details(jpeg, part, full)]
     empty_scans = b"".join(b"\xff\xda\0\x08\x01" + bytes([name]) + b"\0\x01\x3f\0" for name in full)
@@ -117,6 +122,51 @@ def _progressive_frame(jpeg: bytes) -> "_Frame | None":
 def _has_several_pictures(jpeg: bytes, parts: list[Marker]) -> bool:
     """Say whether the file says where in it other pictures are."""
     return any(part.code == _APP2 and jpeg.startswith(b"MPF\0", part.at + 4) for part in parts)
+
+
+def _is_in_order(jpeg: bytes, found: list[Marker]) -> bool:
+    """Say whether a progressive JPEG is written as the standard has it, with nothing between its markers.
+
+    From anything else a decoder recovers, or not, by what it has read before: without a scan, another picture may come.
+    """
+    tables = set[int]()
+    exact: dict[tuple[int, int], int] = {}  # (layer, coefficient): how many of its last bits are still to come
+    at = 2
+    for marker in found:
+        if marker.at != at or not (marker.code in _IN_ORDER or _APP0 <= marker.code <= _APP15):
+            return False
+        at = marker.end
+        if marker.code == _DHT:
+            tables |= _tables_in(jpeg[marker.at + 4 : marker.end])
+        if marker.code == _SOS:
+            n_layers = jpeg[marker.at + 4]
+            layers = [(jpeg[i], jpeg[i + 1]) for i in range(marker.at + 5, marker.at + 5 + 2 * n_layers, 2)]
+            first, last, precision = jpeg[marker.at + 5 + 2 * n_layers : marker.at + 8 + 2 * n_layers]
+            high, low = precision >> 4, precision & 15
+            if int.from_bytes(jpeg[marker.at + 2 : marker.at + 4]) != 6 + 2 * n_layers or low > _MOST_LOW:
+                return False
+            if not (first == last == 0 or (n_layers == 1 and 0 < first <= last < 64)) or (high and low != high - 1):
+                return False
+            for name, table in layers:
+                if table & 0xCC:  # there are four of each kind
+                    return False
+                uses = {0x10 | table & 15} if first else {table >> 4} if not high else set()
+                if not uses <= tables or (first and (name, 0) not in exact):
+                    return False
+                for coefficient in range(first, last + 1):
+                    if exact.get((name, coefficient), 0) != high or ((name, coefficient) in exact) != (high > 0):
+                        return False
+                    exact[name, coefficient] = low
+    return True
+
+
+def _tables_in(segment: bytes) -> set[int]:
+    """Return the numbers of the Huffman tables that a segment defines, those for AC with 0x10."""
+    found, at = set(), 0
+    while at < len(segment):
+        found.add(segment[at])
+        at += 17 + sum(segment[at + 1 : at + 17])
+    return found if at == len(segment) else set()
 
 
 def _is_of_details(jpeg: bytes, scan: Marker, full: bytes) -> bool:

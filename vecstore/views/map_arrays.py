@@ -83,8 +83,12 @@ class MapValues:
 def positions(session: Session, listings: Listings) -> MapPositions:
     """Return where the images lie; see `Store.map_positions`."""
     with session.catalog.reading():
-        # The map can be drawn again without any change of the catalog.
-        return listings.kept(("map", version_of_map(session)), state_of(session), lambda: _positions(session))
+        return _kept_positions(session, listings, version_of_map(session))
+
+
+def _kept_positions(session: Session, listings: Listings, version: tuple[int, ...]) -> MapPositions:
+    # The map can be drawn again without any change of the catalog.
+    return listings.kept(("map", version), state_of(session), lambda: _positions(session))
 
 
 def _positions(session: Session) -> MapPositions:
@@ -97,10 +101,16 @@ def _positions(session: Session) -> MapPositions:
 
 def values(session: Session, listings: Listings, by: str) -> MapValues:
     """Return a value of each image on the map; see `Store.map_values`."""
+    return positions_and_values(session, listings, by)[1]
+
+
+def positions_and_values(session: Session, listings: Listings, by: str) -> tuple[MapPositions, MapValues]:
+    """Return where the images lie, and a value of each: of one moment, even if the map is just drawn anew."""
     with session.catalog.reading():
-        rows = positions(session, listings).ids
-        key = ("map", version_of_map(session), by)
-        return listings.kept(key, state_of(session), lambda: values_of(session, by, rows))
+        version = version_of_map(session)  # once: values must not be kept as those of another map's images
+        at = _kept_positions(session, listings, version)
+        key = ("map", version, by)
+        return at, listings.kept(key, state_of(session), lambda: values_of(session, by, at.ids))
 
 
 def offered(session: Session) -> tuple[str, ...]:

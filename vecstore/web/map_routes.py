@@ -81,7 +81,7 @@ def _positions(server: Server, store: Store) -> MapPositions:
 
 def _values(server: Server, store: Store, by: str) -> tuple[MapPositions, MapValues]:
     try:
-        return store.map_positions(), store.map_values(by)
+        return store.map_positions_and_values(by)
     except NotFound:
         at = _positions(server, store)
         with store.session.catalog.reading():

@@ -4,6 +4,7 @@ A picture is written beside its place, decoded, synced, and linked to its name: 
 What a kill leaves of one begins with `._`, which no scan takes for a picture, and goes with a later upload.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -29,12 +30,14 @@ STALE_SECONDS = 24 * 3600
 LEAST_FREE_BYTES = 256 << 20
 # A file system's limit is 255 bytes, of which a number and a suffix take some.
 MOST_NAME_BYTES, MOST_TAKEN = 200, 10_000
+# What a file system says that knows no hard links: FAT, and some of a network.
+NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 # Of names that say no kind of picture, by what the content is.
 SUFFIX_OF = {"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "image/webp": ".webp"}
 SUFFIX_OF |= {"image/avif": ".avif", "image/bmp": ".bmp", "image/x-icon": ".ico"}
 # What no path of any system may hold, or what would turn text around on a page.
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
-_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ async def receive(folder: Path, name: str, body: AsyncIterator[bytes], expected:
     nor of a body that ends too early.
     """
     wanted = safe_name(name)
-    _require_room(folder, expected)
     with translate_os_errors(folder), _draft(folder) as (draft, file):
+        _require_room(folder, expected)
         sha256 = hashlib.sha256()
         written = 0
         async for chunk in body:
@@ -99,7 +102,7 @@ def _keep(draft: Path, folder: Path, name: str, sha256: bytes) -> tuple[Path, bo
     for number in range(1, MOST_TAKEN):
         path = folder / (f"{stem}{suffix}" if number == 1 else f"{stem} ({number}){suffix}")
         try:
-            os.link(draft, path)
+            _name(draft, path)
         except FileExistsError:
             if _holds(path, len(content), sha256):
                 return path, False
@@ -107,6 +110,17 @@ def _keep(draft: Path, folder: Path, name: str, sha256: bytes) -> tuple[Path, bo
         sync_directory(folder)
         return path, True
     raise BadInput(f"{name} is not kept: {MOST_TAKEN:,} files of this name are there already; call it otherwise")
+
+
+def _name(draft: Path, path: Path) -> None:
+    """Give a draft its name. Raises FileExistsError if anything has that."""
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))  # reserved: a rename overwrites
+        os.replace(draft, path)
 
 
 def _holds(path: Path, size: int, sha256: bytes) -> bool:
