@@ -269,6 +269,10 @@ def name(
     suggest: Annotated[
         bool, typer.Option("--suggest", help="Suggest names by the images' words, and print them.")
     ] = False,
+    words: Annotated[
+        Path | None,
+        typer.Option("--words", help="With --suggest: names to choose from, one a line.", metavar="FILE"),
+    ] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="The name is true of the images there are now.")] = False,
     device: DeviceName = "auto",
     as_json: AsJson = False,
@@ -280,6 +284,8 @@ def name(
     """
     if suggest and cluster is not None:
         raise BadInput("--suggest is for all clusters; leave CLUSTER and NAME out")
+    if words is not None and not suggest:
+        raise BadInput("--words has the names that --suggest chooses from; give --suggest too, or leave it out")
     if confirm and (suggest or cluster is None or name is not None):
         raise BadInput("--confirm says that a cluster's name is true; give CLUSTER alone with it")
     if not suggest and not confirm and (cluster is None or name is None):
@@ -291,7 +297,10 @@ def name(
             _print_named(opened.confirm_name(cluster), as_json)
             return
         if suggest or cluster is None or name is None:
-            output.rows(opened.suggest_names(), SUGGESTED_COLUMNS, as_json, empty=NO_CLUSTERS)
+            from vecstore.words.own_words import read_words
+
+            chosen = read_words(words) if words is not None else None
+            output.rows(opened.suggest_names(chosen), SUGGESTED_COLUMNS, as_json, empty=NO_CLUSTERS)
             return
         found = opened.name_cluster(cluster, name)
     _print_named(found, as_json)

@@ -1,7 +1,8 @@
 """The commands that ask a store about its images."""
 
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,7 @@ from cli.options import (
     with_groups,
 )
 from vecstore.defaults import LEAST_KEYWORD, MINUS_WEIGHT, NEAR_SCORE
+from vecstore.errors import BadInput
 
 if TYPE_CHECKING:
     from vecstore.results import Duplicate
@@ -42,7 +44,12 @@ command = partial(commands.command, rich_help_panel="Ask")
 def similar(
     store: StoreDir,
     conditions: Conditions,
-    images: ImagesOrAll = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files, stored ids such as @12, or - for one picture on standard input.", metavar="IMAGE..."
+        ),
+    ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="The nearest others of every stored image: the k-NN graph.")
     ] = False,
@@ -113,12 +120,13 @@ def similar(
         "exact": exact,
     }
     columns, empty = ("rank", "score", "id", "cluster", "path"), "nothing fits these conditions"
+    refs = _with_sent(images or ())
     with open_store(store, device, quiet, weights=weights) as opened:
         if every:
             output.rows(opened.neighbours(**chosen), ("query", *columns), as_json, empty, no_table=True)
             return
         found = opened.similar(
-            *images or (),
+            *refs,
             minus=minus or (),
             words=word or (),
             minus_words=minus_word or (),
@@ -134,6 +142,20 @@ def similar(
         if not quiet:
             missing = opened.count_without_file(hit.id for hit in found)
             output.tell_of_missing(missing, len(found), "files found")
+
+
+def _with_sent(images: Sequence[str]) -> list[str | bytearray]:
+    """Return the images that are named; `-` is the picture on standard input. Raises BadInput if there is none."""
+    from vecstore.sources.content import MAX_FILE_BYTES
+
+    if "-" not in images:
+        return [*images]
+    sent = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    if not sent:
+        raise BadInput("standard input is empty, and - is for a picture on it; name a file, or send one")
+    if len(sent) > MAX_FILE_BYTES:
+        raise BadInput(f"standard input has more than {MAX_FILE_BYTES:,} bytes, the limit of a picture")
+    return [bytearray(sent) if image == "-" else image for image in images]
 
 
 @command()

@@ -27,6 +27,9 @@ PARSER_WORDS = (
     (r"Input should be (?:a valid )?(.*)", r"give \1"),
 )
 
+# What Python reads as a float and nobody as a number.
+ENDLESS = {"nan", "inf", "infinity"}
+
 
 def tidy(command: Any) -> None:
     """Let a command's help say PATH... in place of {PATH}..., no type beside a flag, and let tables take --wide."""
@@ -94,6 +97,8 @@ def _wide() -> Any:
 def in_one_line(error: Any) -> str:
     """Return what was wrong with the use of a command, and where its help is, in one line."""
     said = error.format_message().strip().removesuffix(".").replace("\n", " ")
+    if _is_endless(error):
+        said = said[: said.index("Input should be")] + "give a number"
     for theirs, ours in PARSER_WORDS:
         said = re.sub(theirs, ours, said)
     context = getattr(error, "ctx", None)
@@ -103,6 +108,15 @@ def in_one_line(error: Any) -> str:
         said = f"there is no option {asked}{_better(asked, taken)}"
     command = context.command_path.split()[1:] if context else []
     return f"{said[:1].lower()}{said[1:]} (see `{' '.join(['vecstore', *command, '--help'])}`)"
+
+
+def _is_endless(error: Any) -> bool:
+    """Say whether a bound was asked of what is not a number, or infinite: the bound would be no help."""
+    parsed: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
+    return any(
+        one["type"].startswith(("greater", "less")) and str(one["input"]).strip().lower().lstrip("+-") in ENDLESS
+        for one in parsed
+    )
 
 
 def _better(asked: str, taken: set[str]) -> str:

@@ -80,7 +80,7 @@ def test_a_store_before_its_first_add_says_so(open_store: OpenStore, tmp_path: P
 def test_a_folder_with_other_things_is_no_place_for_a_store(open_store: OpenStore, tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store/letter.txt").write_text("dear")
-    with pytest.raises(BadInput, match="holds other files and no store; name an empty or new folder with --store"):
+    with pytest.raises(BadInput, match="holds other files and no store; name an empty or new folder for the store"):
         open_store()
     assert [path.name for path in (tmp_path / "store").iterdir()] == ["letter.txt"]
 
@@ -139,7 +139,7 @@ def test_another_embedder_is_refused_by_name(filled: Store) -> None:
     assert (refused.value.exit_code, str(refused.value)) == (
         2,
         f"the store {filled.path} was made with tiny, not hsv; leave --embedder out, "
-        "or use another --store for the other embedder",
+        "or use another store for the other embedder",
     )
 
 

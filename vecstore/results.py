@@ -651,13 +651,14 @@ class ImageFacts(Facts, StoredPath):
     """What is known of a stored image; the other fields are those of `Facts`.
 
     paths: all of its paths. added: time, in UTC. cluster: None without clusters. place: the nearest town and its
-    country, where the file says where it was taken and the extra `places` is installed.
+    country, where the file says where it was taken and the extra `places` is installed. country: its two letters.
     """
 
     paths: tuple[str, ...] = ()
     added: str = ""
     cluster: int | None = None
     place: str | None = None
+    country: str | None = None
 
 
 @dataclass(frozen=True)

@@ -367,26 +367,26 @@ def difference(path: Path, recorded: EmbedderSpec, opened: EmbedderSpec) -> str:
     if recorded.name != opened.name:
         return (
             f"the store {path} was made with {recorded.name}, not {opened.name}; leave --embedder out, "
-            "or use another --store for the other embedder"
+            "or use another store for the other embedder"
         )
     if recorded.weights != opened.weights:
         return (
             f"the store {path} was made with {recorded.name} and other weights (sha256 "
             f"{', '.join(sha256[:12] for sha256 in recorded.weights.values())}..., not "
             f"{', '.join(sha256[:12] for sha256 in opened.weights.values())}...); give the same file with --weights, "
-            "or use another --store"
+            "or use another store"
         )
     if recorded.preprocessings != opened.preprocessings and recorded.version == opened.version:
         return (
             f"the store {path} was made with {recorded.name} and pictures prepared so: "
             f"{'; '.join(recorded.preprocessings.values())}; not so: {'; '.join(opened.preprocessings.values())}; "
-            "describe the model as it was, or use another --store"
+            "describe the model as it was, or use another store"
         )
     if recorded.precisions != opened.precisions:
         return precision_difference(path, recorded, *opened.precisions.values())
     return (
         f"the store {path} was made with version {recorded.version} of {recorded.name}, this vecstore has version "
-        f"{opened.version}; add the pictures to a new --store, or use the older vecstore"
+        f"{opened.version}; add the pictures to a new store, or use the older vecstore"
     )
 
 
@@ -406,8 +406,8 @@ def _no_store(folder: Path, address: Address | None) -> str:
 def _require_empty(folder: Path) -> None:
     """Raise BadInput unless a new store can be created here: the folder is missing or empty."""
     if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder} is a file, and a store is a folder; name another with --store")
+        raise BadInput(f"{folder} is a file, and a store is a folder; name another for the store")
     # Left by a creation that was killed before its catalog was complete.
     left_over = {LOCK, CATALOG, f"{CATALOG}-wal", f"{CATALOG}-shm", f"{CATALOG}-journal"}
     if folder.is_dir() and not {entry.name for entry in folder.iterdir()} <= left_over:
-        raise BadInput(f"{folder} holds other files and no store; name an empty or new folder with --store")
+        raise BadInput(f"{folder} holds other files and no store; name an empty or new folder for the store")

@@ -1492,13 +1492,16 @@ class Store:
         """Return the pinned images of the current clustering, by id. Raises NotFound before the first clustering."""
         return self._results(Pin, by_hand.pins(self.session))
 
-    def suggest_names(self) -> Results[Cluster]:
+    @checked(words=optional(each(require_text)))
+    def suggest_names(self, words: Sequence[str] | None = None) -> Results[Cluster]:
         """Return the clusters, largest first, with the names that their images' words suggest, recorded from now on.
+
+        words: names to choose from; any at all with a text tower, else such as the embedder knows. None: all it knows.
 
         A suggestion stands in `Cluster.suggested` until the cluster is given a name. Raises NotFound before the first
         clustering, BadInput if the embedder knows no words, StoreBusy.
         """
-        return self._results(Cluster, clusters.suggest_names(self.session))
+        return self._results(Cluster, clusters.suggest_names(self.session, words))
 
     def recluster_advised(self) -> bool:
         """Say whether the drift is past the bound from which a new clustering is advised (docs/design.md, Drift)."""

@@ -450,7 +450,7 @@ def test_an_add_of_nothing_but_broken_pictures_is_an_error(vecstore_: Vecstore, 
 def test_another_embedder_is_wrong_use(filled: Vecstore, pictures: Path, tmp_path: Path) -> None:
     expected = (
         f"Error: the store {tmp_path}/store was made with tiny, not hsv; leave --embedder out, "
-        "or use another --store for the other embedder\n"
+        "or use another store for the other embedder\n"
     )
     assert outcome(filled("add", pictures, "-e", "hsv")) == (2, "", expected)
 
@@ -583,12 +583,38 @@ def test_a_damaged_store_needs_attention(filled: Vecstore, tmp_path: Path) -> No
         ("similar", "@0", "-k", "0"),
         ("cluster", "-k", "0"),
         ("index", "--memory-budget", "-1"),
+        ("similar", "@0", "--min-score", "nan"),
     ],
 )
 def test_what_cannot_be_parsed_is_wrong_use(arguments: tuple[str, ...], filled: Vecstore) -> None:
     result = filled(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert re.fullmatch(r"Error: .* \(see `vecstore .*--help`\)\n", result.stderr)
+
+
+@pytest.mark.parametrize(("value", "said"), [("nan", "a number"), ("-inf", "a number"), ("2", "at most 1")])
+def test_of_what_is_no_number_no_bound_is_said(value: str, said: str, filled: Vecstore) -> None:
+    refused = filled("similar", "@0", "--min-score", value)
+    expected = f"Error: invalid value for '--min-score': give {said} (see `vecstore similar --help`)\n"
+    assert refused.stderr == expected
+
+
+def test_a_picture_comes_from_standard_input(filled: Vecstore, pictures: Path) -> None:
+    stored = json.loads(filled("similar", "@3", "-k", "1", "--json").stdout)
+    sent = CliRunner().invoke(app, ["similar", "-", "-k", "1", "--json"], input=Path(stored["path"]).read_bytes())
+    assert json.loads(sent.stdout) == stored
+    for content, said in ((b"", "standard input is empty"), (b"no picture", "not a picture")):
+        refused = CliRunner().invoke(app, ["similar", "-"], input=content)
+        assert (refused.exit_code, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+        assert said in refused.stderr
+
+
+@pytest.mark.parametrize("k", [("-k", "2"), ()])
+def test_more_principal_components_than_there_are_are_wrong_use(k: tuple[str, ...], filled: Vecstore) -> None:
+    refused = filled("cluster", *k, "--pca", "11")
+    assert refused.exit_code == 2
+    assert re.match(r"Error: pca is 11, but 10 images with vectors of \d+ numbers have at most", refused.stderr)
+    assert refused.stderr.count("\n") == 1
 
 
 def test_an_error_that_nobody_foresaw_keeps_its_traceback(filled: Vecstore, monkeypatch: pytest.MonkeyPatch) -> None:

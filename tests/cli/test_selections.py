@@ -86,6 +86,10 @@ def test_a_cluster_is_meant_by_its_name_everywhere(clustered: Vecstore, tmp_path
             "a selection is changed, deleted, exported, written or listed; ask for one of them at a time",
         ),
         (["select", "a", "--link"], 2, "--link is for the folder of --export; name it, or leave --link out"),
+        (
+            *(["select", "holiday", "--export", "/nowhere/at/all/a.txt"], 2),
+            "/nowhere/at/all is no folder to write a.txt to; make it, or name another",
+        ),
         (["similar", "@1", "--in", "b"], 1, "no selection 'b'; there are 'holiday'"),
         (["members", "nothing"], 1, "no cluster 'nothing' in the current clustering; there are 0, 1, 2"),
         (["name", "0", "7"], 2, "'7' is a number, and would be taken for a cluster's id; add a word to it"),

@@ -75,6 +75,25 @@ def test_an_elbow_can_be_an_svg(clustered: Vecstore) -> None:
     assert Path("curve.svg").read_bytes() == first
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sheet", "-o", "a.png"),
+        ("map", "a.png"),
+        ("map", "a.svg"),
+        ("map", "a.html"),
+        ("report", "a.html"),
+        ("elbow", "a.svg"),
+    ],
+)
+def test_on_a_full_disk_the_file_is_named(clustered: Vecstore, arguments: tuple[str, ...]) -> None:
+    Path(arguments[-1]).symlink_to("/dev/full")
+    full = clustered(*arguments)
+    assert full.exit_code == 1
+    assert full.stderr.splitlines()[-1] == f"Error: No space left on device: {arguments[-1]}"
+
+
 @pytest.mark.parametrize(
     "arguments", [("sheet", "-o", "a.jpg"), ("map", "a.gif"), ("elbow", "a.pdf"), ("report", "a.txt")]
 )

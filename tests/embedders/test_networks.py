@@ -733,7 +733,7 @@ def test_store_made_with_one_weight_file_refuses_another(
         Store.open(resnet50_store, weights=other_weights, device="cpu")
     assert str(refusal.value) == (
         f"the store {resnet50_store} was made with resnet50 and other weights (sha256 {recorded[:12]}..., not "
-        f"{str(given)[:12]}...); give the same file with --weights, or use another --store"
+        f"{str(given)[:12]}...); give the same file with --weights, or use another store"
     )
 
 

@@ -354,7 +354,7 @@ def test_another_precision_than_the_recorded_one_is_refused(bf16_store: Path) ->
         Store.open(bf16_store, precision=FLOAT32)
     assert str(refusal.value) == (
         f"the store {bf16_store} was made with efficientnet-lite0 in bf16, not float32; leave --precision out, "
-        "or use another --store for the other precision"
+        "or use another store for the other precision"
     )
 
 

@@ -204,7 +204,8 @@ def test_places_have_the_names_of_the_nearest_towns(store: Store, monkeypatch: p
     if not places.is_installed():
         pytest.skip("the extra `places` is not installed")
     assert store.count_by("place") == [Group("Munich, Germany", 3), Group(None, 1)]
-    assert store.facts(row_of(store, "one.jpg"))[0].place == "Munich, Germany"
+    one = store.facts(row_of(store, "one.jpg"))[0]
+    assert (one.place, one.country) == ("Munich, Germany", "DE")
     monkeypatch.setattr(places, "is_installed", lambda: False)
     with pytest.raises(BadInput, match=r"pip install 'vecstore\[places\]'"):
         store.count_by("place")

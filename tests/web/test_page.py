@@ -293,6 +293,8 @@ def test_keys_go_through_a_million_pictures(page: Any, address: str) -> None:
     ):
         page.keyboard.press(key)
         expect(tile(page, f"{place:07}.jpg").locator("a")).to_be_focused()
+        if key == "Home":
+            assert page.evaluate("scrollY") == 0
     page.keyboard.press("PageDown")
     page.keyboard.press("PageDown")
     page.keyboard.press("PageUp")

@@ -251,6 +251,20 @@ def test_the_commands_say_what_the_library_says(colours: Store, tmp_path: Path) 
     assert CliRunner().invoke(app, ["tag", *given]).stdout.count("\n") == 10
 
 
+def test_clusters_are_called_by_words_of_one_s_own(colours: Store, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("red\ngreen\nblue\n")
+    colours.cluster(3)
+    named = CliRunner().invoke(
+        app, ["name", "--suggest", "--words", str(tmp_path / "words.txt"), "-s", str(colours.path), "--json"]
+    )
+    found = [json.loads(line) for line in named.stdout.splitlines()]
+    assert {(cluster["suggested"], cluster["size"]) for cluster in found} == {("red", 4), ("green", 3), ("blue", 3)}
+    assert {cluster.suggested for cluster in colours.clusters()} == {"red", "green", "blue"}
+    assert {cluster.suggested for cluster in colours.suggest_names(["red"])} == {None}  # a word alone tells none apart
+    alone = CliRunner().invoke(app, ["name", "0", "a", "--words", "w.txt", "-s", str(colours.path)])
+    assert (alone.exit_code, alone.stderr.count("\n")) == (2, 1)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("tag", "--all", "--words", "w.txt"), ("evaluate", "--prompt", "a {}"), ("tag", "@0", "--prompt", "{}")],

@@ -41,7 +41,7 @@ def run(
     rows = lifecycle.searchable_rows(catalog, None, request.among)
     if request.k is not None and not 1 <= request.k <= len(rows):
         raise BadInput(f"k is {request.k}, but there are {len(rows)} images; choose -k from 1 to {len(rows)}")
-    methods.require_enough(method, len(rows))
+    methods.require_enough(method, len(rows), vectors.shape[1])
     expected = costs.of_method(method, len(rows), vectors.shape[1])
     costs.require_memory(expected)
     if on_cost:

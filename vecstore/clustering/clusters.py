@@ -21,8 +21,9 @@ from vecstore.session import Session
 from vecstore.storage.catalog.conditions import Condition
 from vecstore.storage.layout import CATALOG, VECTORS
 from vecstore.storage.vector_file import Float16
+from vecstore.words.own_words import scorer
 from vecstore.words.stored_head import stored_head
-from vecstore.words.suggestions import suggestions
+from vecstore.words.suggestions import OwnWords, suggestions
 
 if TYPE_CHECKING:
     from indexes.kmeans import KMeansOptions
@@ -118,6 +119,9 @@ def cluster(
     with session.writing(kind, str(order)):
         vectors, k, reason = session.vectors(), order.k, None
         among = order.among.condition if order.among is not None else None
+        if not order.method.is_plain:  # refused before a k is looked for
+            n_rows = len(lifecycle.searchable_rows(session.catalog, None, among))
+            methods.require_enough(order.method, n_rows, session.spec.dim)
         if k == "auto":
             chosen = elbow(session, order.options.seed, None, order.within, among)
             k, reason = chosen.k, chosen.reason
@@ -161,7 +165,7 @@ def _expected(session: Session, order: ClusterOrder) -> ClusteringCost:
     if k is not None and k > n_rows:
         raise BadInput(f"k is {k}, but there are {n_rows} images; choose -k from 1 to {n_rows}")
     if not order.method.is_plain:
-        methods.require_enough(order.method, n_rows)
+        methods.require_enough(order.method, n_rows, dim)
         expected = costs.of_method(order.method, n_rows, dim)
         costs.require_memory(expected)
         return expected
@@ -225,13 +229,15 @@ def confirm_name(session: Session, cluster: int | str) -> Cluster | int:
     return name_cluster(session, number, names[number])
 
 
-def suggest_names(session: Session) -> list[Cluster]:
+def suggest_names(session: Session, words: Sequence[str] | None = None) -> list[Cluster]:
     """Record and return the names that the images' words suggest; see `Store.suggest_names`."""
-    stored_head(session)  # an embedder without words is refused, before anything is read
+    own = OwnWords(words, scorer(session, words, ())) if words is not None else None
+    if own is None:
+        stored_head(session)  # an embedder without words is refused, before anything is read
     with session.writing(), session.catalog.writing():
         current = current_clusters(session)
         *above, _ = tree_training.levels_of(session.catalog, current.clustering, current.ids)
-        found = suggestions(session, current.clustering, above)
+        found = suggestions(session, current.clustering, above, own)
         session.catalog.clusterings.suggest_names(current.clustering, found)
     return clusters(session)
 

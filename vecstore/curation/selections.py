@@ -106,6 +106,8 @@ def export(session: Session, name: str, target: Path, link: bool) -> SelectionEx
     is_file = suffix in (*LISTS, *TABLES, *PARQUET)
     if link and is_file:
         raise BadInput(f"links are made in a folder, and {target} is the name of a file; leave the suffix or link out")
+    if is_file and not target.parent.is_dir():
+        raise BadInput(f"{target.parent} is no folder to write {target.name} to; make it, or name another")
     if is_file and os.path.lexists(target):
         raise BadInput(f"{target} already exists, and an export overwrites nothing; name another file")
     if not is_file and suffix[1:].isalpha() and not target.is_dir():

@@ -49,7 +49,7 @@ def head_of(embedder: Embedder) -> Head:
     if head is None and hasattr(embedder, "embed_text"):
         raise BadInput(
             f"{embedder.spec.name} reads any text and has no list of words; give words of your own: "
-            "`vecstore tag --words FILE`"
+            "`vecstore tag --words FILE`, or `vecstore name --suggest --words FILE` for clusters"
         )
     if head is None:
         raise BadInput(

@@ -33,5 +33,5 @@ def precision_difference(path: Path, recorded: EmbedderSpec, *asked: str) -> str
     found, wanted = (", ".join(sorted(set(names))) for names in (recorded.precisions.values(), asked))
     return (
         f"the store {path} was made with {recorded.name} in {found}, not {wanted}; leave --precision out, or use "
-        "another --store for the other precision"
+        "another store for the other precision"
     )

@@ -13,7 +13,7 @@ from vecstore.search.filters import Filter
 from vecstore.search.grouping import grouping, in_groups, require_group
 from vecstore.search.query import allowed_in
 from vecstore.session import Session
-from vecstore.storage.places import is_installed, towns
+from vecstore.storage.places import Town, is_installed, towns
 
 SORTS = ("score", "taken", "size", "path")
 # Images that are described together.
@@ -79,24 +79,26 @@ def _described(session: Session, rows: Sequence[int]) -> Iterator[ImageFacts]:
     """Yield what is known of living images. Inside a transaction."""
     catalog = session.catalog
     known = dict(catalog.facts.of_rows({*rows}))
-    places = dict(_places(known.items()))
+    places = dict(_towns(known.items()))
     for row in rows:
         width, height, added = catalog.images.size_and_time(row)
         said = known.get(row) or Facts(width=width, height=height)
         paths = tuple(os.fsdecode(path) for path in catalog.paths.of(row))
         assigned = catalog.memberships.cluster_of(row)
         cluster = assigned[0] if assigned else None
+        town = places.get(row)
+        place, country = (town.name, town.code) if town else (None, None)
         yield ImageFacts(
-            id=row, path=paths[0], **vars(said), paths=paths, added=added, cluster=cluster, place=places.get(row)
+            id=row, path=paths[0], **vars(said), paths=paths, added=added, cluster=cluster, place=place, country=country
         )
 
 
-def _places(known: Iterable[tuple[int, Facts]]) -> Iterator[tuple[int, str]]:
+def _towns(known: Iterable[tuple[int, Facts]]) -> Iterator[tuple[int, Town]]:
     """Yield (row, the nearest town) where there is a place, and the table of towns is installed."""
     there = [(row, f.latitude, f.longitude) for row, f in known if f.latitude is not None and f.longitude is not None]
     if there and is_installed():
         found = towns([(latitude, longitude) for _, latitude, longitude in there])
-        yield from ((row, town.name) for (row, *_), town in zip(there, found, strict=True))
+        yield from ((row, town) for (row, *_), town in zip(there, found, strict=True))
 
 
 # Order

@@ -104,6 +104,16 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of writing `path` say which file it is about: that of a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
+
+
+@contextmanager
 def _removed_on_error(file: Path) -> Iterator[None]:
     try:
         yield

@@ -22,6 +22,7 @@ from vecstore.search.query import nearest
 from vecstore.session import Session
 from vecstore.sources.paths import absolute, shown
 from vecstore.storage.catalog.clusterings import ClusterSize
+from vecstore.storage.durable_files import naming
 from vecstore.views import palette
 from vecstore.views.canvas import Picture, Rectangle, Text
 from vecstore.views.lettering import elided, width_of
@@ -215,7 +216,9 @@ def write_sheet(sheet: Sheet, thumbnail_of: ThumbnailOf, file: Path) -> list[Dra
     for number, sections in enumerate(pages, start=1):
         target = file if number == 1 else file.with_stem(f"{file.stem}-{number}")
         part = f" · page {number} of {len(pages)}" if len(pages) > 1 else ""
-        draw_page(sheet.title, sheet.note + part, sections, thumbnail_of).save(target, "PNG", optimize=True)
+        page = draw_page(sheet.title, sheet.note + part, sections, thumbnail_of)
+        with naming(target):
+            page.save(target, "PNG", optimize=True)
         written.append(
             Drawing(str(target), sum(cell.id is not None for section in sections for cell in section.cells), sheet.of)
         )

@@ -19,6 +19,7 @@ from PIL import Image
 from vecstore.errors import BadInput, VecstoreError
 from vecstore.results import Cluster, MapPoint, StoreMap
 from vecstore.sources.paths import shown
+from vecstore.storage.durable_files import naming
 from vecstore.views import palette
 from vecstore.views.canvas import Canvas, Mark, Picture, Rectangle, Text
 from vecstore.views.contact_sheets import ThumbnailOf, called
@@ -87,11 +88,14 @@ def write_map(found: StoreMap, clusters: Sequence[Cluster], thumbnail_of: Thumbn
         layout = _laid_out(found.points, clusters, thumbnail_of)
         pixels = Pixels(WIDTH, layout.height)
         _draw(pixels, found, clusters, layout, titles=False)
-        pixels.image.save(file, "PNG", optimize=True)
+        with naming(file):
+            pixels.image.save(file, "PNG", optimize=True)
         return
     svg = svg_of(found, clusters, thumbnail_of)
     label = describe(found)
-    file.write_text(svg.document(label) if suffix == ".svg" else _page(svg, label), encoding="utf-8")
+    drawn = svg.document(label) if suffix == ".svg" else _page(svg, label)
+    with naming(file):
+        file.write_text(drawn, encoding="utf-8")
 
 
 def require_suffix(file: Path) -> None:

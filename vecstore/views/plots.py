@@ -7,6 +7,7 @@ from typing import Any
 
 from vecstore.errors import BadInput
 from vecstore.results import Elbow
+from vecstore.storage.durable_files import naming
 from vecstore.views.palette import DARK, LIGHT
 
 # Okabe and Ito's colours, which stay apart for the colour-blind, on light paper and on dark.
@@ -22,7 +23,9 @@ def draw_elbow(elbow: Elbow, file: Path) -> None:
     Raises BadInput for another suffix, OSError.
     """
     require_suffix(file)
-    file.write_bytes(elbow_curve(elbow, file.suffix.lower()[1:]))
+    drawn = elbow_curve(elbow, file.suffix.lower()[1:])
+    with naming(file):
+        file.write_bytes(drawn)
 
 
 def require_suffix(file: Path) -> None:

@@ -30,6 +30,7 @@ from vecstore.session import Session
 from vecstore.sources import decoding
 from vecstore.sources.paths import shown
 from vecstore.storage.catalog.catalog import Catalog
+from vecstore.storage.durable_files import naming
 from vecstore.version import __version__
 from vecstore.views import palette
 from vecstore.views.canvas import Mark
@@ -195,7 +196,9 @@ def write_report(session: Session, file: Path, asked: Asked) -> Drawing:
             "failures": [(shown(os.fsencode(f.path)), f.reason) for f in session.catalog.failures.all()[:FAILURES]],
         }
     values["left_out"] = shots.n_left_out  # known when all the others are made
-    file.write_text(_rendered(values), encoding="utf-8")
+    text = _rendered(values)
+    with naming(file):
+        file.write_text(text, encoding="utf-8")
     return Drawing(str(file), len(shots.ids), values["info"].images)
 
 

@@ -6,12 +6,14 @@ names that say nearly as much as the best one, the shortest is taken, and of the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vecstore.embedders.heads import CLASSES
 from vecstore.session import Session
+from vecstore.words.own_words import Scorer, score_blocks, scores_of
 from vecstore.words.tagging import BEST, SCALE, every_block
 from vecstore.words.vocabulary import vocabulary
 
@@ -24,26 +26,42 @@ NEARLY_AS_GOOD = 0.85
 MOST_SEPARATING, LEAST_SEPARATING = 3, 0.05
 
 
-def suggestions(session: Session, clustering: int, levels: Sequence[Mapping[int, int]] = ()) -> dict[int, str]:
+class OwnWords(NamedTuple):
+    """Names of a person's own, and what gives their probabilities (`own_words.scorer`)."""
+
+    words: Sequence[str]
+    score: Scorer
+
+
+def suggestions(
+    session: Session, clustering: int, levels: Sequence[Mapping[int, int]] = (), own: OwnWords | None = None
+) -> dict[int, str]:
     """Return the name that the words suggest for each cluster that they say something about. In a transaction.
 
     levels: of a tree, the node above each cluster in each level that is above them; nodes get names too.
+    own: names to choose from in place of the classes'.
     """
-    ids, sums, sizes = _sums(session, clustering)
-    found = _suggested(ids, sums, sizes)
+    ids, sums, sizes = _sums(session, clustering, own)
+    naming = (list(own.words), np.eye(len(own.words))) if own else _names()
+    found = _suggested(ids, sums, sizes, *naming)
     for node_of in levels:
         nodes, places = np.unique([node_of[cluster] for cluster in ids], return_inverse=True)
         of_nodes, sizes_of = np.zeros((len(nodes), sums.shape[1])), np.zeros(len(nodes))
         np.add.at(of_nodes, places, sums)
         np.add.at(sizes_of, places, sizes)
-        found |= _suggested(nodes.tolist(), of_nodes, sizes_of)
+        found |= _suggested(nodes.tolist(), of_nodes, sizes_of, *naming)
     return found
 
 
-def _suggested(ids: list[int], sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> dict[int, str]:
+def _suggested(
+    ids: list[int],
+    sums: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    names: list[str],
+    members_of: NDArray[np.float64],
+) -> dict[int, str]:
     if len(ids) < 2:  # nothing to tell it from
         return {}
-    names, members_of = _names()
     masses = sums @ members_of
     within = masses / np.maximum(sizes, 1)[:, None]
     beyond = (masses.sum(axis=0) - masses) / np.maximum(sizes.sum() - sizes, 1)[:, None]
@@ -89,19 +107,28 @@ def _best(names: list[str], scores: NDArray[np.float64], members_of: NDArray[np.
     return min(near, key=lambda name: (names[name].count(" "), members_of[:, name].sum(), names[name]))
 
 
-def _sums(session: Session, clustering: int) -> tuple[list[int], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the clusters' ids, (clusters, classes) the sums of their members' probabilities, and how many members."""
+def _sums(
+    session: Session, clustering: int, own: OwnWords | None = None
+) -> tuple[list[int], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the clusters' ids, (clusters, classes or words) the sums of their members' probabilities, and how many
+    members."""
     vectors = session.vectors()
     place_of_row = np.full(len(vectors), -1, np.int64)
     places: dict[int, int] = {}
     for row, cluster, _ in session.catalog.memberships.all(clustering):
         place_of_row[row] = places.setdefault(cluster, len(places))
+    sizes = np.bincount(place_of_row[place_of_row >= 0], minlength=len(places)).astype(np.float64)
+    if own:
+        sums = np.zeros((len(places), len(own.words)))
+        for rows in score_blocks(np.flatnonzero(place_of_row >= 0), own.words):
+            np.add.at(sums, place_of_row[rows], scores_of(session, rows, own.score))
+        return list(places), sums, sizes
     sums = np.zeros((len(places), CLASSES))
     for rows, tags in every_block(session, vectors, place_of_row >= 0):
         for place in range(BEST):
             known = tags[:, place] < CLASSES
             np.add.at(sums, (place_of_row[rows][known], tags[known, place]), tags[known, BEST + place] / SCALE)
-    return list(places), sums, np.bincount(place_of_row[place_of_row >= 0], minlength=len(places)).astype(np.float64)
+    return list(places), sums, sizes
 
 
 def _names() -> tuple[list[str], NDArray[np.float64]]:

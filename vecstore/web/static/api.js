@@ -40,7 +40,7 @@ import { plain } from "./plain.js";
  * @typedef {{name: string, images: number}} SelectionInfo
  * @typedef {{taken: string|null, maker: string|null, camera: string|null, lens: string|null, latitude: number|null,
  *   longitude: number|null, bytes: number|null, format: string|null, rating: number|null, keywords: string[],
- *   caption: string|null, place: string|null}} ImageFacts
+ *   caption: string|null, place: string|null, country: string|null}} ImageFacts
  * @typedef {{group: string|null, images: number}} Group
  * @typedef {{kind: string, id: number, path: string, measure: string, value: number, bound: number}} Oddity
  * @typedef {{name: string, added: number, removed: number, images: number}} SelectReport

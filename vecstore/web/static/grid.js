@@ -421,9 +421,10 @@ export class Grid {
     if (event.key in to && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
       const [from, next] = [this.active, to[event.key]];
-      if (next < 0 || next > last || next === from) return;
+      if (next < 0 || next > last || (event.shiftKey && next === from)) return;
       if (event.shiftKey) this.chooseRange(this.anchor ?? (this.anchor = from), next);
       this.focus(next);
+      if (event.key === "Home") this.scrollTo(0); // with all that stands above the pictures
     } else if (event.key === " " && item && !(event.target instanceof HTMLButtonElement)) {
       event.preventDefault();
       this.chooseAt(this.active, event.shiftKey);
