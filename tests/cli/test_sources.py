@@ -187,7 +187,7 @@ def test_the_thumbnails_of_the_cache_are_never_added(
     assert vecstore_("add", folder, "-e", "tiny").exit_code == 0
     assert vecstore_("cluster", "-k", 1).exit_code == 0
     assert vecstore_("sheet", "-o", tmp_path / "sheet.png").exit_code == 0
-    assert list((folder / "made").rglob("*.jpg")) != []
+    assert list((folder / "made").rglob("*.webp")) != []
     for arguments in ((), ("--no-default-excludes",)):
         code, printed, _ = counts(vecstore_("add", folder, *arguments))
         assert (code, printed) == (0, "added 0, known 1, updated 0, failed 0")

@@ -336,12 +336,13 @@ def siglip(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     config = {**CLIP["tiny-sigmoid"], "text_cfg": {**text, "tokenizer_kwargs": {"clean": "canonicalize"}}}
     folder = tmp_path / "tiny-siglip"
     folder.mkdir()
-    (folder / "tiny-siglip.json").write_text(json.dumps(config))
-    open_clip.add_model_config(folder)
+    configs = tmp_path / "configs"  # open_clip reads every .json of it again with each folder that follows
+    configs.mkdir()
+    (configs / "tiny-siglip.json").write_text(json.dumps(config))
+    open_clip.add_model_config(configs)
     torch.manual_seed(zlib.crc32(request.node.name.encode()))
     path = folder / "weights.pt"
     torch.save(open_clip.create_model("tiny-siglip", pretrained=None).state_dict(), path)
-    (folder / "tiny-siglip.json").unlink()
     return path
 
 

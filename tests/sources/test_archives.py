@@ -594,7 +594,7 @@ def test_thumbnails_are_made_of_members(open_store: OpenStore, photos: Callable[
     archive = photos(".tar")
     with open_store() as store:
         store.add(archive)
-        assert store.thumbnail(store.similar(f"{archive}!/a.png", k=1)[0].id).startswith(b"\xff\xd8")
+        assert store.thumbnail(store.similar(f"{archive}!/a.png", k=1)[0].id).startswith(b"RIFF")
 
 
 def test_the_commands_take_members(tmp_path: Path, photos: Callable[[str], Path]) -> None:

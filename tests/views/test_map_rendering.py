@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
@@ -13,11 +14,17 @@ from PIL import Image
 
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import Cluster, MapPoint, StoreMap
-from vecstore.sources import decoding
-from vecstore.views import map_rendering, palette, svg
+from vecstore.views import map_rendering, palette
 from vecstore.views.map_rendering import write_map
 
-THUMBNAIL = decoding.encoded(Image.new("RGB", (64, 48), "red"), svg.QUALITY)
+
+def _webp(picture: Image.Image) -> bytes:
+    written = io.BytesIO()
+    picture.save(written, "WEBP")
+    return written.getvalue()
+
+
+THUMBNAIL = _webp(Image.new("RGB", (64, 48), "red"))
 HOSTILE = "/photos/<img src=x onerror=alert(1)>\"'&\x1b.jpg"
 
 

@@ -74,19 +74,6 @@ def test_nothing_is_overwritten_and_the_same_is_kept_once(client: TestClient, fo
     assert kept(folder) == {"a.jpg": one, "a (2).jpg": other}
 
 
-def test_without_links_nothing_is_overwritten_either(
-    client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_links(*_: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")  # as FAT says
-
-    monkeypatch.setattr(os, "link", no_links)
-    one, two = (picture("city", seed, folder) for seed in (1, 2))
-    for data in (one, two, one):
-        assert send(client, "a.jpg", data).status_code == 201
-    assert kept(folder) == {"a.jpg": one, "a (2).jpg": two}
-
-
 def test_a_link_of_the_same_name_is_not_followed(client: TestClient, folder: Path) -> None:
     precious, data = folder / "precious.jpg", picture("city", 1, folder)
     precious.write_bytes(data)

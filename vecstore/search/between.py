@@ -16,6 +16,7 @@ from vecstore.search.copies import Apart, Collection, CopyFinder, Rows, candidat
 from vecstore.session import Session
 from vecstore.sources.paths import AnyPath, absolute, shown
 from vecstore.sources.spelling import as_stored
+from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.catalog.connection import holds_store
 from vecstore.storage.layout import CATALOG
 
@@ -137,18 +138,25 @@ def _side(session: Session, place: AnyPath, opened: ExitStack) -> Side:
     for found in known:
         if found in rows:
             paths.setdefault(rows[found], found)
-    if (
-        not paths
-        and (number := catalog.selections.named(os.fsdecode(place).encode("utf-8", "replace").decode())) is not None
-    ):
-        with catalog.reading():
-            paths = dict(catalog.selections.images(number))
+    if not paths:
+        paths = _of_selection(catalog, os.fsencode(place))
     if not paths:
         raise BadInput(
             f"no image of the store {session.path} is in {_named(place)}; add it with `vecstore add FOLDER`, or name "
             "another store, or a selection"
         )
     return Side(session, paths)
+
+
+def _of_selection(catalog: Catalog, name: bytes) -> dict[int, bytes]:
+    """Return the images of the selection of this name; none where there is no such selection."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:  # a path can be that, and no name
+        return {}
+    with catalog.reading():
+        number = catalog.selections.named(text)
+        return {} if number is None else dict(catalog.selections.images(number))
 
 
 def _is_in(one: AnyPath, other: AnyPath) -> bool:

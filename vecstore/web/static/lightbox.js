@@ -5,7 +5,7 @@ import { api, ApiError } from "./api.js";
 import { pinned, pinOrUnpin } from "./by_hand.js";
 import { chosen, removeAll } from "./chosen.js";
 import { baseName, button, byId, clusterName, count, element, missing, shown, size, thumbnail, when } from "./dom.js";
-import { isReadOnly } from "./live.js";
+import { isReadOnly, live } from "./live.js";
 import { address, changed, go, href, remembered, replace } from "./router.js";
 import { monthOf } from "./sidebar.js";
 
@@ -63,6 +63,7 @@ class Lightbox {
     this.dialog.addEventListener("cancel", (event) => (event.preventDefault(), this.close()));
     this.dialog.addEventListener("keydown", (event) => this.onKey(event));
     chosen.addEventListener("changed", () => this.markChosen());
+    live.addEventListener("changed", () => this.markPinned());  // an undo, or another tab
     /** @type {Map<number, number[]>} */
     const pointers = new Map();
     let start = [0, 0];
@@ -268,6 +269,12 @@ class Lightbox {
     const made = button("Pin", () => this.pin(id), { class: "pin", "aria-pressed": "false", title: "It stays in its cluster when pictures are grouped again (p)" });
     pinned().then((held) => markPinned(made, held.has(id)), () => {});
     return made;
+  }
+
+  markPinned() {
+    const { id } = this;
+    const shown = this.about.querySelector(".pin");
+    if (id !== null && shown instanceof HTMLElement) pinned().then((held) => markPinned(shown, held.has(id)), () => {});
   }
 
   /** @param {number} id */
