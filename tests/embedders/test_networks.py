@@ -749,7 +749,7 @@ def test_store_refuses_another_embedder_by_name(resnet50_store: Path, name: str,
         Store.open(resnet50_store, embedder=name, create=create)
     assert str(refusal.value) == (
         f"the store {resnet50_store} was made with resnet50, not {name}; leave --embedder out, or use another "
-        "--store for the other embedder"
+        "store for the other embedder"
     )
 
 

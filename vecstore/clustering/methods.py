@@ -102,16 +102,16 @@ class Method:
 
 def require_enough(method: Method, n_rows: int, dim: int) -> None:
     """Raise BadInput where a method has too few images to work on, or vectors of too few numbers."""
+    least = max(method.min_size or MIN_SIZE, 2) if method.name == HDBSCAN else 2
+    if n_rows < least:
+        images = f"{n_rows} image{'s' * (n_rows != 1)}"
+        raise BadInput(f"{method.name} needs at least {least} images, and there are {images}; add some first")
     most = min(n_rows, dim)
     if method.pca is not None and method.pca > max(most, 1):
         raise BadInput(
             f"pca is {method.pca}, but {n_rows} images with vectors of {dim} numbers have at most {most} principal "
             "components; ask for no more"
         )
-    least = max(method.min_size or MIN_SIZE, 2) if method.name == HDBSCAN else 2
-    if n_rows < least:
-        images = f"{n_rows} image{'s' * (n_rows != 1)}"
-        raise BadInput(f"{method.name} needs at least {least} images, and there are {images}; add some first")
 
 
 def find(

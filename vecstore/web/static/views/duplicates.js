@@ -44,7 +44,7 @@ export async function showDuplicates({ query, refresh }) {
   }
   const review = new Review(groups, rule, refresh);
   return {
-    nodes: [head("Duplicates", text, select, isReadOnly() ? null : button("Clear them away…", () => clearAway(rule, refresh), { class: "primary" })), element("p", { class: "compared" }, news ?? comparedWhen(compared)), review.element],
+    nodes: [head("Duplicates", text, select, isReadOnly() ? null : button("Clear them away…", () => clearAway(select.value, refresh), { class: "primary" })), element("p", { class: "compared" }, news ?? comparedWhen(compared)), review.element],
     leave: () => {
       left();
       review.leave();
