@@ -1,28 +1,17 @@
 """What other tools have written: labels of FiftyOne, picks of embedding-atlas, indexes of usearch and hnswlib."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tests.exchange.conftest import sets
 from vecstore.errors import BadInput
 from vecstore.store import Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def store(open_store: Callable[..., Store], pictures: Path) -> Store:
-    opened = open_store()
-    opened.add(pictures)
-    return opened
-
-
-def sets(store: Store) -> dict[str, list[int]]:
-    return {one.name: [image.id for image in store.selected(one.name)] for one in store.selections()}
 
 
 def test_tags_and_ground_truth_of_fiftyone_become_selections(store: Store, pictures: Path) -> None:

@@ -11,22 +11,11 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from tests.conftest import paint
+from tests.exchange.conftest import sets
 from vecstore.errors import BadInput, NotFound
 from vecstore.store import Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def store(open_store: Callable[..., Store], pictures: Path) -> Store:
-    """The ten pictures; a picture's row is its number."""
-    opened = open_store()
-    opened.add(pictures)
-    return opened
-
-
-def sets(store: Store) -> dict[str, list[int]]:
-    return {one.name: [image.id for image in store.selected(one.name)] for one in store.selections()}
 
 
 def coco(folder: Path, **changed: Any) -> Path:

@@ -42,17 +42,6 @@ def page(browser: Any) -> Iterator[Any]:
         yield page
 
 
-@pytest.fixture
-def few(tmp_path: Path) -> Path:
-    """A store of eight pictures in four clusters: of so few a map is drawn at once."""
-    for number in range(8):
-        paint_one(("reef", "city", "sunset", "forest")[number % 4], number, tmp_path / "pictures" / f"{number}.png")
-    with Store.open(tmp_path / "few", embedder="hsv", create=True) as store:
-        store.add(tmp_path / "pictures")
-        store.cluster(4, restarts=3)
-    return tmp_path / "few"
-
-
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a map of more pictures than a plain canvas draws, in six clusters; their files are not there."""

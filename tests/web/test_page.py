@@ -754,17 +754,6 @@ def test_odd_pictures_are_shown_by_kind(page: Any, dated: Path) -> None:
         expect(page.locator("main .sub")).to_have_text("No picture is beyond any bound.")
 
 
-@pytest.fixture
-def few(tmp_path: Path) -> Path:
-    """A store of eight pictures in four clusters: of so few a map is drawn at once."""
-    for number in range(8):
-        paint_one(("reef", "city", "sunset", "forest")[number % 4], number, tmp_path / "pictures" / f"{number}.png")
-    with Store.open(tmp_path / "few", embedder="hsv", create=True) as store:
-        store.add(tmp_path / "pictures")
-        store.cluster(4, restarts=3)
-    return tmp_path / "few"
-
-
 def test_colours_of_clusters_are_those_of_drawn_maps(page: Any, address: str) -> None:
     go(page, address)
     found = page.evaluate(
