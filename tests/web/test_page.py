@@ -3,10 +3,12 @@
 Skips where there is no Chromium (Debian: apt-get install chromium; or VECSTORE_TEST_CHROMIUM names one).
 """
 
+import asyncio
 import base64
 import os
 import re
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,13 +45,24 @@ DOT = base64.b64decode(
 )
 
 
+class Server(uvicorn.Server):
+    """uvicorn's, which leaves nothing open when it ends."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, and hang up on who connected while it was ending, whom uvicorn waits for and then forgets."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # type: ignore[union-attr]
+        await asyncio.sleep(0)  # a turn of the loop, in which they close
+
+
 @contextmanager
-def served(*stores: Path, **settings: Any) -> Iterator[str]:
-    """Yield the address of a server of stores, on a real socket."""
+def served(*stores: Path, port: int = 0, **settings: Any) -> Iterator[str]:
+    """Yield the address of a server of stores, on a real socket. port: 0 is any that is free."""
     chosen = [Settings(store, **settings) for store in stores]
-    with listening_on(chosen[0], 0) as listening:
+    with listening_on(chosen[0], port) as listening:
         config = uvicorn.Config(create_site(chosen), log_config=None, ws="none", timeout_graceful_shutdown=2)
-        server = uvicorn.Server(config)
+        server = Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -582,16 +595,10 @@ def test_a_server_that_is_down_is_seen_and_seen_to_be_back(browser: Any, painted
         go(page, address)
         page.locator(".card").first.wait_for()
     expect(page.locator("#offline")).to_be_visible(timeout=PATIENCE_MS)
-    chosen = Settings(painted)
-    with listening_on(chosen, port or 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_site([chosen]), log_config=None, ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
+    with served(painted, port=port or 0):
         expect(page.locator("#offline")).to_be_hidden(timeout=PATIENCE_MS)
         expect(page.locator(".card").first).to_be_visible()
         page.close()
-        server.should_exit = True
-        thread.join()
 
 
 def test_all_of_it_can_be_reached_with_the_keyboard(page: Any, address: str) -> None:
