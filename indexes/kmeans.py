@@ -48,6 +48,11 @@ LAST_OF_FEW_ROWS, LAST_OF_MANY_ROWS = 2, 1
 # 25,600 x 2048 against 100 centroids took 0.26 s of two cores' time with 4,096, 0.17 s in one block (faiss 1.15.1).
 faiss.cvar.distance_compute_blas_query_bs = 1 << 16
 
+# The first half of a run's iterations only brings the centroids near, so it is made on one row of EARLY_SHARE, where
+# these are no fewer than a small store has, and enough for each centroid by FAISS's own bound: docs/design.md,
+# "Few rows first".
+EARLY_SHARE, EARLY_ROWS_PER_CENTROID = 4, 39
+
 # How the first centroids are drawn: random rows, or rows far from those already drawn.
 INITS = {"random": faiss.ClusteringInitMethod_RANDOM, "kmeans++": faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS}
 
@@ -118,10 +123,19 @@ class Training:
 
 @dataclass(frozen=True)
 class _Space:
-    """The space of the runs. rows: (n, d) float32. left_out: add it to the objective for that in all dimensions."""
+    """The space of the runs. rows: (n, d) float32. left_out: add it to the objective for that in all dimensions.
+
+    early: (m, d) float32, those of the rows that the first half of a run's iterations are made on; None: all.
+    """
 
     rows: NDArray[np.float32]
     left_out: float = 0.0
+    early: NDArray[np.float32] | None = None
+
+    def stages(self, iterations: int) -> list[tuple[NDArray[np.float32], int]]:
+        """Return what a run's iterations are made on, and the number of the last one of these."""
+        whole = [(self.rows, iterations)]
+        return whole if self.early is None else [(self.early, iterations // 2), *whole]
 
 
 @dataclass(frozen=True)
@@ -236,7 +250,7 @@ def _best_by_directions(
     in_space = replace(options, iterations=options.iterations - _last_iterations(rows))
     if state is None or state.iteration < in_space.iterations:
         directions = directions_of(rows, options.seed)
-        space = _reduced(rows, directions)
+        space = _with_early_rows(_reduced(rows, directions), k, options.seed)
         state, best = _best_of_runs(space, k, in_space, device, None, state, watch, pinned)
         # In all dimensions the centroids have the same rows: every squared distance of a row grows by the same amount.
         # So the first of the last iterations needs no distances there.
@@ -314,6 +328,14 @@ def _reduced(rows: NDArray[np.float32], directions: NDArray[np.float32]) -> _Spa
     seen = rows @ directions
     squares = (np.einsum("ij,ij->i", part, part).sum(dtype=np.float64) for part in (rows, seen))
     return _Space(seen, float(next(squares) - next(squares)))
+
+
+def _with_early_rows(space: _Space, k: int, seed: int) -> _Space:
+    n_early = len(space.rows) // EARLY_SHARE
+    if n_early < max(SMALL_STORE_ROWS, EARLY_ROWS_PER_CENTROID * k):
+        return space
+    early = np.sort(np.random.default_rng(seed).choice(len(space.rows), n_early, replace=False))
+    return replace(space, early=space.rows[early])
 
 
 def assign(rows: NDArray[np.float32], centroids: NDArray[np.float32], device: Device) -> Assignment:
@@ -425,27 +447,27 @@ def _train_once(
     """Complete one run, from `state` on, and return its centroids."""
     if pinned is not None:
         return _train_pinned(space, k, seed, options, device, start, state, watch, pinned)
-    rows = space.rows
-    kmeans = _faiss_kmeans(rows, k, seed, options, device)
-    step = int(max(1, STEP_WORK // (rows.size * (k + READING))))
-    while state.iteration < options.iterations:
-        kmeans.cp.niter = min(step, options.iterations - state.iteration)
-        with faiss_errors():
-            kmeans.train(rows, init_centroids=state.centroids if state.iteration else start)
-        kmeans.cp.check_input_data_for_NaNs = False  # they have been checked
-        made, last = len(kmeans.iteration_stats), kmeans.iteration_stats[-1]
-        objective = float(last["obj"]) + space.left_out
-        # FAISS stops when an iteration gains nothing, but cannot see that in the first iteration of a call.
-        ended = made < kmeans.cp.niter or (state.iteration > 0 and objective == state.objective)
-        state = replace(
-            state,
-            iteration=options.iterations if ended else state.iteration + made,
-            centroids=np.asarray(kmeans.centroids, np.float32),
-            objective=objective,
-            imbalance=float(last["imbalance_factor"]),
-        )
-        if watch and state.iteration < options.iterations:
-            watch(state)
+    for rows, last in space.stages(options.iterations):
+        kmeans = _faiss_kmeans(rows, k, seed, options, device)
+        step = int(max(1, STEP_WORK // (rows.size * (k + READING))))
+        while state.iteration < last:
+            kmeans.cp.niter = min(step, last - state.iteration)
+            with faiss_errors():
+                kmeans.train(rows, init_centroids=state.centroids if state.iteration else start)
+            kmeans.cp.check_input_data_for_NaNs = False  # they have been checked
+            made, stats = len(kmeans.iteration_stats), kmeans.iteration_stats[-1]
+            objective = float(stats["obj"]) * len(space.rows) / len(rows) + space.left_out
+            # FAISS stops when an iteration gains nothing, but cannot see that in the first iteration of a call.
+            ended = made < kmeans.cp.niter or (state.iteration > 0 and objective == state.objective)
+            state = replace(
+                state,
+                iteration=last if ended else state.iteration + made,
+                centroids=np.asarray(kmeans.centroids, np.float32),
+                objective=objective,
+                imbalance=float(stats["imbalance_factor"]),
+            )
+            if watch and state.iteration < options.iterations:
+                watch(state)
     return state.centroids
 
 

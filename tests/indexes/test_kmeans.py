@@ -247,6 +247,64 @@ def test_the_objective_told_falls_all_the_way_into_all_dimensions(monkeypatch: p
     assert training.objective <= objectives[-1] <= training.objective * 1.01
 
 
+# Many rows: the first half of the iterations is made on some of them
+
+
+@pytest.fixture
+def many_rows(monkeypatch: pytest.MonkeyPatch) -> Float32:
+    """Rows that count as many."""
+    monkeypatch.setattr(kmeans, "SMALL_STORE_ROWS", 200)
+    return planted([80] * 40, dim=MANY, seed=0, spread=1.5)[0]
+
+
+def test_the_first_half_of_the_iterations_is_made_on_one_row_of_four(
+    many_rows: Float32, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_on: list[tuple[int, int]] = []
+    faiss_kmeans = kmeans._faiss_kmeans
+
+    def recorded(rows: Float32, *arguments: Any) -> Any:
+        made = faiss_kmeans(rows, *arguments)
+        train_it = made.train
+
+        def training(rows: Float32, **options: Any) -> None:
+            trained_on.append((len(rows), made.cp.niter))
+            train_it(rows, **options)
+
+        made.train = training
+        return made
+
+    monkeypatch.setattr(kmeans, "_faiss_kmeans", recorded)
+    train(many_rows, 20, KMeansOptions(restarts=1, iterations=7), CPU)
+    assert trained_on == [(800, 3), (3200, 3)]  # the last one is their means in all dimensions
+    trained_on.clear()
+    train(many_rows, 21, KMeansOptions(restarts=1, iterations=7), CPU)  # 800 rows are too few for 21 centroids
+    assert trained_on == [(3200, 6)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_rows_first_make_the_objective_hardly_worse(
+    many_rows: Float32, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = KMeansOptions(restarts=3, seed=seed)
+    found = train(many_rows, 20, options, CPU)
+    monkeypatch.setattr(kmeans, "EARLY_SHARE", len(many_rows))
+    assert found.objective <= train(many_rows, 20, options, CPU).objective * 1.005
+
+
+@pytest.mark.parametrize("last", [2, 4, 5, 6])
+def test_a_training_on_few_rows_first_resumes_with_the_same_result(
+    many_rows: Float32, last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kmeans, "STEP_WORK", 1)
+    options = KMeansOptions(restarts=2, iterations=9)
+    states: list[kmeans.State] = []
+    whole = train(many_rows, 20, options, CPU, watch=states.append)
+    resumed = train(many_rows, 20, options, CPU, resume=states[last])
+    np.testing.assert_array_equal(resumed.centroids, whole.centroids)
+    assert resumed.runs == whole.runs
+
+
 # When to stop: after RUNS, within WORK_BUDGET
 
 
