@@ -522,3 +522,15 @@ def test_a_catalog_that_is_refused_for_long_is_in_use(catalog: Catalog, monkeypa
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
     with pytest.raises(VecstoreError, match="database is locked"):
         Catalog(catalog.path)
+
+
+@pytest.mark.parametrize("n", [0, 1, 299, 300, 301, 901])
+def test_rows_are_inserted_all_of_them_and_in_order_whatever_their_number(n: int) -> None:
+    with closing(sqlite3.connect(":memory:", factory=connection.Connection)) as db:
+        db.execute("create table seen (id integer primary key, key integer unique, value integer)")
+        upsert = (
+            "insert into seen (key, value, id) values {rows} on conflict (key) do update set value = excluded.value"
+        )
+        db.insert_all(upsert, ((number // 2, number, None) for number in range(n)))
+        found = db.execute("select key, value from seen order by id").fetchall()
+    assert found == [(key, min(2 * key + 1, n - 1)) for key in range((n + 1) // 2)]

@@ -320,11 +320,13 @@ class Ingest:
         if not new:
             return [], ()
         stored = quantize_unit_rows(np.concatenate([np.asarray(p.vector) for p in new.values()]).reshape(len(new), -1))
-        self.vectors.append(stored, first_row)
-        images = [
-            NewImage(sha256, picture.width, picture.height, checksum(vector, sha256))
-            for (sha256, picture), vector in zip(new.items(), stored, strict=True)
-        ]
+        with ThreadPoolExecutor(1) as disk:  # which takes longer than the checksums do
+            appended = disk.submit(self.vectors.append, stored, first_row)
+            images = [
+                NewImage(sha256, picture.width, picture.height, checksum(vector, sha256))
+                for (sha256, picture), vector in zip(new.items(), stored, strict=True)
+            ]
+            appended.result()
         return images, self._tag(stored) if self._tag is not None else ()
 
     def _record(self, ready: list[Picture], rows: dict[bytes, int], alive: set[int], counts: Counts) -> set[int]:

@@ -56,9 +56,9 @@ from vecstore.storage.vector_file import ROW_DTYPE, Float16, quantize_unit_rows
 BATCH_ROWS = 4_096
 # Of the vectors of a file, in float64, read at a time; and worked on at a time: what stays in a core's cache.
 READ_BYTES, CACHED_BYTES = 2 << 20, 512 << 10
-# Blocks that are brought to float16 at once, beside the catalog's work, and that are under way in all: about as many
-# as a commit takes, so that there is work while it lasts.
-CONVERTED_AT_ONCE, CONVERTED_AHEAD = 2, 64
+# Blocks under way that are brought to float16 beside the catalog's work, by one thread, since a second one would only
+# wait for the interpreter: about as many as a commit takes, so that there is work while it lasts.
+CONVERTED_AHEAD = 64
 # What to say of an import that a file has ended which was sound at the first look.
 IN_PART = "what was committed before is safe in the store; import the whole file again to go on from there"
 
@@ -450,7 +450,7 @@ def _side_by_side(function: Callable[[NDArray[Any]], T], rows: GivenRows) -> Gen
     """Yield for each block of a file's vectors, in order, the number of its first one and what the function makes of
     it, which is read and worked on beside what the caller does."""
     size = _block_rows(rows)
-    with ThreadPoolExecutor(CONVERTED_AT_ONCE) as pool:
+    with ThreadPoolExecutor(1) as pool:
         made = ordered(pool, lambda read: function(read()), rows.blocks(size), lambda: CONVERTED_AHEAD)
         yield from ((number * size, found) for number, found in enumerate(made))
 

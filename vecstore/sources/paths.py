@@ -61,7 +61,7 @@ def is_address(path: bytes) -> bool:
     >>> is_address(b"s3://bucket/cat.jpg"), is_address(b"/photos/cat.jpg")
     (True, False)
     """
-    return ADDRESS.match(path) is not None
+    return b"://" in path and ADDRESS.match(path) is not None
 
 
 def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:

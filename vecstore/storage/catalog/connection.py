@@ -5,6 +5,7 @@ each of them `Queries`, ask them.
 """
 
 import errno
+import itertools
 import os
 import sqlite3
 import time
@@ -211,6 +212,19 @@ class Connection(sqlite3.Connection):
     def executemany(self, *arguments: Any) -> sqlite3.Cursor:
         with translate_sqlite_errors(self.place):
             return self.cursor(_Cursor).executemany(*arguments)
+
+    def insert_all(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Run `insert into ... values {rows} ...` for rows of equally many values, in order.
+
+        executemany lets go of the interpreter at each row, and then waits for it while other threads compute; here that
+        is once for many rows.
+        """
+        remaining = iter(rows)
+        while first := next(remaining, None):
+            together = [first, *itertools.islice(remaining, KEYS_AT_ONCE // len(first) - 1)]
+            row = f"({', '.join('?' * len(first))})"
+            values = list(itertools.chain.from_iterable(together))
+            self.execute(statement.format(rows=", ".join([row] * len(together))), values)
 
 
 class _Cursor(sqlite3.Cursor):

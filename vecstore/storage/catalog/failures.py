@@ -35,7 +35,8 @@ class Failures(Queries):
         return bool(self._value("select exists (select 1 from failures where path = :path)", path=path))
 
     def forget(self, *paths: bytes) -> None:
-        self.db.executemany("delete from failures where path = ?", ((path,) for path in paths))
+        if self._value("select exists (select 1 from failures)"):
+            self.db.executemany("delete from failures where path = ?", ((path,) for path in paths))
 
     def of_size(self, size: int) -> list[bytes]:
         """Return the paths of the failures that are recorded with this size."""

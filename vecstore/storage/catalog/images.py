@@ -119,7 +119,7 @@ class Images(Queries):
         """Number images, from `row` on."""
         moment = now()
         values = ((row, i.sha256, i.width, i.height, moment, i.checksum) for row, i in enumerate(images, start=row))
-        self.db.executemany("insert into images values (?, ?, ?, ?, ?, ?)", values)
+        self.db.insert_all("insert into images values {rows}", values)
 
     def purge_removed(self, quarantined_only: bool = False) -> int:
         """Forget the contents of removed images: their rows stay, empty, and a content that comes back is a new image.

@@ -172,9 +172,9 @@ class Paths(Queries):
             return
         since = self._operations.begin()
         # Not `insert or replace`: what that replaces goes without the triggers that `removed` is kept by.
-        self.db.executemany(
+        self.db.insert_all(
             """
-            insert into paths values (?, ?, ?, ?, ?)
+            insert into paths values {rows}
             on conflict (path) do update set
                 since = case when row = excluded.row then since else excluded.since end,
                 row = excluded.row, size = excluded.size, mtime_ns = excluded.mtime_ns""",
