@@ -153,6 +153,10 @@ def cluster(
     name_by_words: Annotated[
         bool, typer.Option("--name-by-words", help="Suggest names by the images' words, as [bold]name --suggest[/].")
     ] = False,
+    words: Annotated[
+        Path | None,
+        typer.Option("--words", help="With --name-by-words: names to choose from, one a line.", metavar="FILE"),
+    ] = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -166,11 +170,15 @@ def cluster(
 
     Where nobody knows how many there are: vecstore cluster --method hdbscan
     """
+    from vecstore.words.own_words import read_words
+
     asked = dict(vars(choice))
     use = asked.pop("use")
+    if words is not None and not name_by_words:
+        raise BadInput("--words has the names that --name-by-words chooses from; give that too, or leave it out")
     with open_store(store, device, quiet) as opened:
         if use is not None:
-            if replace(choice, use=None, seed=0) != KMeansChoice():
+            if replace(choice, use=None, seed=0) != KMeansChoice() or name_by_words:
                 raise BadInput(
                     "--use goes back to a clustering and makes none; leave -k, --tree, --method and the others out"
                 )
@@ -179,9 +187,11 @@ def cluster(
         chooses_k = choice.method in ("kmeans", "agglomerative") and choice.tree is None
         if choice.k is None and not choice.warm_start and chooses_k:
             asked["k"] = "auto"
+        chosen = read_words(words) if words is not None else None
         with output.working("clustering", quiet) as on_progress:
             on_cost = None if quiet else _tell_cost
-            run = opened.cluster(**asked, name_by_words=name_by_words, on_cost=on_cost, on_progress=on_progress)
+            asked |= {"name_by_words": name_by_words, "words": chosen, "on_cost": on_cost}
+            run = opened.cluster(**asked, on_progress=on_progress)
         described = opened.clusters() if name_by_words or run.noise is not None else []
         names = opened.kept_names()
         depth = opened.session.catalog.trees.depth(run.clustering)
@@ -198,6 +208,8 @@ def cluster(
     suggested = [cluster for cluster in described if cluster.suggested] if name_by_words else []
     if suggested:
         print("suggested: " + ", ".join(f"{cluster.suggested} ({cluster.cluster})" for cluster in suggested))
+    elif name_by_words:
+        output.say("no name is suggested: no word tells a cluster from the others")
 
 
 def _print_names(names: "Sequence[KeptName]") -> None:

@@ -291,8 +291,20 @@ def test_every_argument_of_every_public_method_is_checked() -> None:
         (lambda store: store.similar(0, min_score=1.5), "min_score is 1.5; scores are from -1 to 1"),
         (lambda store: store.similar(0, exact="no"), "exact is 'no'; True or False is wanted"),
         (lambda store: store.similar(0, minus="@1"), "minus is '@1'; a list is wanted"),
-        (lambda store: store.similar(1.0), "1.0 is not an image; name a file or a stored id"),
+        (
+            lambda store: store.similar(1.0),
+            "1.0 is not an image; name a file or a stored id, or give a file's bytes, a picture or a vector",
+        ),
+        (
+            lambda store: store.similar([0, 1]),
+            "[0, 1] is not an image; name a file or a stored id, or give a file's bytes, a picture or a vector; "
+            "`nearest` and `similar_to_each` take several",
+        ),
         (lambda store: store.add(""), "paths is empty; name a file or a folder"),
+        (
+            lambda store: store.add(["a", "b"]),
+            "paths is ['a', 'b']; each path as an argument of its own, such as *paths, is wanted",
+        ),
         (
             lambda store: store.similar(0, added_after=7),
             "added_after is 7; a date, or text such as 2026-05-31 or 7d is wanted",
@@ -302,6 +314,22 @@ def test_every_argument_of_every_public_method_is_checked() -> None:
 )
 def test_a_refusal_names_the_argument_and_what_it_was(call: Callable[[Store], Any], message: str, store: Store) -> None:
     with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
+        call(store)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda store: store.cluster(n_clusters=2), "Store.cluster(): got an unexpected keyword argument 'n_clusters'"),
+        (lambda store: store.which(0, k=2), "Store.which(): got an unexpected keyword argument 'k'"),
+        (lambda store: store.similar(0, top=2), "got an unexpected keyword argument 'top'; conditions are cluster, "),
+        (lambda store: store.thumbnail(), "Store.thumbnail(): missing a required argument: 'ref'"),
+    ],
+)
+def test_an_argument_that_there_is_not_is_told_as_python_does(
+    call: Callable[[Store], Any], message: str, store: Store
+) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}"):
         call(store)
 
 

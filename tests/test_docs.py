@@ -27,7 +27,7 @@ PAGES = [DOCS / "start.md", *sorted((DOCS / "howto").glob("*.md"))]
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = ("milvus://", "--watch", "vecstore plan")
-NOT_OURS = {"uv", "pip", "pipx", "systemctl", "journalctl", "docker", "cp"}
+NOT_OURS = {"uv", "pip", "pipx", "systemctl", "journalctl", "docker", "install"}
 
 
 @pytest.fixture

@@ -41,7 +41,10 @@ def checked(**checks: Check) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(method)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            bound = signature.bind(*args, **kwargs)
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as error:  # which does not say whose argument it is
+                raise TypeError(f"{method.__qualname__}(): {error}") from None
             for name, check in checks.items():
                 if name in bound.arguments:
                     bound.arguments[name] = check(name, bound.arguments[name])
@@ -181,6 +184,8 @@ def require_text(name: str, value: Any) -> str:
 
 def require_path(name: str, value: Any) -> AnyPath:
     """Return a path that a file could have: text, bytes or a path object, not empty, without a NUL."""
+    if isinstance(value, list | tuple | set):
+        raise _refused(name, value, "each path as an argument of its own, such as *paths,")
     if not isinstance(value, str | bytes | os.PathLike):
         raise _refused(name, value, "a path")
     try:
@@ -234,7 +239,11 @@ def require_image(name: str, value: Any) -> Any:
     try:
         return require_integer(name, value)
     except BadInput as error:
-        raise BadInput(f"{_shown(value)} is not an image; name a file or a stored id") from error
+        several = "; `nearest` and `similar_to_each` take several" if isinstance(value, list | tuple | set) else ""
+        raise BadInput(
+            f"{_shown(value)} is not an image; name a file or a stored id, or give a file's bytes, a picture or a "
+            f"vector{several}"
+        ) from error
 
 
 def require_moment(name: str, value: Any) -> str | date:

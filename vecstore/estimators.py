@@ -19,7 +19,7 @@ from vecstore.embedders import calling
 from vecstore.embedders.embedder import EmbedderOptions
 from vecstore.embedders.registry import open_embedder, resolve_name
 from vecstore.errors import BadInput
-from vecstore.given import ImageRef, Pixels, as_given
+from vecstore.given import ImageRef, Pixels, as_given, items_of
 from vecstore.image_ref import as_path, prepared
 from vecstore.search.nearest import Images
 from vecstore.sources import archives
@@ -72,7 +72,7 @@ class VecstoreTransformer(TransformerMixin, _OfPictures):  # type: ignore[misc]
         """Return (n, dim) float32 vectors of length 1, as a store keeps them. Raises BadInput."""
         check_is_fitted(self, "embedder_")
         waiting, found = [], [np.zeros((0, self.embedder_.spec.dim), np.float32)]
-        for given in X:
+        for given in items_of(X):
             waiting.append(self._prepared(require_image("X", given)))
             if len(waiting) == self.embedder_.batch_size:
                 found.append(calling.vectors_of(self.embedder_, waiting))

@@ -1,9 +1,11 @@
 """What a caller may give for a picture beside its file: a vector, pixels, or the bytes of a file.
 
-`as_given` turns what NumPy, torch and Pillow hold into one of three plain classes, and leaves ids and paths as
-they are. torch is not imported: whatever can be detached and brought to the CPU is a tensor.
+`as_given` turns what NumPy, torch, pandas and Pillow hold into one of three plain classes, and leaves ids and paths as
+they are. torch and pandas are not imported: whatever can be detached and brought to the CPU is a tensor, and whatever
+says that it is an array by `__array__` is one.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -30,6 +32,14 @@ class Tensor(Protocol):
         ...
 
 
+class HoldsArray(Protocol):
+    """What says that it is an array: a column or a table of a data frame, what `Store.vectors` returns."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Return its numbers."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Vector:
     """A vector to look for. numbers: (dim,) float32, of length 1."""
@@ -44,9 +54,11 @@ class Pixels:
     image: Image.Image
 
 
-Array: TypeAlias = NDArray[Any] | Tensor
+Array: TypeAlias = NDArray[Any] | Tensor | HoldsArray
 # An image, as the public methods take one.
-ImageRef: TypeAlias = int | AnyPath | bytearray | memoryview | Encoded | Vector | Pixels | Image.Image | Array
+ImageRef: TypeAlias = (
+    int | AnyPath | bytearray | memoryview | Encoded | Vector | Pixels | Image.Image | Array | Sequence[float]
+)
 
 
 def as_given(value: Any) -> Any:
@@ -65,14 +77,30 @@ def as_given(value: Any) -> Any:
 
 
 def as_array(value: Any) -> NDArray[Any] | None:
-    """Return the numbers of an array or a tensor on any device; None for what is neither, or has no dimensions."""
-    if not isinstance(value, type) and callable(getattr(value, "detach", None)):
+    """Return what holds an array as NumPy's: a tensor on any device, a data frame or a column of one, a list of floats.
+
+    None for what holds none, or has no dimensions.
+    """
+    if isinstance(value, type):
+        return None
+    if callable(getattr(value, "detach", None)) and callable(getattr(value, "cpu", None)):
         try:
             value = value.detach().cpu()
             value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
         except Exception as error:  # whatever that object does
             raise BadInput(f"the tensor cannot be read as an array: {error}") from error
+    elif hasattr(value, "__array__") or _is_of_floats(value):
+        try:
+            value = np.asarray(value)
+        except Exception as error:
+            raise BadInput(f"the {type(value).__name__} cannot be read as an array: {error}") from error
     return value if isinstance(value, np.ndarray) and value.ndim else None
+
+
+def items_of(value: Iterable[Any]) -> Iterable[Any]:
+    """Return the items of a list, or the rows of what holds an array: data frames iterate over their columns' names."""
+    array = as_array(value)
+    return value if array is None else array
 
 
 def unit_vectors(rows: NDArray[Any], what: str = "the vector") -> NDArray[np.float32]:
@@ -84,6 +112,13 @@ def unit_vectors(rows: NDArray[Any], what: str = "the vector") -> NDArray[np.flo
     if not np.isfinite(lengths).all() or not lengths.all():
         raise BadInput(f"{what} has no direction: its numbers are all 0, too large, or not finite")
     return np.asarray(wide / lengths, np.float32)
+
+
+def _is_of_floats(value: object) -> bool:
+    """Say whether a list can be nothing but a vector; whole numbers may be ids."""
+    return (
+        isinstance(value, list | tuple) and bool(value) and all(isinstance(one, float | np.floating) for one in value)
+    )
 
 
 def _of_array(array: NDArray[Any]) -> Vector | Pixels:

@@ -263,6 +263,9 @@ class Store:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
     @property
     def path(self) -> Path:
         """The folder of the store, or the companion folder of an engine elsewhere."""
@@ -1229,6 +1232,7 @@ class Store:
         segments=optional(require_text),
         where=optional(require_text),
         name_by_words=require_flag,
+        words=optional(each(require_text)),
         method=require_text,
         min_size=optional(require_count),
         resolution=optional(require_number),
@@ -1256,6 +1260,7 @@ class Store:
         segments: str | None = None,
         where: str | None = None,
         name_by_words: bool = False,
+        words: Sequence[str] | None = None,
         method: str = "kmeans",
         min_size: int | None = None,
         resolution: float | None = None,
@@ -1288,6 +1293,7 @@ class Store:
         where: look for the clusters in the images alone of which this condition holds (docs/facts.md); every other
             image gets the nearest of them.
         name_by_words: suggest names for the clusters too, as `suggest_names` does.
+        words: names of your own that these are chosen from, in place of the embedder's.
         method: "kmeans", "hdbscan", "agglomerative", "meanshift" or "leiden" (docs/commands.md, "Clusters"). Only
             k-means and agglomerative take a k.
         min_size: of hdbscan, meanshift and leiden: what is in no cluster of so many images is noise. None: 5.
@@ -1307,10 +1313,11 @@ class Store:
 
         options = KMeansOptions(seed, iterations, restarts, spherical, init)
         among = clusters.Among(where, parse(where)) if where is not None else None
+        names = tuple(words) if words is not None else None
         levels = tree if tree is None or isinstance(tree, str) else tuple(tree)
         by = Method(method, min_size, resolution, bandwidth, whiten, pca, graph)
         order = clusters.ClusterOrder(
-            k, options, warm_start, within, full_iterations, ray, segments, among, name_by_words, levels, by
+            k, options, warm_start, within, full_iterations, ray, segments, among, name_by_words, names, levels, by
         )
         return clusters.cluster(self.session, order, on_progress, on_cost=on_cost)
 

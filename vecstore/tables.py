@@ -10,7 +10,7 @@ import html
 import importlib
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, SupportsIndex, TypeVar, get_args, get_type_hints, overload
 
 from vecstore.errors import BadInput, VecstoreError
 
@@ -45,6 +45,19 @@ class Results(list[T]):
         super().__init__(items)
         self._kind = kind
         self._thumbnail_of = thumbnail_of
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> T: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> "Results[T]": ...
+
+    def __getitem__(self, key: SupportsIndex | slice) -> "T | Results[T]":
+        """Return a result; of a slice, such as `hits[:5]`, a table of these."""
+        if isinstance(key, slice):
+            kind = self._kind or (type(self[0]) if self else None)
+            return Results(super().__getitem__(key), kind, self._thumbnail_of)
+        return super().__getitem__(key)
 
     def __reduce__(self) -> tuple[Any, ...]:  # without the store that the thumbnails come from
         return Results, (list(self), self._kind)
@@ -82,7 +95,7 @@ class Results(list[T]):
         image = next((name for name in IMAGE_FIELDS if name in columns), None) if self._thumbnail_of else None
         heads = ([""] if image else []) + columns
         rows = []
-        for values in Results(self[:ROWS_SHOWN], self._kind).to_dicts():
+        for values in self[:ROWS_SHOWN].to_dicts():
             cells = [html.escape(_shown(values[name])) for name in columns]
             rows.append(([self._picture(values[image])] if image else []) + cells)
         body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)

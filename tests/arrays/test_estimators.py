@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 from sklearn.base import clone
@@ -51,6 +52,8 @@ def test_pictures_become_the_vectors_of_the_store(store: Store, pictures: Path) 
     assert transformer.transform([]).shape == (0, 12)
     labels = make_pipeline(VecstoreTransformer("tiny"), KMeans(2, n_init=1, random_state=0)).fit_predict(files)
     assert len(labels) == 3
+    names = pandas.DataFrame({"path": [str(pictures / "0.png"), str(pictures / "1.png")]})
+    np.testing.assert_array_equal(transformer.transform(names["path"]), store.embed([0, 1]))
     with pytest.raises(BadInput, match="none.png: cannot be read"):
         transformer.transform([pictures / "none.png"])
     with pytest.raises(BadInput):
@@ -91,10 +94,15 @@ def test_neighbours_of_pictures(store: Store, pictures: Path) -> None:
 def test_a_clustering_predicts_as_scikit_learn_would(store: Store) -> None:
     run = store.cluster(3, restarts=1)
     vectors = np.asarray(store.vectors, np.float32)
-    np.testing.assert_array_equal(run.predict(vectors), run.labels_)
+    for given in (vectors, store.vectors, pandas.DataFrame(vectors)):
+        np.testing.assert_array_equal(run.predict(given), run.labels_)
     queries = np.random.default_rng(0).standard_normal((20, 12)).astype(np.float32)
     units = queries / np.linalg.norm(queries, axis=1, keepdims=True)
     distances = np.linalg.norm(units[:, None] - run.cluster_centers_, axis=2)
     np.testing.assert_array_equal(run.predict(queries), distances.argmin(axis=1))
     with pytest.raises(BadInput, match=r"vectors have the shape \(3,\); \(n, 12\) is wanted"):
         run.predict(np.ones(3))
+    with pytest.raises(
+        BadInput, match=r"vectors are no array; \(n, 12\) is wanted \(`Store.embed` makes them of pictures"
+    ):
+        run.predict(["a.png"])  # type: ignore[arg-type]

@@ -1,11 +1,14 @@
 """Queries that are no file: vectors, tensors, pixels and bytes, one by one and many at once. The oracle is NumPy."""
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
+import pyarrow
 import pytest
 import torch
 from PIL import Image
@@ -51,6 +54,9 @@ def as_every_kind(store: Store, pictures: Path, row: int) -> dict[str, Any]:
         "float64, longer": vector.astype(np.float64) * 3,
         "tensor": torch.from_numpy(vector.astype(np.float32)).requires_grad_(),
         "bfloat16": torch.from_numpy(vector.astype(np.float32)).bfloat16(),
+        "floats": vector.tolist(),
+        "NumPy's floats": [*vector],
+        "column": pandas.Series(vector.astype(np.float64)),
     }
 
 
@@ -67,7 +73,7 @@ def test_many_queries_at_once_find_what_each_finds_alone(store: Store, pictures:
     mixed = [*as_every_kind(store, pictures, 3).values(), 8, "@2"]
     alone = [store.similar(query, k=4) for query in mixed]
     ids, scores = store.nearest(mixed, 4)
-    assert (str(ids.dtype), ids.shape, str(scores.dtype), scores.shape) == ("int64", (13, 4), "float32", (13, 4))
+    assert (str(ids.dtype), ids.shape, str(scores.dtype), scores.shape) == ("int64", (16, 4), "float32", (16, 4))
     np.testing.assert_array_equal(ids, [[hit.id for hit in hits] for hits in alone])
     np.testing.assert_allclose(scores, [[hit.score for hit in hits] for hits in alone], atol=1e-6)
     assert [[hit.id for hit in hits] for hits in store.similar_to_each(mixed, 4)] == ids.tolist()
@@ -79,10 +85,28 @@ def test_a_matrix_of_vectors_is_searched_as_brute_force_does_and_removed_images_
     scores = queries @ rows_of(store).astype(np.float64).T / np.linalg.norm(queries, axis=1, keepdims=True)
     scores[:, 4] = -2
     expected = np.argsort(-scores, axis=1)
-    for given in (queries, torch.from_numpy(queries)):
+    # The names of the frame's columns, 0 to 11, could be ids.
+    for given in (queries, torch.from_numpy(queries), pandas.DataFrame(queries), queries.tolist()):
         np.testing.assert_array_equal(store.nearest(given, 5).ids, expected[:, :5])
     assert store.nearest(queries, 100).ids.shape == (6, 9)
     assert store.nearest(queries, 5, path="*deep*").ids.min() >= 5
+
+
+def test_columns_of_data_frames_are_lists_of_what_is_in_them(store: Store, pictures: Path) -> None:
+    paths = [str(picture_of(pictures, row)) for row in (6, 2)]
+    frame = pandas.DataFrame({"path": paths, "id": [6, 2], "vector": [*store.vectors[[6, 2]]]})
+    for given in (
+        frame["path"],
+        frame["path"].to_numpy(),
+        frame["id"],
+        frame["id"].to_numpy(np.uint32),
+        frame["vector"],
+    ):
+        assert store.nearest(given, 1).ids.tolist() == [[6], [2]]
+    for column in pyarrow.Table.from_pandas(frame).columns:
+        assert store.nearest(column, 1).ids.tolist() == [[6], [2]]
+    with pytest.raises(BadInput, match=r"^an array of the shape \(3,\) and object is neither|^the vector is of object"):
+        store.nearest(frame, 1)
 
 
 def test_new_pictures_are_embedded_in_batches_and_not_added(store: Store) -> None:
@@ -108,6 +132,7 @@ def test_new_pictures_are_embedded_in_batches_and_not_added(store: Store) -> Non
         (torch.ones(12, device="meta"), "the tensor cannot be read as an array"),
         (b"\x89PNG\r\n\x1a\n and no more", "the picture: "),
         (np.array(3), "array(3) is not an image"),
+        (io.BytesIO(b"\x89PNG\r\n\x1a\n"), "<_io.BytesIO object"),
     ],
 )
 def test_what_cannot_be_a_query_is_refused_in_a_line(given: Any, message: str, store: Store) -> None:

@@ -36,6 +36,9 @@ def test_results_are_a_data_frame_with_a_column_for_each_field(store: Store) -> 
         assert list(frame.columns) == ["rank", "id", "score", "path", "cluster"]
         assert frame["id"].tolist() == [hit.id for hit in hits]
         assert frame["score"].tolist() == [hit.score for hit in hits]
+    assert hits[1:].to_pandas()["id"].tolist() == [hit.id for hit in hits][1:]
+    assert hits[:2]._repr_html_().count("<img") == 2
+    assert Results(hits)[:0].columns == ["rank", "id", "score", "path", "cluster"]
     nothing = store.similar(0, min_score=1, k=1, path="none").to_pandas()
     assert list(nothing.columns) == ["rank", "id", "score", "path", "cluster"]
     assert store.similar_to_each([0, 1])[1].to_pandas()["id"][0] == 1

@@ -38,7 +38,7 @@ def test_unknown_name_is_refused_and_the_names_are_listed() -> None:
         open_embedder("resnet51")
     assert str(refusal.value) == (
         "no embedder is called 'resnet51'; there are efficientnet-lite0, efficientnet-lite2, hsv, resnet50, tiny, "
-        "and A+B of them"
+        "A+B of them, and models of libraries and files: `vecstore embedders` lists what can be used here"
     )
 
 

@@ -80,6 +80,11 @@ def test_a_picture_that_cannot_be_read_is_a_failure_of_its_own(
     assert (report and report.added, store.failures()) == (1, [])
 
 
+def test_adding_an_address_as_a_file_says_what_adds_it(open_store: Callable[..., Store]) -> None:
+    with pytest.raises(NotFound, match=r"^no file .* `vecstore import s3://bucket/a` adds the pictures at an address$"):
+        open_store().add("s3://bucket/a")
+
+
 def test_what_is_not_there_is_one_clear_line(open_store: Callable[..., Store], memory: Any) -> None:
     with pytest.raises(NotFound, match="there is nothing at memory://nowhere"):
         open_store().import_from("memory://nowhere")

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
+from tests.programs import ROOT
 from vecstore.maintenance import doctor, machine
 
 KEYS = {"check", "ok", "found", "advice"}
@@ -29,6 +32,13 @@ def test_every_line_says_what_was_looked_at_and_what_to_do(tmp_path: Path) -> No
     assert {frozenset(line) for line in lines} == {frozenset(KEYS)}
     assert [line for line in lines if not line["ok"] and not line["advice"]] == []
     assert done.exit_code == (0 if all(line["ok"] for line in lines) else 1)
+
+
+def test_every_extra_is_looked_for_and_in_the_docs() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    table = (ROOT / "docs/installing.md").read_text().partition("| extra |")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines()[2:] for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])}
+    assert {*machine.EXTRAS} == named == {*extras} - {"dev", "docs"}
 
 
 def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

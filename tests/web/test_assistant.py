@@ -116,6 +116,12 @@ def test_numbers_are_taken_as_answers_give_them(store: Path) -> None:
     ("tool", "arguments", "said"),
     [
         ("similar", {}, "similar cannot take this: images: Field required"),
+        (
+            "facts",
+            {"images": [True]},
+            "facts cannot take this: images.0.int: Input should be a valid integer; "
+            "images.0.str: Input should be a valid string",
+        ),
         ("members", {"cluster": 0, "k": 0}, "members cannot take this: k: Input should be greater than or equal to 1"),
         ("info", {"k": 1}, "info takes no k; it takes nothing"),
         ("selected", {"name": "a", "limit": 1}, "selected takes no limit; it takes name, k"),

@@ -17,10 +17,10 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive
 
 from tests.programs import run_program
-from tests.serving import TOKEN, copy_of, make_store, serving
+from tests.serving import TOKEN, copy_of, make_store, paint_one, serving
 from vecstore.errors import BadInput
 from vecstore.store import Store
-from vecstore.web import routes
+from vecstore.web import security
 from vecstore.web.app import create_app
 from vecstore.web.serve import listening_on
 from vecstore.web.settings import Settings
@@ -237,7 +237,7 @@ def test_a_strict_policy_is_on_every_answer(local: TestClient) -> None:
 
 
 def test_nothing_in_the_page_is_against_its_policy() -> None:
-    static = Path(routes.__file__).parent / "static"
+    static = Path(security.__file__).parent / "static"
     for page in static.glob("*.html"):
         text = page.read_text()
         assert not [bad for bad in (" style=", "<style", " onclick", "javascript:", "//cdn", "https://") if bad in text]
@@ -315,12 +315,16 @@ def test_an_upload_of_too_many_bytes_is_refused_before_it_is_sent(store: Path) -
         assert answer.json()["detail"] == "the picture is larger than the limit of 1,000 bytes"
 
 
-def asked_piece_by_piece(store: Path, receive: Receive, **settings: Any) -> int:
-    """Return the status of an upload whose body comes as `receive` gives it."""
+def asked_piece_by_piece(
+    store: Path, receive: Receive, path: str = "/api/similar/upload", kind: str = "image/png", **settings: Any
+) -> int:
+    """Return the status of a request whose body comes as `receive` gives it."""
     app = create_app(Settings(store, **settings))
+    path, _, query = path.partition("?")
+    headers = [(b"host", b"localhost"), (b"content-type", kind.encode())]
     scope = {
-        **{"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "query_string": b""},
-        **{"path": "/api/similar/upload", "raw_path": b"/api/similar/upload", "headers": [(b"host", b"localhost")]},
+        **{"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "query_string": query.encode()},
+        **{"path": path, "raw_path": path.encode(), "headers": headers},
     }
     statuses: list[int] = []
 
@@ -344,13 +348,42 @@ def test_an_upload_that_does_not_say_how_long_it_is_is_cut_off(store: Path) -> N
     assert pieces == 11
 
 
-def test_an_upload_that_does_not_come_is_given_up(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never() -> Message:
-        await asyncio.sleep(3600)
-        return {}
+TAKES_BODY = {
+    "/api/similar/upload": "image/png",
+    "/api/uploads?name=a": "image/png",
+    "/api/similar": "application/json",
+    "/api/map/selections/some": "application/octet-stream",
+}
 
-    monkeypatch.setattr(routes, "UPLOAD_SECONDS", 0.1)
-    assert asked_piece_by_piece(store, never) == 408
+
+@pytest.mark.parametrize("seconds", [3600.0, 0.01])
+@pytest.mark.parametrize("path", TAKES_BODY)
+def test_a_body_that_comes_too_slowly_is_given_up(
+    path: str, seconds: float, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def drip() -> Message:
+        await asyncio.sleep(seconds)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    monkeypatch.setattr(security, "BODY_SECONDS", 0.2)
+    began = time.monotonic()
+    assert asked_piece_by_piece(store, drip, path, TAKES_BODY[path], uploads=tmp_path) == 408
+    assert time.monotonic() - began < 30
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_slow_body_at_the_least_rate_is_taken(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = paint_one("reef", 0, tmp_path / "a.bmp").read_bytes()
+    parts = [data[at : at + len(data) // 10] for at in range(0, len(data), len(data) // 10)]
+    assert len(parts) >= 10
+
+    async def slowly() -> Message:
+        await asyncio.sleep(0.1)
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    monkeypatch.setattr(security, "BODY_SECONDS", 0.5)
+    monkeypatch.setattr(security, "LEAST_BYTES_PER_SECOND", len(data) // 10)
+    assert asked_piece_by_piece(store, slowly) == 200
 
 
 def test_json_is_bounded_too(local: TestClient) -> None:

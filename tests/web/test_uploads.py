@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from tests.serving import TOKEN, ended, paint_one, serving
 from vecstore.errors import BadInput, NotFound
 from vecstore.store import Store
-from vecstore.web import upload_routes, uploads
+from vecstore.web import uploads
 from vecstore.web.settings import Settings
 
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -103,21 +102,6 @@ def test_a_folder_that_is_gone_is_told_in_a_line(client: TestClient, folder: Pat
     refused = send(client, "a.jpg", picture("city", 1, folder))
     assert (refused.status_code, "\n" in refused.text) == (500, False)
     assert f"{folder}/sent cannot be written: No such file or directory" in refused.json()["detail"]
-
-
-def test_a_body_of_which_nothing_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stalled:
-        async def stream(self) -> AsyncIterator[bytes]:
-            yield b"some"
-            await asyncio.sleep(60)
-
-    async def read() -> list[bytes]:
-        request: Any = Stalled()
-        return [chunk async for chunk in upload_routes._in_time(request)]
-
-    monkeypatch.setattr(upload_routes, "UPLOAD_SECONDS", 0.05)
-    with pytest.raises(HTTPException, match="nothing came for"):
-        asyncio.run(read())
 
 
 def zipped(data: bytes) -> bytes:

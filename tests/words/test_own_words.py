@@ -265,6 +265,25 @@ def test_clusters_are_called_by_words_of_one_s_own(colours: Store, tmp_path: Pat
     assert (alone.exit_code, alone.stderr.count("\n")) == (2, 1)
 
 
+def test_clustering_suggests_names_of_words_of_one_s_own(colours: Store, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("red\ngreen\nblue\n")
+    asked = ["cluster", "-k", "3", "-s", str(colours.path), "--words", str(tmp_path / "words.txt")]
+    named = CliRunner().invoke(app, [*asked, "--name-by-words"])
+    suggested = [f"{found.suggested} ({found.cluster})" for found in colours.clusters()]
+    assert {line.partition(" ")[0] for line in suggested} == {"red", "green", "blue"}
+    assert named.stdout.splitlines()[-1] == "suggested: " + ", ".join(suggested)
+    (tmp_path / "words.txt").write_text("red\n")
+    none = CliRunner().invoke(app, [*asked, "--name-by-words"])
+    assert none.stdout.splitlines()[-1] == "no name is suggested: no word tells a cluster from the others"
+    alone = CliRunner().invoke(app, asked)
+    assert (alone.exit_code, alone.stderr.count("\n")) == (2, 1)
+    with pytest.raises(BadInput, match="ask for name_by_words too"):
+        colours.cluster(2, words=["red"])
+    with pytest.raises(BadInput, match="no word was given"):
+        colours.cluster(2, name_by_words=True, words=[])
+    assert len(colours.clusterings()) == 2  # refused before the work
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("tag", "--all", "--words", "w.txt"), ("evaluate", "--prompt", "a {}"), ("tag", "@0", "--prompt", "{}")],

@@ -50,6 +50,7 @@ class ClusterOrder:
     segments: str | None = None
     among: Among | None = None
     name_by_words: bool = False
+    words: tuple[str, ...] | None = None
     tree: tuple[int, ...] | Literal["auto"] | None = None
     method: Method = field(default_factory=Method)
 
@@ -64,7 +65,10 @@ class ClusterOrder:
             raise BadInput("a warm start makes one run, from the current centroids; leave restarts out")
         if self.warm_start and self.within is not None:
             raise BadInput("a cluster is split from new centroids; leave the warm start or `within` out")
-
+        if self.words is not None and not self.name_by_words:
+            raise BadInput(
+                "words are the names that clusters get by them; ask for name_by_words too, or leave them out"
+            )
         if self.among is not None and self.within is not None:
             raise BadInput("the images of one cluster are split as a whole; leave the condition or `within` out")
         if self.tree is not None and (self.k is not None or self.warm_start or self.within is not None):
@@ -115,7 +119,7 @@ def cluster(
     """Run k-means and make the result the current clustering; see `Store.cluster`. kind: of the operation."""
     order.require_sound()
     if order.name_by_words:
-        stored_head(session)  # an embedder without words is refused before the work, not after it
+        _own_words(session, order.words)  # an embedder without words is refused before the work, not after it
     with session.writing(kind, str(order)):
         vectors, k, reason = session.vectors(), order.k, None
         among = order.among.condition if order.among is not None else None
@@ -174,7 +178,7 @@ def _expected(session: Session, order: ClusterOrder) -> ClusteringCost:
 
 def _finished(session: Session, order: ClusterOrder, run: Clustering) -> FittedClustering:
     if order.name_by_words:
-        suggest_names(session)
+        suggest_names(session, order.words)
     return FittedClustering.of(run, session.path / CATALOG)
 
 
@@ -231,15 +235,21 @@ def confirm_name(session: Session, cluster: int | str) -> Cluster | int:
 
 def suggest_names(session: Session, words: Sequence[str] | None = None) -> list[Cluster]:
     """Record and return the names that the images' words suggest; see `Store.suggest_names`."""
-    own = OwnWords(words, scorer(session, words, ())) if words is not None else None
-    if own is None:
-        stored_head(session)  # an embedder without words is refused, before anything is read
+    own = _own_words(session, words)
     with session.writing(), session.catalog.writing():
         current = current_clusters(session)
         *above, _ = tree_training.levels_of(session.catalog, current.clustering, current.ids)
         found = suggestions(session, current.clustering, above, own)
         session.catalog.clusterings.suggest_names(current.clustering, found)
     return clusters(session)
+
+
+def _own_words(session: Session, words: Sequence[str] | None) -> OwnWords | None:
+    """Return what says how probable names of one's own are; None for the embedder's. Raises BadInput if it has none."""
+    if words is not None:
+        return OwnWords(words, scorer(session, words, ()))
+    stored_head(session)
+    return None
 
 
 def members(

@@ -62,13 +62,16 @@ class FittedClustering(Clustering):
     def predict(self, vectors: Array) -> NDArray[np.int64]:
         """Return the position in `cluster_centers_` of the nearest centroid of each vector, (n,) int64.
 
-        vectors: (n, dim), an array or a tensor of floats of any length but 0; they are scaled to 1, as stored ones are.
-        `Store.which` takes pictures. Raises BadInput.
+        vectors: (n, dim), an array, a tensor or a data frame of floats, of any length but 0; they are scaled to 1, as
+        stored ones are. `Store.which` takes pictures. Raises BadInput.
         """
         rows, centers = as_array(vectors), self.cluster_centers_
         if rows is None or rows.ndim != 2 or rows.shape[1] != centers.shape[1]:
-            shape = None if rows is None else rows.shape
-            raise BadInput(f"vectors have the shape {shape}; (n, {centers.shape[1]}) is wanted")
+            found = "are no array" if rows is None else f"have the shape {rows.shape}"
+            raise BadInput(
+                f"vectors {found}; (n, {centers.shape[1]}) is wanted (`Store.embed` makes them of pictures, "
+                "`Store.which` takes pictures)"
+            )
         # The nearest by |v - c|^2, less the |v|^2 that is the same for all.
         nearness = unit_vectors(rows, "the array") @ centers.T - np.square(centers).sum(axis=1) / 2
         return np.asarray(nearness.argmax(axis=1), np.int64)

@@ -186,6 +186,8 @@ def downloading(what: str, advice: str = "") -> Iterator[None]:
     hub = logging.getLogger("huggingface_hub")  # it reports each of its tries, by a handler of its own and by ours
     before = hub.level
     hub.setLevel(logging.ERROR)
+    root = logging.getLogger()  # open_clip has no logger of its own, and reports there what it raises then
+    root.addFilter(_is_no_error)
     try:
         yield
     except BadInput:
@@ -196,7 +198,12 @@ def downloading(what: str, advice: str = "") -> Iterator[None]:
             f"{what} not in the library's cache and could not be downloaded ({first_line(error)}); {advice}"
         ) from error
     finally:
+        root.removeFilter(_is_no_error)
         hub.setLevel(before)
+
+
+def _is_no_error(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR
 
 
 def first_line(error: Exception) -> str:

@@ -154,7 +154,10 @@ def _factory(name: str) -> Factory:
         return functools.partial(function_of(LIBRARIES[library]), name)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
         return functools.partial(_open_plugin, entry)
-    raise BadInput(f"no embedder is called {name!r}; there are {', '.join(known_embedders())}, and A+B of them")
+    raise BadInput(
+        f"no embedder is called {name!r}; there are {', '.join(known_embedders())}, A+B of them, and "
+        "models of libraries and files: `vecstore embedders` lists what can be used here"
+    )
 
 
 def _open_plugin(entry: importlib.metadata.EntryPoint, options: EmbedderOptions) -> Embedder:

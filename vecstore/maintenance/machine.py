@@ -24,14 +24,20 @@ PACKAGES = (
 # What each extra brings that can be looked for.
 EXTRAS = {
     "clip": ("open_clip", "embedders that read any words"),
+    "hnswlib": ("hnswlib", "files of hnswlib"),
     "jxl": ("pillow_jxl", "JPEG XL"),
+    "lance": ("lance", "tables of Lance and LanceDB"),
+    "leiden": ("igraph", "`cluster --method leiden`"),
     "mcp": ("mcp", "`vecstore mcp` for assistants"),
     "milvus": ("pymilvus", "stores that Milvus searches"),
+    "pandas": ("pandas", "results as data frames"),
     "parquet": ("pyarrow", "export and import of Parquet"),
     "places": ("reverse_geocode", "names of places"),
     "raw": ("rawpy", "camera raw pictures"),
     "ray": ("ray", "work on several machines"),
+    "remote": ("s3fs", "pictures in object stores and on web servers"),  # fsspec itself comes with torch
     "timm": ("timm", "the picture models of timm"),
+    "usearch": ("usearch", "files of usearch"),
 }
 # The flags of Linux for what multiplies fast, best first.
 FAST = (("amx_bf16", "AMX bf16"), ("avx512_bf16", "AVX-512 bf16"), ("avx512f", "AVX-512"), ("avx2", "AVX2"))

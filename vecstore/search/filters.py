@@ -71,7 +71,13 @@ class Filter:
 
     @classmethod
     def of(cls, **conditions: Any) -> "Filter":
-        """Return these conditions, a single path pattern too, and a place as three numbers. Raises BadInput."""
+        """Return these conditions, a single path pattern too, and a place as three numbers.
+
+        Raises BadInput, and TypeError for what is none, as a method that takes them does for any other argument.
+        """
+        known = [field.name for field in fields(cls)]
+        if unknown := [name for name in conditions if name not in known]:
+            raise TypeError(f"got an unexpected keyword argument {unknown[0]!r}; conditions are {', '.join(known)}")
         return require_filter("conditions", cls(**conditions))
 
 

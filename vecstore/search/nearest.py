@@ -8,17 +8,16 @@ from numpy.typing import NDArray
 
 from vecstore.arguments import each, require_image
 from vecstore.errors import BadInput
-from vecstore.given import Array, as_array, unit_vectors
+from vecstore.given import Array, as_array, items_of, unit_vectors
 from vecstore.image_ref import ImageRef, NewPicture, as_stored_vectors, identify_all, vector_of
 from vecstore.results import Neighbour
-from vecstore.search.arrays import StoredVectors
 from vecstore.search.filters import Filter
 from vecstore.search.query import allowed_in, neighbours, own_first
 from vecstore.session import Session
 from vecstore.storage.checksums import ChecksumVerifier
 
 # Several images, as one argument: a list of them, an array of ids, or an array or tensor of vectors, (n, dim).
-Images: TypeAlias = Iterable[ImageRef] | Array | StoredVectors
+Images: TypeAlias = Iterable[ImageRef] | Array
 
 
 class Nearest(NamedTuple):
@@ -34,13 +33,13 @@ class Nearest(NamedTuple):
 
 def require_images(name: str, value: Any) -> Any:
     """Return a matrix of vectors as it is, or a list's images, checked one by one."""
-    if (matrix := _matrix(value)) is not None and matrix.size:
-        return value
     array = as_array(value)
-    is_one = isinstance(value, str | bytes) or (array is not None and array.ndim == 1 and array.dtype.kind != "i")
+    if array is not None and array.size and array.ndim == 2 and array.dtype.kind == "f":
+        return array
+    is_one = isinstance(value, str | bytes) or (array is not None and array.ndim == 1 and array.dtype.kind == "f")
     if is_one or not isinstance(value, Iterable):
         raise BadInput(f"{name} is not a list of images, nor an array of the shape (n, dim); put one image into a list")
-    images: tuple[ImageRef, ...] = each(require_image)(name, value)
+    images: tuple[ImageRef, ...] = each(require_image)(name, items_of(value))
     if not images:
         raise BadInput(f"{name} is empty; name at least one image")
     return images
@@ -74,15 +73,9 @@ def embed(session: Session, images: Images) -> NDArray[np.float32]:
 
 def _identified(session: Session, given: Images) -> NDArray[np.float32] | list[int | NewPicture]:
     """Return vectors as stored ones are, or images as `identify` does; embedding comes before any transaction."""
-    matrix = _matrix(given)
-    if matrix is not None:
-        return as_stored_vectors(session, unit_vectors(matrix, "the array"))
+    if isinstance(given, np.ndarray):
+        return as_stored_vectors(session, unit_vectors(given, "the array"))
     return identify_all(session, tuple(given))  # type: ignore[arg-type]
-
-
-def _matrix(given: object) -> NDArray[np.floating] | None:
-    array = np.asarray(given) if isinstance(given, StoredVectors) else as_array(given)
-    return array if array is not None and array.ndim == 2 and np.issubdtype(array.dtype, np.floating) else None
 
 
 def _search(

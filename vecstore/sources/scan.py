@@ -24,7 +24,7 @@ from vecstore.sources.decoding import Unreadable, has_picture_suffix, looks_like
 from vecstore.sources.exclusions import IGNORE_FILE, IgnoreFile, LeftOut, is_left_out_by_default, is_store
 from vecstore.sources.file_stamp import FileStamp
 from vecstore.sources.path_pattern import PatternList
-from vecstore.sources.paths import AnyPath, absolute, cache_dir, is_archive_name, on_disk, shown
+from vecstore.sources.paths import AnyPath, absolute, cache_dir, is_address, is_archive_name, on_disk, shown
 from vecstore.sources.spelling import as_on_disk
 
 # Called for each archive that was scanned, with its stamp, the key of the request, the number of paths found, and
@@ -99,7 +99,8 @@ def roots_of(paths: Iterable[AnyPath], listed: Iterable[AnyPath] = ()) -> list[b
     """
     named = {as_on_disk(absolute(path)) for path in paths}
     for path in without_members(path for path in named if not os.path.lexists(path)):
-        raise NotFound(f"no file or folder at {shown(path)}; nothing was done")
+        elsewhere = f"; `vecstore import {shown(path)}` adds the pictures at an address" if is_address(path) else ""
+        raise NotFound(f"no file or folder at {shown(path)}; nothing was done{elsewhere}")
     roots: list[bytes] = []
     entered: set[bytes] = set()
     for path in sorted({*named, *(as_on_disk(absolute(path)) for path in listed)}):

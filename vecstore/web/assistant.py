@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from mcp.server.mcpserver import Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
-from pydantic import Field, ValidationError
+from pydantic import Field, StrictInt, ValidationError
 
 from vecstore.errors import VecstoreError
 from vecstore.json_text import to_json
@@ -33,17 +33,17 @@ INSTRUCTIONS = (
     "A file is named by its path on the machine of the store."
 )
 
-# Answers name clusters and pictures by numbers, so numbers are taken as well.
-Cluster = Annotated[int | str, Field(description="Its id or its name.")]
+# Answers name clusters and pictures by numbers, so numbers are taken as well, but not True for 1.
+Cluster = Annotated[StrictInt | str, Field(description="Its id or its name.")]
 K = Annotated[int, Field(ge=1, le=MOST_RESULTS, description="How many at the most.")]
 Images = Annotated[
-    list[int | str],
+    list[StrictInt | str],
     Field(min_length=1, max_length=MOST_RESULTS, description="Stored ids such as @12, or paths of files."),
 ]
 Shown = Annotated[
-    list[int | str], Field(min_length=1, max_length=MOST_THUMBNAILS, description="Stored ids such as @12.")
+    list[StrictInt | str], Field(min_length=1, max_length=MOST_THUMBNAILS, description="Stored ids such as @12.")
 ]
-InCluster = Annotated[int | str | None, Field(description="Only images of this cluster, by its id or its name.")]
+InCluster = Annotated[StrictInt | str | None, Field(description="Only images of this cluster, by its id or its name.")]
 Where = Annotated[
     str | None, Field(description="A condition on facts, such as: rating >= 4 and camera contains 'Canon'.")
 ]

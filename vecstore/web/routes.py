@@ -57,8 +57,8 @@ MOST_RESULTS = 10_000
 # Of a folder that is named to be added: how long its files are counted before it is said what was found until then.
 COUNT_SECONDS = 4.0
 MOST_PICTURES = 20
-# Pictures to search by that are in memory at once, and the seconds in which one has to come.
-MOST_UPLOADS, UPLOAD_SECONDS = 4, 60
+# Pictures that are received at once.
+MOST_UPLOADS = 4
 COOKIE_SECONDS = 90 * 24 * 3600
 # An id never stands for another picture, but another store can be served at the same address: `v` tells them apart.
 FOREVER, ASK_AGAIN = "private, max-age=31536000, immutable", "private, no-cache"
@@ -522,11 +522,7 @@ async def _of_upload(server: Server, request: Request, function: Callable[[Store
     if declared.isdigit() and int(declared) > most:  # not even begun
         raise HTTPException(413, f"the picture is larger than the limit of {most:,} bytes")
     async with server.uploads:
-        try:
-            async with asyncio.timeout(UPLOAD_SECONDS):
-                sent = Encoded(await request.body())
-        except TimeoutError as error:
-            raise HTTPException(408, f"the picture did not come within {UPLOAD_SECONDS} seconds") from error
+        sent = Encoded(await request.body())
         return await server.embedding.run(lambda store: function(store, sent))
 
 

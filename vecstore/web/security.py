@@ -1,4 +1,4 @@
-"""What stands before every request: who may ask, from where, and how much they may send.
+"""What stands before every request: who may ask, from where, how much they may send, and how slowly.
 
 A page of another site can make a browser send requests here. So a request is refused
 
@@ -11,10 +11,12 @@ A page of another site can make a browser send requests here. So a request is re
 And every answer tells the browser to run nothing but this server's own scripts, and to let no other site embed it.
 """
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
 import socket
+import time
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -27,6 +29,9 @@ from vecstore.web.settings import Settings
 from vecstore.web.sub_path import inner_path
 
 MAX_JSON_BYTES = 1 << 20
+# Something of a body has to come within these seconds, and all of it in these and what it takes at the least rate: who
+# sends a byte now and then, for ever, would keep a place that others wait for.
+BODY_SECONDS, LEAST_BYTES_PER_SECOND = 60, 16 << 10
 READING = frozenset({"GET", "HEAD"})
 # Sent with a body, and changing nothing.
 READING_PATHS = frozenset({"/api/similar", "/api/similar/upload", "/api/which/upload", "/api/login", "/api/logout"})
@@ -166,16 +171,31 @@ class SecurityMiddleware:
             return name in self._names
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        """Return what receives the body, and no more of it than it may have. Raises HTTPException."""
+        """Return what receives the body, and no more of it than it may have, nor slower. Raises HTTPException."""
         headers = Headers(scope=scope)
         is_json = headers.get("content-type", "").startswith("application/json")
         most = MAX_JSON_BYTES if is_json else self._settings.max_upload_bytes
-        received = 0
+        received, is_whole = 0, False
+        began: float | None = None  # when the body was first asked for: until then it waits for its turn
 
         async def bounded() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, is_whole, began
+            if is_whole:  # what follows is that the client has gone, whenever that may be
+                return await receive()
+            now = time.monotonic()
+            began = now if began is None else began
+            left = began + received / LEAST_BYTES_PER_SECOND - now
+            try:
+                async with asyncio.timeout(BODY_SECONDS + min(left, 0)):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(
+                    408,
+                    f"the body did not come: {received:,} bytes in {time.monotonic() - began:.0f} seconds",
+                    {"Connection": "close"},
+                ) from error
             received += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
             if received > most:
                 raise HTTPException(413, f"the body is larger than the limit of {most:,} bytes")
             return message

@@ -1,7 +1,5 @@
 """The part of the HTTP API that takes pictures to be kept."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -10,7 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from vecstore.web.responses import answer
-from vecstore.web.routes import PICTURE, PROBLEMS, UPLOAD_SECONDS, Here
+from vecstore.web.routes import PICTURE, PROBLEMS, Here
 from vecstore.web.uploads import Upload, receive
 
 uploads = APIRouter(prefix="/api", responses=PROBLEMS)
@@ -39,20 +37,6 @@ async def upload(
         raise HTTPException(413, f"the picture is larger than the limit of {most:,} bytes")
     async with server.uploads:
         try:
-            return answer(await receive(folder, name, _in_time(request), expected), 201)
+            return answer(await receive(folder, name, request.stream(), expected), 201)
         except ClientDisconnect as error:
             raise HTTPException(400, "the picture did not come whole, and nothing of it is kept") from error
-
-
-async def _in_time(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body as it comes. Raises HTTPException if nothing comes for too long."""
-    chunks = request.stream().__aiter__()
-    while True:
-        try:
-            async with asyncio.timeout(UPLOAD_SECONDS):
-                chunk = await anext(chunks, None)
-        except TimeoutError as error:
-            raise HTTPException(408, f"nothing came for {UPLOAD_SECONDS} seconds") from error
-        if chunk is None:
-            return
-        yield chunk
