@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import output
-from cli.clusters import print_run
+from cli.clusters import noise_in, print_run
 from cli.context import open_store
 from cli.options import AsJson, DeviceName, Images, ImagesOrAll, Quiet, Seed, StoreDir
 
@@ -52,7 +52,8 @@ def merge(
     """
     with open_store(store, device, quiet) as opened:
         run = opened.merge_clusters(*clusters)
-    print_run(run, as_json)
+        n_noise = noise_in(opened, run)
+    print_run(run, as_json, n_noise)
 
 
 @command()
@@ -71,7 +72,8 @@ def split(
     """
     with open_store(store, device, quiet) as opened, output.working("splitting", quiet):
         run = opened.split_cluster(cluster, k, seed=seed)
-    print_run(run, as_json)
+        n_noise = noise_in(opened, run)
+    print_run(run, as_json, n_noise)
 
 
 @command()

@@ -1,6 +1,7 @@
 """The commands that make, keep, read and judge clusters."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -29,11 +30,13 @@ from cli.options import (
     as_filter,
     with_groups,
 )
+from vecstore.defaults import NOISE
 from vecstore.errors import BadInput
 from vecstore.sources.paths import shown
 
 if TYPE_CHECKING:
-    from vecstore.results import Cluster, Clustering, ClusteringCost, KeptName, TreeNode, WordEvaluation
+    from vecstore.results import Cluster, Clustering, ClusteringCost, Cut, KeptName, TreeNode, WordEvaluation
+    from vecstore.store import Store
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Cluster")
@@ -192,16 +195,17 @@ def cluster(
             on_cost = None if quiet else _tell_cost
             asked |= {"name_by_words": name_by_words, "words": chosen, "on_cost": on_cost}
             run = opened.cluster(**asked, on_progress=on_progress)
-        described = opened.clusters() if name_by_words or run.noise is not None else []
+        described = opened.clusters() if name_by_words else []
+        n_noise = noise_in(opened, run)
         names = opened.kept_names()
         depth = opened.session.catalog.trees.depth(run.clustering)
     if as_json:
         output.as_object(run, names=[asdict(name) for name in names])
         return
-    print_run(run, as_json)
+    print_run(run, as_json, n_noise)
     if run.noise is not None:
-        size = sum(cluster.size for cluster in described if cluster.noise)
-        output.say(f"in no cluster: {size} images; `vecstore members {run.noise}` lists this noise")
+        listed = f"; `vecstore members {run.noise}` lists this noise" if n_noise else ""
+        output.say(f"in no cluster: {n_noise} images{listed}")
     if depth:
         output.say(f"a tree of {depth} levels; `vecstore clusters --level 1` begins at the top")
     _print_names(names)
@@ -227,7 +231,13 @@ def _print_use(run: "Clustering", assigned: int, as_json: bool) -> None:
         output.say(f"{assigned} images added since got their clusters")
 
 
-def print_run(run: "Clustering", as_json: bool) -> None:
+def noise_in(store: "Store", run: "Clustering") -> int:
+    """Return how many images of a clustering that has just been made are in no cluster."""
+    return 0 if run.noise is None else sum(cluster.size for cluster in store.clusters() if cluster.noise)
+
+
+def print_run(run: "Clustering", as_json: bool, n_noise: int = 0) -> None:
+    """Print what a clustering found. n_noise: how many of its images are in no cluster."""
     if as_json:
         output.as_object(run)
         return
@@ -235,12 +245,13 @@ def print_run(run: "Clustering", as_json: bool) -> None:
         print(f"k is {run.k}: {run.k_reason}" if run.restarts else run.k_reason)
     how = f"best of {run.restarts} runs on {run.device}" if run.restarts else "without k-means"
     how = f"by {run.method}" if run.trained_on and not run.restarts else how
+    images = f"{run.rows} images" if not n_noise else f"{run.rows - n_noise} of {run.rows} images"
     output.say(
-        f"clustering {run.clustering}: {run.rows} images in {_counted(run)}, objective {run.objective:.4f}, "
+        f"clustering {run.clustering}: {images} in {_counted(run)}, objective {run.objective:.4f}, "
         f"{how} in {run.seconds:.1f} s"
     )
     if run.previous is not None:
-        print(
+        output.say(
             f"kept {run.kept}, split {run.split}, merged {run.merged}, born {run.born}, gone {run.gone}; "
             f"{run.moved} images moved"
         )
@@ -359,29 +370,34 @@ def clusters(
     walks = any(given is not None for given in (level, below, depth, above))
     with open_store(store, device, quiet) as opened:
         if cut is not None:
-            output.rows(opened.cut_tree(cut), CUT_COLUMNS, as_json, empty=NO_CLUSTERS)
+            parts = opened.cut_tree(cut)
+            output.rows(parts, _with_names(CUT_COLUMNS, parts), as_json, empty=NO_CLUSTERS)
             return
         if walks:
             nodes = opened.tree_path(above) if above is not None else opened.tree(level, below=below, depth=depth or 1)
-            output.rows(nodes, _with_doubts(TREE_COLUMNS, nodes), as_json, empty="no clusters below it have images")
+            own = f"; `vecstore members {shlex.quote(below)}` lists its own" if below is not None else ""
+            output.rows(nodes, _with_names(TREE_COLUMNS, nodes), as_json, empty=f"nothing below it has images{own}")
             return
         found, advised = opened.clusters(), opened.recluster_advised()
         n_clusters = sum(not cluster.noise for cluster in found)
         n_empty = (opened.session.catalog.clusterings.cluster_count() or 0) - n_clusters
-    at = CLUSTER_COLUMNS.index("name") + 1
-    suggested = ("suggested",) if any(cluster.suggested for cluster in found) else ()
-    columns = (*CLUSTER_COLUMNS[:at], *suggested, *CLUSTER_COLUMNS[at:])
-    output.rows(found, _with_doubts(columns, found), as_json, empty=NO_CLUSTERS)
+    output.rows(found, _with_names(CLUSTER_COLUMNS, found), as_json, empty=NO_CLUSTERS)
+    for cluster in found:
+        if cluster.noise and cluster.name != NOISE and not quiet:
+            output.notice(f"cluster {cluster.cluster} is the noise: what is in no cluster")
     if found and n_empty > 0 and not quiet:
         output.notice(f"not listed: {n_empty} of the {n_clusters + n_empty} clusters, which have no images")
     if advised and not quiet:
         output.notice(RECLUSTER)
 
 
-def _with_doubts(columns: Sequence[str], found: "Sequence[Cluster | TreeNode]") -> tuple[str, ...]:
-    """Return the columns, with what was kept of the images of each name where one is doubtful."""
+def _with_names(columns: Sequence[str], found: "Sequence[Cluster | TreeNode | Cut]") -> tuple[str, ...]:
+    """Return the columns, with suggested names if there are any, and what names kept of their images if one is
+    doubtful."""
     at = columns.index("name") + 1
-    return (*columns[:at], *(("kept", "doubtful") if any(one.doubtful for one in found) else ()), *columns[at:])
+    suggested = ("suggested",) if any(one.suggested for one in found) else ()
+    kept = ("kept", "doubtful") if any(one.doubtful for one in found) else ()
+    return (*columns[:at], *suggested, *kept, *columns[at:])
 
 
 @command()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MANY_MISSING = 0.1
 ONE_OF_MANY = re.compile(
     r"(?<![\d.,@#-])(1 (?:(?:new|near|other) )?"
-    r"(?:cluster|file|folder|image|path|picture|row|run|selection|vector|word|group))s\b"
+    r"(?:cluster|file|folder|image|level|path|picture|row|run|selection|vector|word|group))s\b"
 )
 # A command that people are told to type: the program's name and that of the command, and the rest.
 HINT = re.compile(r"`(vecstore (?!plan|demo|embedders|migrate|--)[a-z]+)([^`]*)`")

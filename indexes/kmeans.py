@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from indexes.devices import Device, faiss_gpus, for_work
 from indexes.faiss_on_gpus import faiss_errors, on_device
 from indexes.principal_directions import principal_directions
-from indexes.rows import BLOCK_ROWS, convert, in_blocks
+from indexes.rows import BLOCK_ROWS, convert, in_blocks, sums_by_label
 from vecstore.errors import BadInput
 
 log = logging.getLogger(__name__)
@@ -304,12 +304,9 @@ def _means(
     rows: NDArray[np.float32], labels: NDArray[np.int64], centroids: NDArray[np.float32], spherical: bool
 ) -> NDArray[np.float32]:
     """Return the centroids moved to the means of their rows. One without rows stays where it is."""
-    from scipy.sparse import csr_array  # takes a moment to import, and small dimensions do without
-
-    n, k = len(rows), len(centroids)
-    one_hot = csr_array((np.ones(n, np.float32), labels, np.arange(n + 1)), shape=(n, k))
-    counts = np.bincount(labels, minlength=k)[:, None]
-    means = np.where(counts > 0, (one_hot.T @ rows) / np.maximum(counts, 1).astype(np.float32), centroids)
+    counts = np.bincount(labels, minlength=len(centroids))[:, None]
+    sums = sums_by_label(rows, labels, len(centroids), np.float32)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1).astype(np.float32), centroids)
     if spherical:
         lengths = np.linalg.norm(means, axis=1, keepdims=True)
         means /= np.where(lengths > 0, lengths, 1)
@@ -445,6 +442,10 @@ def _train_once(
     pinned: Pinned | None,
 ) -> NDArray[np.float32]:
     """Complete one run, from `state` on, and return its centroids."""
+    if pinned is None and start is not None and k == len(space.rows):
+        # FAISS would take the rows themselves for centroids, in the order of the rows and not in that of `start`.
+        free = np.full(k, -1)
+        pinned = Pinned(free, free)
     if pinned is not None:
         return _train_pinned(space, k, seed, options, device, start, state, watch, pinned)
     for rows, last in space.stages(options.iterations):
@@ -560,11 +561,7 @@ def _pinned_means(
     spherical: bool,
 ) -> NDArray[np.float32]:
     """Return the means of the rows of each centroid; one without rows moves to a free row that is far from its own."""
-    from scipy.sparse import csr_array  # loaded for hand-made pins alone
-
-    n, k = len(rows), len(centroids)
-    one_hot = csr_array((np.ones(n), assigned.labels, np.arange(n + 1)), shape=(n, k))
-    means = (one_hot.T @ rows) / np.maximum(counts, 1)[:, None]
+    means = sums_by_label(rows, assigned.labels, len(centroids)) / np.maximum(counts, 1)[:, None]
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         away = np.where(pinned.held < 0, assigned.distances, -1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from indexes import kmeans
 from indexes.devices import Device
 from indexes.kmeans import KMeansOptions
-from indexes.rows import as_float32, in_blocks, rows_per_block
+from indexes.rows import as_float32, in_blocks, rows_per_block, sums_by_label
 
 Int64 = NDArray[np.int64]
 
@@ -172,9 +172,7 @@ def polished(
     labels = kmeans.assign(space, trained.centroids, device).labels
     sums, counts = np.zeros((k, dim)), np.bincount(labels, minlength=k)
     for at in blocks:
-        order = np.argsort(labels[at], kind="stable")
-        leaves, first = np.unique(labels[at][order], return_index=True)
-        sums[leaves] += np.add.reduceat(as_float32(vectors, sample[at])[order], first, axis=0)
+        sums += sums_by_label(as_float32(vectors, sample[at]), labels[at], k)
     means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centroids)
     if options.spherical:
         lengths = np.linalg.norm(means, axis=1, keepdims=True)

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from indexes import kmeans
 from indexes.devices import Device
-from indexes.rows import BLOCK_ROWS, convert, in_blocks
+from indexes.rows import BLOCK_ROWS, convert, in_blocks, sums_by_label
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,8 @@ def sums_of(
     for block in in_blocks(rows, BLOCK_ROWS):
         converted = convert(vectors, block, np.empty((len(block), dim), np.float32))
         assigned = kmeans.assign(converted, centroids, device)
-        n = len(block)
-        one_hot = csr_array((np.ones(n), assigned.labels, np.arange(n + 1)), shape=(n, k))
-        part = Sums(one_hot.T @ converted, np.bincount(assigned.labels, minlength=k), assigned.objective)
+        counts = np.bincount(assigned.labels, minlength=k)
+        part = Sums(sums_by_label(converted, assigned.labels, k), counts, assigned.objective)
         total = reduce_sums([total, part])
     return total
 

@@ -2,7 +2,7 @@
 
 import mmap
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -118,6 +118,25 @@ def release_pages(vectors: NDArray[np.float16]) -> None:
     """Release the pages of a mapped file: pages that were read count as this process's memory, up to the whole file."""
     if isinstance(vectors.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         vectors.base.madvise(mmap.MADV_DONTNEED)
+
+
+def sums_by_label(
+    rows: NDArray[np.floating[Any]], labels: NDArray[np.int64], n: int, dtype: DTypeLike = np.float64
+) -> NDArray[Any]:
+    """Return the sums of the rows of each label, (n, dim), added in this dtype if it is wider than that of the rows.
+
+    rows: (m, dim). labels: (m,), from 0 to n - 1.
+
+    Examples
+    --------
+    >>> sums_by_label(np.array([[1.0], [2.0], [4.0]]), np.array([0, 2, 0]), 3).tolist()
+    [[5.0], [0.0], [2.0]]
+    """
+    from scipy.sparse import csr_array  # takes a moment to import, and small dimensions do without
+
+    m = len(rows)
+    sums: NDArray[Any] = csr_array((np.ones(m, dtype), labels, np.arange(m + 1)), shape=(m, n)).T @ rows
+    return sums
 
 
 def stored_blocks(

@@ -8,3 +8,5 @@ NEAR_SCORE = 0.95
 MINUS_WEIGHT = 0.25
 # From which probability on a word becomes a keyword in a sidecar.
 LEAST_KEYWORD = 0.1
+# What the images in no cluster are called, unless a person calls them otherwise.
+NOISE = "noise"

@@ -398,8 +398,9 @@ class TreeNode:
 class Cut:
     """One of the k clusters that a tree is cut into.
 
-    nodes : the largest nodes of the tree that it is made of, all of one parent. size, representative and
-    representative_id are as of a node.
+    nodes : the largest nodes of the tree that it is made of, all of one parent, the largest first. size, representative
+    and representative_id are as of a node. name, suggested, kept, doubtful : of the one node; several have no name
+    together, and what is suggested is what the largest of them are called, or could be.
     """
 
     nodes: tuple[int, ...]
@@ -407,6 +408,9 @@ class Cut:
     size: int
     representative: str | None
     representative_id: int | None
+    suggested: str | None = None
+    kept: float | None = None
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)

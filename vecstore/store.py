@@ -1439,7 +1439,8 @@ class Store:
             time on half of at most 5,000 images of each. 0: not at all, and `stability` is None.
         seed: of the samples.
 
-        Raises NotFound if there is no such cluster, BadInput for one without images.
+        Noise is nobody's neighbour. Raises NotFound if there is no such cluster, BadInput for one without images, and
+        for noise.
         """
         return explanation.explain(self.session, cluster, images, samples, seed)
 

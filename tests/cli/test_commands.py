@@ -214,6 +214,10 @@ def test_a_tree_is_walked_and_cut_line_by_line(clustered: Vecstore) -> None:
     assert len(clustered("clusters", "--cut", "3").stdout.splitlines()) == 3
     up = clustered("clusters", "--above", below[0][0]).stdout.splitlines()
     assert [line.split("\t") for line in up] == [top[0], below[0]]
+    leaf = below[0][0]
+    said = f"nothing below it has images; `vecstore members {leaf}` lists its own\n"
+    assert outcome(clustered("clusters", "--below", leaf)) == (0, "", said)
+    assert "a tree of 1 level; " in clustered("cluster", "--tree", "2").stdout
 
 
 def test_a_doubtful_name_is_told_until_it_is_confirmed(clustered: Vecstore) -> None:
@@ -254,7 +258,7 @@ def test_levels_of_what_is_no_tree_are_an_error_that_says_how_to_make_one(cluste
     result = clustered("clusters", "--level", "1")
     assert (result.exit_code, result.stderr) == (
         1,
-        "Error: the current clustering is not a tree; make one with `vecstore cluster --tree 20,400`\n",
+        "Error: the current clustering is not a tree; make one with `vecstore cluster --tree auto`\n",
     )
 
 

@@ -80,6 +80,7 @@ def test_pictures_that_are_all_alike_are_one_or_two_clusters() -> None:
     ("n", "max_k", "message"),
     [
         (3, None, "3 images are too few to choose k by; give -k N"),
+        (1, None, "1 image is too few to choose k by; give -k N"),
         (10, 6, "the greatest k is 6; for 10 images it must be from 2 to 5"),
         (10, 1, "the greatest k is 1; for 10 images it must be from 2 to 5"),
     ],
@@ -87,6 +88,12 @@ def test_pictures_that_are_all_alike_are_one_or_two_clusters() -> None:
 def test_an_impossible_sweep_is_refused(n: int, max_k: int | None, message: str) -> None:
     with pytest.raises(BadInput, match=f"^{message}$"):
         sweep(gaussians(2, n, 0.3), max_k)
+
+
+def test_images_all_alike_are_said_to_be_so() -> None:
+    found = sweep(np.repeat(gaussians(1, 1, 0.3), 20, axis=0))
+    said = "the images are all alike, so that nothing parts them"
+    assert (found.k, found.reason, found.stability) == (1, said, None)
 
 
 def test_clustering_with_auto_takes_the_k_of_the_elbow(open_store: Callable[..., Store], tmp_path: Path) -> None:

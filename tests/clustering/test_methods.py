@@ -174,14 +174,17 @@ def test_no_cluster_carries_the_id_of_noise() -> None:
         ({"method": "dbscan"}, "no method is called 'dbscan'; choose one of kmeans, hdbscan,"),
         ({"method": "hdbscan", "k": 4}, "k is for kmeans and agglomerative; hdbscan takes min_size: leave it out"),
         ({"method": "agglomerative"}, "the number of clusters is missing; give -k N"),
-        ({"method": "agglomerative", "k": 91}, "k is 91, but there are 90 images; choose -k from 1 to 90"),
+        ({"method": "agglomerative", "k": 91}, "k is 91, but the store has 90 images; choose -k from 1 to 90"),
         ({"method": "meanshift", "bandwidth": -1}, "bandwidth is -1; a number above 0 is wanted"),
         ({"method": "hdbscan", "resolution": 2}, "resolution is for leiden; hdbscan takes min_size: leave it out"),
         ({"method": "hdbscan", "restarts": 2}, "iterations, restarts, spherical and init: for k-means alone"),
         ({"method": "hdbscan", "min_size": 1}, "min_size is 1; hdbscan knows clusters of 2 images or more"),
-        ({"method": "hdbscan", "min_size": 91}, "hdbscan needs at least 91 images, and there are 90 images"),
+        (
+            {"method": "hdbscan", "min_size": 91},
+            "hdbscan needs at least 91 images, and the store has 90 images; choose a --min-size",
+        ),
         ({"k": 4, "graph": True, "warm_start": True}, "the warm start: for k-means on vectors as they are alone"),
-        ({"k": 4, "min_size": 3}, "min_size is for hdbscan and meanshift and leiden; kmeans takes k, graph"),
+        ({"k": 4, "min_size": 3}, "min_size is for hdbscan, meanshift and leiden; kmeans takes k and graph: leave"),
     ],
 )
 def test_what_a_method_does_not_take_is_refused_in_one_line(store: Store, asked: dict[str, Any], said: str) -> None:
@@ -198,6 +201,42 @@ def test_a_method_whose_memory_would_not_fit_is_refused(store: Store, monkeypatc
         store.cluster(method="hdbscan")
 
 
+@pytest.mark.parametrize(
+    ("method", "steps"),
+    [
+        (Method("hdbscan"), "free some, ask for fewer numbers a vector (--pca 16), or use --method kmeans"),
+        (Method("agglomerative", graph=True), "free some, choose a lower -k, or use --method kmeans"),
+        (Method(graph=True), "free some, choose a lower -k, or leave --graph, --pca and --whiten out"),
+    ],
+)
+def test_what_to_do_without_the_memory_is_what_helps(
+    method: Method, steps: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs, "free_memory", lambda: 1_000)
+    with pytest.raises(BadInput) as refused:
+        costs.require_memory(costs.of_method(method, 90, 16, 4, KMeansOptions()), method)
+    assert str(refused.value).endswith(f"are free; {steps}")
+
+
+@pytest.mark.parametrize("name", [methods.KMEANS, methods.AGGLOMERATIVE])
+def test_a_graph_costs_what_its_eigenvectors_take(name: str) -> None:
+    few, many = (costs.of_method(Method(name, graph=True), 200_000, 1280, k, KMeansOptions()) for k in (10, 1_000))
+    assert many.bytes - few.bytes == 200_000 * 990 * costs.EIGENVECTOR_BYTES
+    twice = costs.of_method(Method(name, graph=True), 400_000, 1280, 1_000, KMeansOptions())
+    assert twice.seconds > 3 * many.seconds
+
+
+def test_more_directions_cost_more_where_distances_are_compared() -> None:
+    for name in (methods.HDBSCAN, methods.MEANSHIFT):
+        some, all_ = (costs.of_method(Method(name, pca=n), 2_000, 1280, 1, KMeansOptions()) for n in (64, 512))
+        assert all_.seconds > 4 * (some.seconds - costs.LIBRARY_SECONDS[name])
+
+
+def test_a_tree_is_said_to_take_the_memory_of_its_leaves() -> None:
+    said = costs.of_tree((20, 400, 8_000), 1_000_000, 2_048, KMeansOptions())
+    assert said.bytes > 4 * 1_000_000 * 128 + 24 * 8_000 * 2_048
+
+
 def test_a_missing_extra_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "igraph", None)
     with pytest.raises(BadInput, match=r"^the method leiden needs igraph; `pip install 'vecstore\[leiden\]'` brings"):
@@ -209,8 +248,7 @@ def test_one_image_and_images_all_alike(tmp_path: Path, way: dict[str, Any]) -> 
     asked = {**way, "k": 1} if "k" in way else {name: way[name] for name in way if name != "bandwidth"}
     with import_vectors(tmp_path / "alike", np.repeat(row, 20, axis=0)) as alike:
         if asked.get("method") in (methods.MEANSHIFT, methods.HDBSCAN):
-            said = "meanshift finds no bandwidth, as the images are all alike|hdbscan finds no cluster of at least 8"
-            with pytest.raises(BadInput, match=said):
+            with pytest.raises(BadInput, match="finds no (bandwidth|cluster), as the images are all alike"):
                 alike.cluster(**asked)
         else:
             alike.cluster(**asked)
@@ -231,9 +269,44 @@ def test_the_command_says_what_a_method_takes_and_what_it_leaves_over(noisy: Sto
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0
     assert result.stderr.startswith("hdbscan of 100 images: about ")
-    assert "in no cluster: 10 images" in result.stdout
+    assert result.stdout.startswith("clustering 2: 90 of 100 images in 4 clusters, objective")
+    assert "in no cluster: 10 images; `vecstore members 0` lists" in result.stdout
     refused = CliRunner().invoke(app, [*asked, "-k", "3"])
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+
+
+def test_noise_without_images_is_not_pointed_at_and_has_no_cohesion(store: Store) -> None:
+    pytest.importorskip("igraph")
+    folder = str(store.path)
+    result = CliRunner().invoke(app, ["cluster", "--method", "leiden", "--store", folder, "--quiet"])
+    assert "in no cluster: 0 images\n" in result.stdout
+    (noise,) = (run.noise for run in store.clusterings())
+    assert noise is not None
+    store.move(0, to=noise)
+    (found,) = (cluster for cluster in store.clusters() if cluster.noise)
+    assert (found.size, found.cohesion) == (1, None)
+
+
+def test_noise_under_another_name_is_still_said_to_be_noise(noisy: Store) -> None:
+    (noise,) = (cluster.cluster for cluster in noisy.clusters() if cluster.noise)
+    noisy.name_cluster(noise, "left over")
+    result = CliRunner().invoke(app, ["clusters", "--store", str(noisy.path)])
+    assert f"cluster {noise} is the noise" in result.stderr
+
+
+def test_noise_is_neither_explained_nor_a_neighbour(noisy: Store) -> None:
+    (noise,) = (cluster.cluster for cluster in noisy.clusters() if cluster.noise)
+    with pytest.raises(BadInput, match=f"^cluster {noise} is the noise"):
+        noisy.explain(noise)
+    others = [cluster.cluster for cluster in noisy.clusters() if not cluster.noise]
+    for cluster in others:
+        assert {rival.cluster for rival in noisy.explain(cluster).neighbours} == {*others} - {cluster}
+    noisy.report(noisy.path.with_suffix(".html"))
+
+
+def test_mean_shift_estimates_its_bandwidth_of_a_few_images_too(tmp_path: Path) -> None:
+    with import_vectors(tmp_path / "a", blobs([6, 5], seed=0)) as few:
+        assert few.cluster(method="meanshift", min_size=2).k == 2
 
 
 def test_no_node_of_a_tree_goes_on_from_noise(tmp_path: Path) -> None:

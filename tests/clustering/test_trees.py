@@ -298,6 +298,27 @@ def test_an_image_between_two_clusters_leaves_one_in_some_samples(tmp_path: Path
         assert store.explain(own, samples=20) == found
 
 
+def test_clusters_of_one_image_are_found_again(tmp_path: Path) -> None:
+    with import_vectors(tmp_path / "a", np.eye(3, 16, dtype=np.float32)[::-1].copy()) as store:
+        store.cluster(3)
+        store.move(0, to=store.which(0)[0].cluster)
+        for cluster in range(3):
+            assert (store.explain(cluster).stability, store.explain(cluster).leaving) == (1.0, ())
+
+
+def test_what_is_for_clusters_alone_says_how_to_get_down_from_a_node(store: Store) -> None:
+    top = store.tree(1)[0].cluster
+    store.name_cluster(top, "top")
+    for node, act in [(top, store.explain), ("top", store.split_cluster)]:
+        with pytest.raises(
+            NotFound, match=f"^{node} is above clusters in the tree; .*`vecstore clusters --below {top}`"
+        ):
+            act(node)
+    leaf = store.tree(3)[0].cluster
+    with pytest.raises(BadInput, match=f"^{leaf} is a cluster of the last level, and nothing is below it"):
+        store.tree(3, below=leaf)
+
+
 def test_a_cluster_alone_has_no_neighbour(tmp_path: Path) -> None:
     with import_vectors(tmp_path / "a", blobs([5], seed=0)) as store:
         store.cluster(1)
@@ -342,6 +363,30 @@ def test_a_map_has_the_clusters_of_a_level_or_a_cut(how: dict[str, int], n: int,
     assert all(together[leaf_of[point.id]] == point.cluster for point in found.points)
 
 
+def test_a_part_of_a_cut_is_called_as_its_node_or_nodes_are(store: Store) -> None:
+    one, *_ = store.cut_tree(3)
+    store.name_cluster(one.nodes[0], "named")
+    (several, *_) = [part for part in store.cut_tree(8) if len(part.nodes) > 1]
+    store.name_cluster(several.nodes[-1], "part")
+    with store.session.writing(), store.session.catalog.writing():
+        store.session.catalog.clusterings.suggest_names(
+            1, {several.nodes[0]: "word", store.cut_tree(3)[1].nodes[0]: "x"}
+        )
+    called = {part.nodes: (part.name, part.suggested) for k in (3, 8) for part in store.cut_tree(k)}
+    assert called[one.nodes] == ("named", None)
+    assert called[several.nodes] == (None, "word + part")
+    assert called[store.cut_tree(3)[1].nodes] == (None, "x")
+    for node in store.tree(2):
+        store.name_cluster(node.cluster, f"node {node.cluster}")
+    store.cluster(tree=(12, 24), restarts=5)  # whose top goes on from these
+    nodes = {(node.cluster,): node for node in store.tree(depth=2)}
+    for part in (part for part in store.cut_tree(18) if part.nodes in nodes):
+        node = nodes[part.nodes]
+        of_node = node.name, node.suggested, node.kept, node.doubtful
+        assert (part.name, part.suggested, part.kept, part.doubtful) == of_node
+    assert any(part.kept is not None for part in store.cut_tree(18))
+
+
 def test_a_map_has_either_a_level_or_a_cut_of_a_tree(store: Store) -> None:
     with pytest.raises(BadInput, match=r"^a level of a tree and a cut are two ways"):
         store.map(level=1, cut=3)
@@ -360,7 +405,7 @@ def test_what_a_tree_costs_is_stated_before_it_is_made(store: Store) -> None:
     assert told[0].seconds < asked.seconds  # fewer runs were asked for
     with pytest.raises(BadInput, match=r"^a tree of 2,300 needs 300 images"):
         store.cluster_cost(tree=(2, 300))
-    with pytest.raises(BadInput, match=r"^k is 241, but there are 240 images"):
+    with pytest.raises(BadInput, match=r"^k is 241, but the store has 240 images"):
         store.cluster_cost(241)
     with pytest.raises(BadInput, match=r"^k is for kmeans and agglomerative; hdbscan takes"):
         store.cluster_cost(3, method="hdbscan")

@@ -108,6 +108,12 @@ def test_one_cluster_is_the_mean() -> None:
     np.testing.assert_allclose(training.centroids, rows.mean(axis=0, keepdims=True), atol=1e-6)
 
 
+def test_as_many_clusters_as_rows_stay_where_their_start_put_them() -> None:
+    rows = unit_vectors(3, 16, seed=0)
+    start = rows[[2, 0, 1]]
+    np.testing.assert_array_equal(train(rows, 3, KMeansOptions(), CPU, start=start).centroids, start)
+
+
 def test_as_many_clusters_as_rows_leave_nothing_over() -> None:
     rows = unit_vectors(50, 16, seed=0)
     training = train(rows, 50, KMeansOptions(restarts=2), CPU)

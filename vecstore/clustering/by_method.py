@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from indexes.devices import Device
-from indexes.rows import in_blocks, rows_per_block, to_float32
+from indexes.rows import in_blocks, rows_per_block, sums_by_label, to_float32
 from vecstore.clustering import costs, lifecycle, methods
 from vecstore.clustering.lifecycle import ClusterProgress, CurrentClusters, Int64, OnClusterProgress, Partition, Request
 from vecstore.clustering.row_blocks import LocalBlocks
-from vecstore.errors import BadInput
 from vecstore.results import Clustering, ClusteringCost
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.catalog.connection import now
@@ -39,11 +38,12 @@ def run(
     started, method, options = time.monotonic(), request.method, request.options
     before = lifecycle.current(catalog, vectors.shape[1], device)
     rows = lifecycle.searchable_rows(catalog, None, request.among)
-    if request.k is not None and not 1 <= request.k <= len(rows):
-        raise BadInput(f"k is {request.k}, but there are {len(rows)} images; choose -k from 1 to {len(rows)}")
-    methods.require_enough(method, len(rows), vectors.shape[1])
-    expected = costs.of_method(method, len(rows), vectors.shape[1])
-    costs.require_memory(expected)
+    holder = lifecycle.holder_of(None, request.among)
+    if request.k is not None:
+        lifecycle.require_k(request.k, len(rows), holder)
+    methods.require_enough(method, len(rows), vectors.shape[1], holder)
+    expected = costs.of_method(method, len(rows), vectors.shape[1], request.k or 1, options)
+    costs.require_memory(expected, method)
     if on_cost:
         on_cost(expected)
     require_rows(catalog, vectors, rows)
@@ -134,9 +134,7 @@ def _partition(vectors: Float16, rows: Int64, labels: Int64, has_noise: bool) ->
     sums, sizes = np.zeros((k, vectors.shape[1])), np.bincount(labels, minlength=k)
     step = rows_per_block(vectors.shape[1], np.float32)
     for at in in_blocks(np.arange(len(rows)), step):
-        block = to_float32(vectors[rows[at]])
-        for label in np.unique(labels[at]):
-            sums[label] += block[labels[at] == label].sum(axis=0, dtype=np.float64)
+        sums += sums_by_label(to_float32(vectors[rows[at]]), labels[at], k)
     centroids: Float32 = (sums / np.maximum(sizes, 1)[:, None]).astype(np.float32)
     distances = np.concatenate(
         [

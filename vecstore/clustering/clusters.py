@@ -125,7 +125,7 @@ def cluster(
         among = order.among.condition if order.among is not None else None
         if not order.method.is_plain:  # refused before a k is looked for
             n_rows = len(lifecycle.searchable_rows(session.catalog, None, among))
-            methods.require_enough(order.method, n_rows, session.spec.dim)
+            methods.require_enough(order.method, n_rows, session.spec.dim, lifecycle.holder_of(None, among))
         if k == "auto":
             chosen = elbow(session, order.options.seed, None, order.within, among)
             k, reason = chosen.k, chosen.reason
@@ -161,17 +161,18 @@ def cost(session: Session, order: ClusterOrder) -> ClusteringCost:
 
 def _expected(session: Session, order: ClusterOrder) -> ClusteringCost:
     catalog, dim = session.catalog, session.spec.dim
-    n_rows = len(lifecycle.searchable_rows(catalog, None, order.among.condition if order.among else None))
+    among = order.among.condition if order.among else None
+    n_rows, holder = len(lifecycle.searchable_rows(catalog, None, among)), lifecycle.holder_of(None, among)
     if order.tree is not None:
-        levels = tree_training.require_levels(order.tree, n_rows, f"the store {session.path}")
+        levels = tree_training.require_levels(order.tree, n_rows, holder)
         return costs.of_tree(levels, n_rows, dim, order.options)
     k = order.k if isinstance(order.k, int) else None
-    if k is not None and k > n_rows:
-        raise BadInput(f"k is {k}, but there are {n_rows} images; choose -k from 1 to {n_rows}")
+    if k is not None:
+        lifecycle.require_k(k, n_rows, holder)
     if not order.method.is_plain:
-        methods.require_enough(order.method, n_rows, dim)
-        expected = costs.of_method(order.method, n_rows, dim)
-        costs.require_memory(expected)
+        methods.require_enough(order.method, n_rows, dim, holder)
+        expected = costs.of_method(order.method, n_rows, dim, k or greatest_k(n_rows), order.options)
+        costs.require_memory(expected, order.method)
         return expected
     return costs.of_kmeans(k or greatest_k(n_rows), n_rows, dim, order.options)
 

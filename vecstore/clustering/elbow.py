@@ -42,7 +42,8 @@ def sweep(vectors: Float16, rows: Int64, *, seed: int, device: Device, max_k: in
     from indexes.rows import as_float32
 
     if len(rows) < 4:
-        raise BadInput(f"{len(rows)} images are too few to choose k by; give -k N")
+        images = "1 image is" if len(rows) == 1 else f"{len(rows)} images are"
+        raise BadInput(f"{images} too few to choose k by; give -k N")
     random = np.random.default_rng(seed)
     sample = rows
     if len(rows) > SAMPLE_ROWS:
@@ -59,8 +60,9 @@ def sweep(vectors: Float16, rows: Int64, *, seed: int, device: Device, max_k: in
             runs.add(k)
     knee, peak = runs.knee(), runs.silhouette_peak()
     k, reason = _choose(knee, peak, runs.points[peak].silhouette)
-    stability = runs.stability(k)
-    reason += _sureness(runs.points[k].silhouette, stability)
+    stability = runs.stability(k) if k > 1 else None
+    if k > 1:
+        reason += _sureness(runs.points[k].silhouette, stability)
     curve = tuple(runs.points[k] for k in sorted(runs.points))
     return Elbow(k, reason, knee, peak, len(rows), len(points), curve, stability)
 
@@ -72,6 +74,8 @@ def greatest_k(n_images: int) -> int:
 
 def _choose(knee: int, peak: int, silhouette: float | None) -> tuple[int, str]:
     """Return the k to take, and why: the silhouette's, unless it is higher only where clusters fall apart."""
+    if silhouette is None:
+        return 1, "the images are all alike, so that nothing parts them"
     value = f"{silhouette or 0.0:.2f}"
     if (silhouette or 0.0) >= STRUCTURE or peak <= knee:
         return peak, f"the silhouette is highest at {peak} ({value}), and the loss has its knee at {knee}"

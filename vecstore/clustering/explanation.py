@@ -48,9 +48,14 @@ def explain(
         number = session.catalog.clusterings.require_cluster(current.clustering, cluster)
         sizes = {found.cluster: found for found in session.catalog.clusterings.cluster_sizes(current.clustering)}
         own = sizes[number]
+        if own.noise:
+            raise BadInput(
+                f"cluster {number} is the noise: what is in no cluster has nothing in common to explain; "
+                f"`vecstore members {number}` lists it"
+            )
         if not own.size:
             raise BadInput(f"cluster {number} has no images left to explain; `vecstore clusters` lists those that have")
-        others = [other for other in current.ids if other != number and sizes[other].size]
+        others = [other for other, at in sizes.items() if other != number and at.size and not at.noise]
         centroids = dict(zip(current.ids, current.centroids, strict=True))
         away = {other: float(np.linalg.norm(centroids[other] - centroids[number])) for other in others}
         near = sorted(others, key=lambda other: (away[other], other))[:NEIGHBOURS]

@@ -227,7 +227,7 @@ def run(
     rows, k, start = _asked_for(catalog, before, request)
     levels: tuple[int, ...] = ()
     if request.levels:
-        levels = tree_training.require_levels(request.levels, len(rows), _holder(None, request.among))
+        levels = tree_training.require_levels(request.levels, len(rows), holder_of(None, request.among))
         k = levels[-1]
     options = request.options
     held = _held(catalog, vectors, before, rows, k, request)
@@ -474,7 +474,7 @@ def pinned_clusters(catalog: Catalog) -> int:
 def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Request) -> tuple[Int64, int, Float32 | None]:
     """Return the rows to cluster, ascending, into how many clusters, and the centroids to begin with."""
     rows = searchable_rows(catalog, request.within, request.among)
-    holder = _holder(request.within, request.among)
+    holder = holder_of(request.within, request.among)
     start = None
     k = 1 if request.levels else request.k
     if request.warm_start:
@@ -486,9 +486,15 @@ def _asked_for(catalog: Catalog, before: CurrentClusters | None, request: Reques
         k = len(start)
     if k is None:
         raise BadInput("the number of clusters is missing; give -k N or -k auto")
-    if not 1 <= k <= len(rows):
-        raise BadInput(f"k is {k}, but {holder} has {len(rows)} images; choose -k from 1 to {len(rows)}")
+    require_k(k, len(rows), holder)
     return rows, k, start
+
+
+def require_k(k: int, n_images: int, holder: str) -> None:
+    """Raise BadInput unless what is to be clustered, called by its holder, has enough images for so many clusters."""
+    if not 1 <= k <= n_images:
+        images = f"{n_images} image{'s' * (n_images != 1)}"
+        raise BadInput(f"k is {k}, but {holder} has {images}; choose -k from 1 to {n_images}")
 
 
 def searchable_rows(catalog: Catalog, within: int | str | None = None, among: Condition | None = None) -> Int64:
@@ -507,11 +513,12 @@ def searchable_rows(catalog: Catalog, within: int | str | None = None, among: Co
         alive = sorted({*alive}.intersection(catalog.facts.fitting(among)))
     if not alive:
         step = "ask for others" if among is not None else "`vecstore add` some first"
-        raise BadInput(f"{_holder(within, among)} has no images to cluster; {step}")
+        raise BadInput(f"{holder_of(within, among)} has no images to cluster; {step}")
     return np.array(alive, np.int64)
 
 
-def _holder(within: int | str | None, among: Condition | None = None) -> str:
+def holder_of(within: int | str | None, among: Condition | None = None) -> str:
+    """Return what the images that are clustered are those of, in words."""
     if among is not None:
         return "what the condition leaves"
     return "the store" if within is None else f"cluster {within}"
@@ -770,7 +777,8 @@ def is_past_bound(value: float | None) -> bool:
     return value is not None and value > DRIFT_BOUND
 
 
-def _cohesion(squared: float, centroid: Float32) -> float:
+def _cohesion(squared: float, centroid: Float32) -> float | None:
+    """Return the mean cosine to a centroid; None to one at the origin, as of noise that began without images."""
     # |x - c|^2 = |x|^2 - 2 x.c + |c|^2, and |x| is 1: the mean of x.c follows from that of the squared distances.
     length = float(np.linalg.norm(centroid))
-    return (1 + length**2 - squared) / (2 * length) if length else 0.0
+    return (1 + length**2 - squared) / (2 * length) if length else None

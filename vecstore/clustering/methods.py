@@ -49,6 +49,8 @@ NEIGHBOURS = 15
 SPECTRAL_NEIGHBOURS, GRAPH_DIRECTIONS = 10, 256
 # scikit-learn's estimate of a bandwidth: the mean distance to so large a part of so many rows.
 BANDWIDTH_QUANTILE, BANDWIDTH_ROWS = 0.1, 1_000
+# Rows of length 1 that are no farther apart than that do not differ.
+ALIKE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,10 @@ class Method:
         given["graph"] = self.graph or None
         for option, value in given.items():
             if value is not None and option not in TAKES[self.name]:
-                others = [name for name in METHODS if option in TAKES[name]]
-                takes = ", ".join(TAKES[self.name])
-                raise BadInput(f"{option} is for {' and '.join(others)}; {self.name} takes {takes}: leave it out")
+                *others, last = (name for name in METHODS if option in TAKES[name])
+                holders = f"{', '.join(others)} and {last}" if others else last
+                takes = " and ".join(TAKES[self.name])
+                raise BadInput(f"{option} is for {holders}; {self.name} takes {takes}: leave it out")
         for option in ("resolution", "bandwidth"):
             value = getattr(self, option)
             if value is not None and not 0 < value < float("inf"):
@@ -100,12 +103,16 @@ class Method:
             raise BadInput("the method leiden needs igraph; `pip install 'vecstore[leiden]'` brings it")
 
 
-def require_enough(method: Method, n_rows: int, dim: int) -> None:
-    """Raise BadInput where a method has too few images to work on, or vectors of too few numbers."""
+def require_enough(method: Method, n_rows: int, dim: int, holder: str) -> None:
+    """Raise BadInput where a method has too few images to work on, or vectors of too few numbers.
+
+    holder: what the images are those of, in words.
+    """
     least = max(method.min_size or MIN_SIZE, 2) if method.name == HDBSCAN else 2
     if n_rows < least:
         images = f"{n_rows} image{'s' * (n_rows != 1)}"
-        raise BadInput(f"{method.name} needs at least {least} images, and there are {images}; add some first")
+        step = "add some first" if n_rows < 2 else f"choose a --min-size from 2 to {n_rows}, or add some first"
+        raise BadInput(f"{method.name} needs at least {least} images, and {holder} has {images}; {step}")
     most = min(n_rows, dim)
     if method.pca is not None and method.pca > max(most, 1):
         raise BadInput(
@@ -168,6 +175,8 @@ def hdbscan(x: Float32, min_size: int) -> Int64:
     """Return the labels of scikit-learn's HDBSCAN."""
     from sklearn.cluster import HDBSCAN as Hdbscan
 
+    if np.ptp(x, axis=0).max() < ALIKE:
+        raise BadInput("hdbscan finds no cluster, as the images are all alike, and none are denser than the others")
     return np.asarray(Hdbscan(min_cluster_size=min_size, copy=True).fit_predict(x), np.int64)
 
 
@@ -184,9 +193,11 @@ def mean_shift(x: Float32, bandwidth: float | None, seed: int) -> Int64:
 
     if bandwidth is None:
         some = min(BANDWIDTH_ROWS, len(x))
-        found = estimate_bandwidth(x, quantile=BANDWIDTH_QUANTILE, n_samples=some, random_state=seed % 2**32)
+        # Of few rows that part would be the row itself, which is at no distance: as many as a cluster has, then.
+        quantile = min(max(BANDWIDTH_QUANTILE, (MIN_SIZE + 0.5) / some), 1.0)
+        found = estimate_bandwidth(x, quantile=quantile, n_samples=some, random_state=seed % 2**32)
         bandwidth = float(found)
-    if bandwidth < 1e-6:
+    if bandwidth < ALIKE:
         raise BadInput("meanshift finds no bandwidth, as the images are all alike; give --bandwidth, such as 0.5")
     return np.asarray(MeanShift(bandwidth=bandwidth, cluster_all=False).fit_predict(x), np.int64)
 
@@ -304,7 +315,8 @@ def _without_small(labels: Int64, least: int, method: str) -> Int64:
     small[small] = sizes[labels[small]] < least
     labels = np.where(small, -1, labels)
     if not (labels >= 0).any():
-        raise BadInput(f"{method} finds no cluster of at least {least}; choose a lower --min-size, or another method")
+        step = "choose a lower --min-size, or another method" if least > 2 else "choose another method"
+        raise BadInput(f"{method} finds no cluster of at least {least}; {step}")
     return labels
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.rows import sums_by_label
 from vecstore.errors import StoreDamaged
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.catalog.trees import Node
@@ -113,9 +114,8 @@ def _means(
     points: NDArray[np.float64], weights: NDArray[np.float64], of: Int64, n: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the weighted means of n groups of points, and the weights of the groups."""
-    sums, total = np.zeros((n, points.shape[1])), np.bincount(of, weights, n).astype(np.float64)
-    np.add.at(sums, of, points * weights[:, None])
-    return sums / total[:, None], total
+    total = np.bincount(of, weights, n).astype(np.float64)
+    return sums_by_label(points * weights[:, None], of, n) / total[:, None], total
 
 
 @dataclass(frozen=True)

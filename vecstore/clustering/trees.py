@@ -18,6 +18,9 @@ from vecstore.results import Cluster, Cut, TreeNode
 from vecstore.session import Session
 from vecstore.storage.catalog.trees import Node, damaged
 
+# Nodes that name a part of a cut.
+MOST_NAMES = 3
+
 
 @dataclass(frozen=True)
 class WholeTree:
@@ -51,7 +54,7 @@ def _read(session: Session) -> WholeTree:
         current_clusters(session)  # raises what says so
     nodes = {node.cluster: node for node in session.catalog.trees.shape(clustering or 0)}
     if clustering is None or not nodes:
-        raise NotFound("the current clustering is not a tree; make one with `vecstore cluster --tree 20,400`")
+        raise NotFound("the current clustering is not a tree; make one with `vecstore cluster --tree auto`")
     sizes = session.catalog.trees.sizes(clustering)
     children: dict[int | None, list[int]] = {}
     for node in reversed(nodes.values()):  # from the leaves up
@@ -75,6 +78,8 @@ def walk(session: Session, trees: Trees, level: int | None, below: int | str | N
         tree = trees.of(session)
         top = None if below is None else _node(session, tree, below)
         top_level = 0 if top is None else tree.nodes[top].level
+        if level is not None and top_level == tree.depth:
+            raise BadInput(f"{top} is a cluster of the last level, and nothing is below it; leave the level out")
         if level is not None and not top_level < level <= tree.depth:
             where = "" if top is None else f" below {top}"
             raise BadInput(f"there is no level {level}{where}; choose from {top_level + 1} to {tree.depth}")
@@ -114,20 +119,18 @@ def grouping(session: Session, trees: Trees, level: int | None, k: int | None) -
             parts = [(made, made.nodes) for made in cut(session, trees, k or 0)]
         clusters, group_of = [], {}
         for part, held in parts:
-            node = _described(session, tree, held[0]) if len(held) == 1 else None
-            clusters.append(_as_cluster(held[0], part, node))
+            clusters.append(_as_cluster(held[0], part))
             for leaf in _leaves(tree, held):
                 group_of[leaf] = held[0]
         return Grouping(clusters, group_of)
 
 
-def _as_cluster(cluster: int, part: Cut | TreeNode, node: TreeNode | None) -> Cluster:
-    """Return a part as a cluster. node: the one that it is, None of several."""
+def _as_cluster(cluster: int, part: Cut | TreeNode) -> Cluster:
     return Cluster(
         *(cluster, part.name, part.size, None, None, None, None, part.representative, part.representative_id),
-        suggested=node.suggested if node else None,
-        kept=node.kept if node else None,
-        doubtful=node is not None and node.doubtful,
+        suggested=part.suggested,
+        kept=part.kept,
+        doubtful=part.doubtful,
     )
 
 
@@ -215,13 +218,24 @@ def _parts(session: Session, tree: WholeTree, leaves: list[int], k: int) -> dict
 def _cut(session: Session, tree: WholeTree, nodes: list[int]) -> Cut:
     largest = tree.nodes[nodes[0]]
     picture = session.catalog.trees.most_typical(tree.clustering, largest.typical)
+    named = [session.catalog.trees.names(tree.clustering, node) for node in nodes]
+    name, suggested, kept = named[0] if len(named) == 1 else (None, _together(named), None)
     return Cut(
         nodes=tuple(nodes),
-        name=session.catalog.trees.names(tree.clustering, nodes[0])[0] if len(nodes) == 1 else None,
+        name=name,
         size=sum(tree.sizes[node] for node in nodes),
         representative=os.fsdecode(picture[1]) if picture else None,
         representative_id=picture[0] if picture else None,
+        suggested=suggested,
+        kept=kept,
+        doubtful=is_doubtful(kept),
     )
+
+
+def _together(named: Iterable[tuple[str | None, str | None, float | None]]) -> str | None:
+    """Return what nodes could be called together: what the first that have a name, or could have one, are called."""
+    called = [name or suggested for name, suggested, _ in named if name or suggested]
+    return " + ".join(map(str, called[:MOST_NAMES])) + " + ..." * (len(called) > MOST_NAMES) or None
 
 
 def node_of(session: Session, trees: Trees, node: int) -> TreeNode:

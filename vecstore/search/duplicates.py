@@ -10,7 +10,7 @@ Whatever the groups are, deleting every file that is called a copy leaves a file
 import heapq
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -32,6 +32,8 @@ NONE = Filter()
 KEEP, COPY, NEAR, SERIES = "keep", "copy", "near", "series"
 # Of these, deleting one frees nothing, or cannot be done, or is not known to be safe.
 SAME_FILE, LINK, ARCHIVED, MISSING, UNREADABLE = "same file", "link", "archived", "missing", "unreadable"
+# Groups of one chain of copies that an image of the chain is compared with, the nearest, beside those with a known copy.
+MOST_GROUPS = 16
 # How fit to be kept an image is by the best of its paths: one that can be read here before an address before nothing.
 FITNESS = {Presence.HERE: 0, Presence.ELSEWHERE: 1, Presence.UNREADABLE: 2, Presence.MISSING: 2}
 
@@ -99,6 +101,9 @@ class _Group:
     representative: int
     others: list[tuple[int, Relation, float]] = field(default_factory=list)
 
+    def has_any_of(self, rows: Container[int]) -> bool:
+        return self.representative in rows or any(row in rows for row, _, _ in self.others)
+
 
 class _Groups:
     """Makes groups of what a finder knows. Every image of a group is a copy of its representative."""
@@ -141,7 +146,7 @@ class _Groups:
         groups: list[_Group] = []
         while queue:
             unfitness, has_bars, _, row = heapq.heappop(queue)
-            if any(self._joins(group, row) for group in groups):
+            if any(self._joins(group, row) for group in self._nearest(groups, row)):
                 continue
             if unfitness == FITNESS[Presence.HERE] and self.collection.looks.of(row) is None:
                 heapq.heappush(queue, (FITNESS[Presence.MISSING], has_bars, -pixels[row], row))
@@ -153,6 +158,18 @@ class _Groups:
                 scored = [(row, rel, score) for (row, rel, _), score in zip(group.others, scores, strict=True)]
                 group.others = sorted(scored, key=lambda other: (-other[1].confidence, -other[2], other[0]))
                 yield group
+
+    def _nearest(self, groups: list[_Group], row: int) -> list[_Group]:
+        """Return the groups that a row may belong to: of many, those with a known copy of it, and the nearest ones.
+
+        All pairs would be compared otherwise, where many pictures are alike and few are copies.
+        """
+        if len(groups) <= MOST_GROUPS:
+            return groups
+        scores = self.collection.score(row, [group.representative for group in groups])
+        near = {*np.argsort(-scores, kind="stable")[:MOST_GROUPS].tolist()}
+        copies = self.finder.known_copies(row).keys()
+        return [group for place, group in enumerate(groups) if place in near or group.has_any_of(copies)]
 
     def _joins(self, group: _Group, row: int) -> bool:
         """Let a row join a group if it is a copy of the representative, or of a copy so that it has to be one."""

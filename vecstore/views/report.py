@@ -237,7 +237,7 @@ def _described(
         odd = members(session, cluster.cluster, n_odd, True, 0, chosen.conditions, None) if n_odd else []
         kinds = [[shots.of(m.id, m.path, f"{m.distance:.3f}") for m in some] for some in (typical, odd)]
         nearest = names.get(cluster.nearest, f"Cluster {cluster.nearest}") if cluster.nearest is not None else ""
-        is_explained = len(described) < EXPLAINED and chosen.allowed is None and level is None
+        is_explained = len(described) < EXPLAINED and chosen.allowed is None and level is None and not cluster.noise
         explained = explain(session, cluster.cluster, 0, SAMPLES, 0, make_head=False) if is_explained else None
         style, (typical_shots, odd_shots) = palette.style_of(cluster), kinds
         described.append(

@@ -6,15 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vecstore.arguments import whole_number
+from vecstore.defaults import NOISE
 from vecstore.errors import BadInput, NotFound, StoreDamaged
 from vecstore.results import Clustering
 from vecstore.storage.catalog.connection import Database, Queries
 from vecstore.storage.catalog.near_names import near_names
 from vecstore.storage.catalog.sql import CURRENT
 from vecstore.storage.catalog.undo import Operations
-
-# What the images in no cluster are called, unless a person calls them otherwise.
-NOISE = "noise"
 
 
 @dataclass(frozen=True)
@@ -286,6 +284,11 @@ class Clusterings(Queries):
         named = {found: name for found, name in self.cluster_names(clustering) if name is not None}
         if isinstance(cluster, str) and (found := _called(cluster.strip(), named)) is not None:
             return found
+        if (node := self._node(clustering, cluster)) is not None:
+            raise NotFound(
+                f"{cluster} is above clusters in the tree; give a cluster below it, down which "
+                f"`vecstore clusters --below {node}` leads"
+            )
         if number is None and named:
             raise NotFound(f"no cluster is called {cluster!r}; {near_names(str(cluster), sorted(named.values()))}")
         ids = [size.cluster for size in self.cluster_sizes(clustering)]
@@ -298,6 +301,11 @@ class Clusterings(Queries):
 
         Raises as `require_cluster` does.
         """
+        node = self._node(clustering, cluster)
+        return self.require_cluster(clustering, cluster) if node is None else node
+
+    def _node(self, clustering: int, cluster: int | str) -> int | None:
+        """Return the id of a node of a tree by its id or its name, None for no such node."""
         nodes = dict(
             self.db.execute(
                 "select cluster, name from tree_nodes join identities using (cluster) where clustering = :id",
@@ -308,9 +316,7 @@ class Clusterings(Queries):
         if number is not None and number in nodes:
             return number
         named = {node: name for node, name in nodes.items() if name is not None}
-        if isinstance(cluster, str) and (found := _called(cluster.strip(), named)) is not None:
-            return found
-        return self.require_cluster(clustering, cluster)
+        return _called(cluster.strip(), named) if isinstance(cluster, str) else None
 
     def options(self, clustering: int) -> dict[str, Any]:
         """Return the options that a clustering was made with."""

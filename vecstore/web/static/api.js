@@ -15,7 +15,8 @@ import { plain } from "./plain.js";
  * @typedef {{cluster: number, name: string|null, suggested: string|null, level: number, parent: number|null,
  *   children: number, size: number, representative: string|null, representative_id: number|null, kept: number|null,
  *   doubtful: boolean}} TreeNode
- * @typedef {{nodes: number[], name: string|null, size: number, representative_id: number|null}} Cut
+ * @typedef {{nodes: number[], name: string|null, suggested: string|null, size: number, representative_id: number|null,
+ *   doubtful: boolean}} Cut
  * @typedef {{method: string, images: number, worked_on: number, seconds: number, bytes: number}} ClusteringCost
  * @typedef {{images: number, compared: number, until: string|null, pairs: number}} Compared
  * @typedef {{id: number, path: string, cluster: number}} Pin

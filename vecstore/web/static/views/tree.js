@@ -133,11 +133,12 @@ function treeBar(levels, level, cut, onCut) {
 function ofCut(cut) {
   const [first] = cut.nodes;
   const isOne = cut.nodes.length === 1;
+  const several = `Clusters ${cut.nodes.slice(0, 3).join(", ")}${cut.nodes.length > 3 ? ` and ${cut.nodes.length - 3} more` : ""}`;
   return {
     href: href(`/node/${cut.nodes.join(",")}`),
-    name: cut.name ?? (isOne ? `Cluster ${first}` : `Clusters ${cut.nodes.slice(0, 3).join(", ")}${cut.nodes.length > 3 ? ` and ${cut.nodes.length - 3} more` : ""}`),
+    name: isOne ? clusterName({ ...cut, cluster: first }) : `${several}${cut.suggested ? `, ${cut.suggested}?` : ""}`,
     sub: count(cut.size, "picture"),
-    isDoubtful: false,
+    isDoubtful: cut.doubtful,
     pictures: async () => (isOne ? api.members(first, 4) : (await Promise.all(cut.nodes.slice(0, 4).map((id) => api.members(id, 1)))).flat()),
   };
 }
