@@ -260,7 +260,8 @@ def _show(opened: "Store", group: "DuplicateGroup", inline: str | None) -> None:
         size = f"{file.width} x {file.height}, " + ("-" if file.bytes is None else f"{file.bytes:,}") + " bytes"
         why = f" ({file.why})" if file.why else ""
         path = shown(file.path.encode(errors="surrogateescape"))
-        output.notice(f"{number:3}  {file.kind}{why}  {file.score:.3f}  @{file.id}  {size}  {path}")
+        relation = f", {file.relation}" if file.relation else ""
+        output.notice(f"{number:3}  {file.kind}{relation}{why}  {file.score:.3f}  @{file.id}  {size}  {path}")
 
 
 def _answer(n_files: int) -> str:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Look after")
-ACTS_ON_FILES = ("trash", "move", "hardlink", "symlink", "delete", "copy", "link")
+# Acts that make a file beside another one, which undoing removes; and all acts on files.
+MADE_BESIDE = ("copy", "link")
+ACTS_ON_FILES = ("trash", "move", "hardlink", "symlink", "delete", *MADE_BESIDE)
 
 
 @command()
@@ -232,7 +234,8 @@ def undo(
 def _print_undo(report: "UndoReport", redo: bool, quiet: bool) -> None:
     print(f"{'redid' if redo else 'undid'} {report.kind} of {report.began}: {report.what}")
     if report.kind in ACTS_ON_FILES:
-        output.say(f"{'acted on' if redo else 'put back'} {report.files} files")
+        undone = "removed" if report.kind in MADE_BESIDE else "put back"
+        output.say(f"{'acted on' if redo else undone} {report.files} files")
         if report.lost and not quiet:
             output.notice(f"{report.lost} files cannot be put back")
         return

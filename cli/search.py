@@ -1,5 +1,6 @@
 """The commands that ask a store about its images."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -344,9 +345,11 @@ def duplicates(
 
 
 def _counted(found: "Iterable[Duplicate]", freed: Counter[str]) -> "Iterator[Duplicate]":
-    """Yield what is found, and count the bytes of each kind on the way."""
+    """Yield what is found, and count on the way the bytes that deleting each kind frees."""
+    from vecstore.sources.path_state import freed_by
+
     for one in found:
-        freed[one.kind] += one.bytes
+        freed[one.kind] += freed_by(os.fsencode(one.path))
         yield one
 
 

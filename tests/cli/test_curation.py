@@ -54,6 +54,13 @@ def test_keepers_say_why(vecstore_: Vecstore, folder: Path) -> None:
     assert first["why"].startswith("oldest, ")
 
 
+def test_a_copy_with_another_name_frees_nothing(vecstore_: Vecstore, folder: Path) -> None:
+    (folder / "other name").hardlink_to(folder / "a/1.png")
+    assert vecstore_("duplicates", "--keep-by", f"folder:{folder}/b").stderr == (
+        "deleting the files called copy would free 117 bytes, those called near 0 bytes\n"  # 234 without it
+    )
+
+
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
 def test_nothing_is_done_without_yes(options: list[str], vecstore_: Vecstore, folder: Path) -> None:
     size = [(folder / f"b/{n}.png").stat().st_size for n in (1, 2)]
@@ -118,6 +125,7 @@ def test_a_review_records_each_answer_at_once(vecstore_: Vecstore, folder: Path)
     asked = vecstore_("duplicates", "--review", input="x\n2\n")
     assert asked.exit_code == 0
     assert "'x' is none of these\n" in asked.stderr
+    assert "  2  copy, same bytes  1.000  @0  " in asked.stderr
     assert asked.stderr.endswith(
         "decided 1 group; `vecstore duplicates --apply trash` shows what follows, --yes does it\n"
     )
@@ -153,6 +161,8 @@ def test_found_pictures_go_into_a_folder(vecstore_: Vecstore, folder: Path, tmp_
         f"done\tcopy\t@2\t{size}\t{folder}/a/3.png\t-\t{tmp_path}/copies/3.png\n",
         f"copied 1 file to {tmp_path}/copies, {size} bytes; `vecstore undo` takes it back\n",
     )
+    assert vecstore_("undo").stdout.splitlines()[1] == "removed 1 file"
+    assert vecstore_("undo", "--redo").stdout.splitlines()[1] == "acted on 1 file"
     assert vecstore_("outliers", "-k", "2", "--link-to", tmp_path / "links").exit_code == 0
     assert len([path for path in (tmp_path / "links").iterdir() if path.is_symlink()]) == 2
     moved = vecstore_("members", "0", "-k", "1", "--move-to", tmp_path / "moved", "--json")

@@ -131,6 +131,36 @@ def test_a_dry_run_does_nothing_and_says_what_would_be(store: Store, folder: Pat
     assert (tree(folder), recorded(store), len(store.operations())) == (*before, 1)
 
 
+@pytest.mark.parametrize("act", ACTS)
+def test_what_was_done_before_ctrl_c_is_kept_and_the_rest_is_done_the_next_time(
+    act: str, store: Store, folder: Path
+) -> None:
+    before = tree(folder)
+
+    def interrupt(act: Act) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply(store, act, on_act=interrupt)
+    assert (is_in_step(store), store.session.catalog.acts.unfinished()) == (True, [])
+    assert [one.path for one in apply(store, act).acts] == [str(folder / "b/2.png")]
+    if act != "delete":
+        store.undo()
+        store.undo()
+        assert tree(folder) == before
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_of_two_at_once_the_second_finds_nothing_left_to_do(
+    act: str, store: Store, open_store: OpenStore, folder: Path
+) -> None:
+    planned = apply(store, act, dry_run=True).acts
+    with open_store() as other:
+        assert apply(other, act).done == 2
+    assert (apply(store, act).acts, len(planned)) == ((), 2)
+    assert is_in_step(store)
+
+
 def test_without_a_rule_or_a_decision_nothing_is_acted_on(store: Store) -> None:
     assert apply(store, "delete", keep_by=()).acts == ()
 

@@ -139,3 +139,61 @@ def test_two_parts_of_one_picture_need_not_be_copies() -> None:
     assert part.then(part) == Relation("cropped", 0.81)
     assert part.reversed().then(part) is None
     assert part.then(part.reversed()) is None
+
+
+def words(random: np.random.Generator, number: int) -> str:
+    return " ".join("".join(random.choice(list("abdeglmnopqrstu"), random.integers(2, 9))) for _ in range(number))
+
+
+def line_of_text(seed: int) -> Image.Image:
+    image = Image.new("RGB", (800, 1100), "white")
+    ImageDraw.Draw(image).text((60, 60), words(np.random.default_rng(seed), 7), fill="black", font_size=30)
+    return image
+
+
+def night(seed: int) -> Image.Image:
+    random = np.random.default_rng(seed)
+    image = Image.fromarray(random.normal(10, 3, (600, 800, 3)).clip(0, 255).astype(np.uint8))
+    for x, y, radius, level in random.integers((0, 0, 0, 120), (800, 600, 3, 255), (180, 4)).tolist():
+        ImageDraw.Draw(image).ellipse((x - radius, y - radius, x + radius, y + radius), fill=(level, level, level))
+    return image
+
+
+def window(seed: int) -> Image.Image:
+    """A program's window: its frame and its list are the same, and the text in it is another."""
+    image, random = Image.new("RGB", (1280, 720), (245, 245, 247)), np.random.default_rng(seed)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, 1280, 36), fill=(60, 60, 70))
+    draw.rectangle((0, 36, 220, 720), fill=(225, 225, 230))
+    draw.rectangle((0, 690, 1280, 720), fill=(0, 110, 190))
+    for line in range(14):
+        draw.text((20, 60 + line * 28), f"file_{line}.py", fill=(60, 60, 70), font_size=16)
+    for line in range(22):
+        place = 240 + 30 * int(random.integers(3)), 60 + 28 * line
+        draw.text(place, words(random, int(random.integers(2, 9))), fill=(90, 160, 220), font_size=18)
+    return image
+
+
+def flag(*colours: str) -> Image.Image:
+    image = Image.new("RGB", (300, 200))
+    for place, colour in enumerate(colours):
+        image.paste(colour, (100 * place, 0, 100 * place + 100, 200))
+    return image
+
+
+@pytest.mark.parametrize("draw", [line_of_text, night, window])
+def test_another_content_on_the_same_ground_is_no_copy(draw: Callable[[int], Image.Image]) -> None:
+    looks = [look(draw(seed), *draw(seed).size) for seed in range(4)]
+    assert not any(compare(one, other) for i, one in enumerate(looks) for other in looks[:i])
+
+
+@pytest.mark.parametrize("alter", [as_jpeg, lambda image: as_jpeg(image.reduce(4), 40), ImageOps.mirror])
+@pytest.mark.parametrize("draw", [line_of_text, night, window])
+def test_a_copy_of_what_has_little_on_it_is_found(
+    draw: Callable[[int], Image.Image], alter: Callable[[Image.Image], Image.Image]
+) -> None:
+    assert relation(draw(0), alter(draw(0))) is not None
+
+
+def test_flags_of_other_colours_are_no_copies() -> None:
+    assert relation(flag("#0055a4", "white", "#ef4135"), flag("black", "#fdda24", "#ef3340")) is None

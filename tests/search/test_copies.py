@@ -249,6 +249,9 @@ def test_places_that_cannot_be_compared_are_refused(
             store.between(places[0], tmp_path / "hsv")
         with pytest.raises(BadInput, match="one in the other"):
             store.between(places[0], places[0] / "0.png")
+        store.select("some", 0)
+        with pytest.raises(BadInput, match="^some and some are one in the other"):
+            store.between("some", "some")
         with pytest.raises(BadInput, match="no image of the store"):
             store.between(places[0], tmp_path / "nowhere")
 

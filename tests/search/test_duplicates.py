@@ -291,7 +291,7 @@ def test_the_representative_is_there_if_any_image_of_the_group_is(open_store: Op
 def test_an_image_that_is_gone_stands_for_none_that_is_there_however_near(folder: Path) -> None:
     angles = np.radians([0, 15, 25])  # the second is near to both others, and nearer to the third
     np.save(folder / "vectors.npy", np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32))
-    paths = [paint(folder / f"{seed}.bmp", seed) for seed in range(3)]
+    paths = [paint(folder / "0.bmp", 1, (64, 48)), paint(folder / "1.bmp", 1), paint(folder / "2.bmp", 2)]
     (folder / "paths.txt").write_text("".join(f"{path}\n" for path in paths))
     with Store.open(folder / "store", create=True) as store:
         store.import_vectors(folder / "vectors.npy", folder / "paths.txt")

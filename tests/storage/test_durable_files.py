@@ -1,5 +1,7 @@
 """Files are replaced whole or not at all, and are on the disk when they are."""
 
+import errno
+import fcntl
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -8,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from vecstore.curation import file_acts
+from vecstore.storage import durable_files
 from vecstore.storage.durable_files import move_into_place, replacing, replacing_in_cache
 
 WAYS = [replacing, replacing_in_cache]
@@ -86,3 +90,28 @@ def test_two_may_replace_a_file_of_a_cache_at_once(path: Path) -> None:
         one.write(b"one")
         other.write(b"other")
     assert (path.read_bytes(), os.listdir(path.parent)) == (b"one", ["file"])
+
+
+def test_files_are_synced_where_only_what_is_open_for_writing_can_be(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where no directory can be opened either."""
+    synced, open_file = [], os.open
+
+    def sync(descriptor: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        synced.append(os.readlink(f"/dev/fd/{descriptor}"))
+
+    def open_no_directory(name: str, *arguments: int) -> int:
+        if os.path.isdir(name):
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return open_file(name, *arguments)
+
+    monkeypatch.setattr(durable_files, "IS_WINDOWS", True)
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "open", open_no_directory)
+    with replacing(path) as file:
+        file.write(b"new")
+    file_acts.secure(bytes(path))
+    assert (path.read_bytes(), synced) == (b"new", [str(durable_files.draft_of(path)), str(path)])

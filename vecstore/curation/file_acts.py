@@ -18,7 +18,7 @@ from io import FileIO
 from vecstore.sources import archives, decoding
 from vecstore.sources.path_state import identities
 from vecstore.sources.paths import archive_of
-from vecstore.storage.durable_files import sync_directory
+from vecstore.storage.durable_files import sync_directory, sync_file
 
 READ_BYTES = 1 << 20
 
@@ -252,8 +252,7 @@ def remove_folder(path: bytes) -> bool:
 
 def secure(path: bytes) -> None:
     """Return when a file is on the disk with its name and its folders: it may have come there a moment ago."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    sync_file(path)
     while not os.path.ismount(path) and path != os.path.dirname(path):
         _sync_folder(path)
         path = os.path.dirname(path)

@@ -22,6 +22,7 @@ from vecstore.search.duplicates import ARCHIVED, COPY, KEEP, LINK, NEAR, SERIES
 from vecstore.search.facts import ordered, require_sort
 from vecstore.search.filters import Filter
 from vecstore.session import Session
+from vecstore.sources.path_state import freed_by
 from vecstore.sources.paths import archive_of
 from vecstore.storage.catalog import decisions
 from vecstore.storage.catalog.catalog import Catalog
@@ -261,7 +262,7 @@ def _described(catalog: Catalog, group: Group) -> DuplicateGroup:
         )
         for file in group.files
     )
-    freed = sum(file.bytes or 0 for file in files if file.kind == COPY)
+    freed = sum(freed_by(os.fsencode(file.path)) for file in files if file.kind == COPY)
     return DuplicateGroup(group.files[0].group, files, freed, group.files[0].why == DECIDED)
 
 

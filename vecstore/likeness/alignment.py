@@ -37,6 +37,8 @@ SCALES, SEARCH_SIDE, LEAST_SIDE = tuple(0.92**i for i in range(9)), 40, 12
 LEAST_FOUND = 0.7
 # In parts of no more deviation than this, in levels, there is nothing to compare; in how many there has to be.
 LEAST_DETAIL, LEAST_PARTS = 2.0, 6
+# Parts that correlate by this have nearly all detail in common.
+NEARLY_ALL = 0.9
 # No part weighs more than so many times the middle one: a caption is strong, and small.
 MOST_WEIGHT = 2.0
 # Of the parts, how many may not differ in lightness, and the steps of the curve that maps one's levels to the other's.
@@ -56,6 +58,7 @@ class Alignment:
     overlap : how much of that lies on the outer one.
     detail : how much of the detail agrees, from 0 to 1; 0 where there is none.
     kept : how much of the detail of one of the two is on the other, which may have more; whichever is higher.
+    agreeing : in what fraction of the parts with something on them nearly all detail agrees.
     rest : by how many levels half of the pixels differ at the most where there is detail, after the curve of `tone`.
     tone : by how many levels the lightness of parts differs, once a curve has mapped the one's levels to the other's.
     drift, gain : how far, as a fraction of a side, the steps led away from where they began, and how much more detail
@@ -70,6 +73,7 @@ class Alignment:
     overlap: float
     detail: float
     kept: float
+    agreeing: float
     tone: float
     rest: float
     difference: float
@@ -301,17 +305,21 @@ def _judged(
     values, inside = _sampled(pixels, x, y)
     overlap = float(inside.mean())
     if overlap < 0.5:
-        nothing = (overlap, 0.0, 0.0, np.inf, np.inf, np.inf, np.inf)
+        nothing = (overlap, 0.0, 0.0, 0.0, np.inf, np.inf, np.inf, np.inf)
         return Alignment(start.orientation, start.is_swapped, matrix, start.box, *nothing)
     whole = _parts(inside).mean(1) > 0.9
-    detail, kept, counted = _detail(_parts(values)[whole], _parts(template)[whole])
+    agree, strengths = correlations(_parts(values)[whole], _parts(template)[whole])
+    both = np.maximum(*strengths)
+    counted = both > LEAST_DETAIL
+    detail, kept = _weighted(agree, both), max(_weighted(agree, strength) for strength in strengths)
+    agreeing = float((agree[counted] >= NEARLY_ALL).mean()) if counted.any() else 0.0
     left = _parts(_beside_the_curve(values, template, inside))[whole]
     tone = float(np.percentile(np.abs(left.mean(1)), TONE_PERCENTILE)) if whole.any() else np.inf
     rest = float(np.median(np.abs(left[counted]))) if counted.any() else np.inf
     differences = np.abs(values - template)
     difference = float(differences[inside].mean())
     worst = float(_parts(differences).mean(1)[whole].max(initial=0))
-    found = (overlap, detail, kept, tone, rest, difference, worst)
+    found = (overlap, detail, kept, agreeing, tone, rest, difference, worst)
     return Alignment(start.orientation, start.is_swapped, matrix, start.box, *found)
 
 
@@ -322,16 +330,14 @@ def _parts(pixels: NDArray[np.generic]) -> Float32:
     return parts.reshape(PARTS * PARTS, side * side)
 
 
-def _detail(ones: Float32, others: Float32) -> tuple[float, float, NDArray[np.bool_]]:
-    """Return how well parts correlate with each other, on average by how much there is in them.
+def correlations(ones: Float32, others: Float32) -> tuple[Float32, tuple[Float32, Float32]]:
+    """Return how well the parts of two pictures correlate, from 0 to 1, and how much there is in each picture's.
 
-    And how well those do with something in the one picture, or in the other; and which parts have something in them.
+    ones, others: (parts, pixels of each). What there is in a part is its deviation, in levels.
     """
     ones, others = ones - ones.mean(1, keepdims=True), others - others.mean(1, keepdims=True)
     strengths = np.sqrt((ones * ones).mean(1)), np.sqrt((others * others).mean(1))
-    agree = ((ones * others).mean(1) / (strengths[0] * strengths[1] + 1e-6)).clip(0)
-    both = np.maximum(*strengths)
-    return _weighted(agree, both), max(_weighted(agree, one) for one in strengths), both > LEAST_DETAIL
+    return ((ones * others).mean(1) / (strengths[0] * strengths[1] + 1e-6)).clip(0), strengths
 
 
 def _weighted(agree: Float32, strength: Float32) -> float:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vecstore.likeness.alignment import Alignment, Box, align, in_units, turned_box
+from vecstore.likeness.alignment import PARTS, Alignment, Box, align, correlations, in_units, turned_box
 from vecstore.likeness.look import Look
-from vecstore.likeness.perceptual_hash import ORIENTATIONS, TURNS, turn
+from vecstore.likeness.perceptual_hash import GREY_SIDE, ORIENTATIONS, TURNS, turn
 from vecstore.sources.plainness import CELLS, cells_agree
 
 SAME_BYTES, SAME_PIXELS, RE_ENCODED, RESIZED = "same bytes", "same pixels", "re-encoded", "resized"
@@ -20,6 +20,9 @@ SLIGHT = (SAME_PIXELS, RE_ENCODED, RESIZED)
 
 # A copy agrees in so much of its detail, and differs by at most so many levels of lightness in most of its parts.
 LEAST_DETAIL, MOST_TONE, MOST_TONE_OF_PART = 0.8, 1.3, 4.0
+# A part of a picture has nothing else in it: crops differ by up to 13 levels where they differ most, and two skies that
+# are alike by 31 and more.
+MOST_WORST_OF_PART = 28.0
 # What lies exactly where it lay may have other colours, or brightness that is cut off. Of two shots from one tripod the
 # second lies a little aside: the steps of the alignment lead by 0.0026 of a side and more, to where more detail agrees.
 EXACTLY_ON_PLACE, EXACT_DETAIL, MOST_TONE_IF_EXACT = 0.002, 0.85, 5.0
@@ -28,6 +31,9 @@ NO_GAIN, NEARLY_ALL_DETAIL = 0.001, 0.95
 # Half of the pixels of what was written across, or partly covered, differ by no more levels than this; of shots from
 # one tripod by 1.3 and more.
 MOST_REST = 1.0
+# Where half of the pixels are the very same, the encoding has harmed nothing. If so much of the parts has other detail
+# all the same, there is another content on the same ground: a program's window with another text in it.
+SAME_REST, LEAST_AGREEING = 0.4, 0.65
 # So much of a pixel of the smaller picture scaling may move it.
 MOVED_BY_SCALING = 0.25
 # As fractions of a side: how far the corners of a picture may lie from where an edit would have left them.
@@ -45,10 +51,12 @@ RE_ENCODED_DIFFERENCE, RE_ENCODED_DETAIL = 2.5, 0.88
 RESIZED_DIFFERENCE, SMALLER = 7.0, 0.7
 # And at its size in no part by more than this.
 WORST_PART = 9.0
+# What is on a plain picture: parts of more deviation than this, in levels, have to correlate by this on average.
+LEAST_LITTLE, LITTLE_AGREES = 2.0, 0.55
 # On average so far from grey, a picture is grey, or has colours.
 GREY_AT_MOST, COLOURED = 1.2, 2.5
-# Colours that vary by more than this have to correlate by this; others have to be no farther from each other.
-VARIED_COLOURS, COLOURS_AGREE, COLOUR_DISTANCE, EDITED_COLOURS = 4.0, 0.5, 30.0, 6.0
+# Colours that vary by more than this have to correlate by this; and all have to be no farther from each other.
+VARIED_COLOURS, COLOURS_AGREE, COLOUR_DISTANCE, EDITED_COLOURS = 4.0, 0.7, 30.0, 6.0
 # So much of a picture, in percent, has to have its colours; the rest may be covered.
 UNCOVERED = 88
 
@@ -95,6 +103,8 @@ def compare(one: Look, other: Look, *, anywhere: bool = True) -> Relation | None
     found = align(one, other, anywhere=anywhere)
     if found is None or max(found.detail, found.kept) < LEAST_DETAIL:
         return None
+    if found.rest <= SAME_REST and found.agreeing < LEAST_AGREEING:
+        return None
     name = _name(one, other, found)
     if name is None:
         return None
@@ -106,9 +116,27 @@ def _of_plain(one: Look, other: Look) -> Relation | None:
     shape = (CELLS, CELLS, 3)
     for orientation, name in enumerate(TURNS):
         turned = np.ascontiguousarray(turn(other.cells.reshape(shape), orientation)).reshape(1, -1)
-        if cells_agree(one.cells[None], turned)[0]:
+        if cells_agree(one.cells[None], turned)[0] and _little_agrees(one.grey, turn(other.grey, orientation)):
             return Relation(name or _of_sizes(one, other), 0.9)
     return None
+
+
+def _little_agrees(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Say whether the little that is on two plain pictures is the same: a line of text, the stars of a night.
+
+    What a line of text has in common with any other, light and dark rows, is left out: only what is beside the means of
+    the rows and columns of each part is compared.
+    """
+    side = GREY_SIDE // PARTS
+    beside = []
+    for grey in (one, other):
+        parts = grey.astype(np.float32).reshape(PARTS, side, PARTS, side).swapaxes(1, 2).reshape(-1, side, side)
+        parts = parts - parts.mean(2, keepdims=True)
+        beside.append((parts - parts.mean(1, keepdims=True)).reshape(-1, side * side))
+    agree, strengths = correlations(*beside)
+    strength = np.maximum(*strengths)
+    strength = np.where(strength > LEAST_LITTLE, strength, 0)
+    return bool((agree * strength).sum() >= LITTLE_AGREES * strength.sum())
 
 
 def _of_sizes(one: Look, other: Look) -> str:
@@ -134,7 +162,9 @@ def _name(one: Look, other: Look, found: Alignment) -> str | None:
 
 
 def _of_a_part(one: Look, other: Look, found: Alignment) -> str | None:
-    if found.detail < LEAST_DETAIL or found.tone > MOST_TONE_OF_PART or min(found.scales) < LEAST_SCALE:
+    if found.detail < LEAST_DETAIL or found.tone > MOST_TONE_OF_PART or found.worst > MOST_WORST_OF_PART:
+        return None
+    if min(found.scales) < LEAST_SCALE:
         return None
     corners = found.mapped(WHOLE)
     if abs(found.angle) > MOST_ANGLE:
@@ -208,7 +238,8 @@ def _colours_agree(one: Look, other: Look, orientation: int) -> bool:
     uncovered = differs <= np.percentile(differs, UNCOVERED)
     ones, others = ones[uncovered], others[uncovered]
     middles = ones.mean(0), others.mean(0)
+    if np.abs(middles[0] - middles[1]).max() > COLOUR_DISTANCE:
+        return False
     ones, others = ones - middles[0], others - middles[1]
-    if ones.std() > VARIED_COLOURS and others.std() > VARIED_COLOURS:
-        return bool((ones * others).mean() / (ones.std() * others.std()) >= COLOURS_AGREE)
-    return bool(np.abs(middles[0] - middles[1]).max() <= COLOUR_DISTANCE)
+    deviations = ones.std(), others.std()
+    return min(deviations) <= VARIED_COLOURS or bool((ones * others).mean() >= COLOURS_AGREE * np.prod(deviations))

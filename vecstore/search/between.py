@@ -45,7 +45,8 @@ def between(session: Session, one: AnyPath, other: AnyPath, min_score: float, ex
                 "the one to a store with the embedder of the other"
             )
         if sides[0].session is sides[1].session and _is_in(one, other):
-            raise BadInput(f"{_named(one)} and {_named(other)} are one in the other; name two places apart")
+            typed = " and ".join(shown(os.fsencode(place)) for place in (one, other))  # a selection has no path
+            raise BadInput(f"{typed} are one in the other; name two places apart")
         return iter(compare(sides[0], sides[1], min_score, exact))
 
 

@@ -131,6 +131,15 @@ def identities(found: os.stat_result, file: bytes, inner: bytes = b"") -> frozen
     return frozenset({(found.st_dev, found.st_ino, inner), ("any", found.st_ino, found.st_ctime_ns, inner)})
 
 
+def freed_by(path: bytes) -> int:
+    """Return how many bytes deleting a file frees: none of one that has other names, or is gone."""
+    try:
+        state = os.lstat(path)
+    except OSError:
+        return 0
+    return state.st_size if state.st_nlink == 1 else 0
+
+
 def _presence_by_content(path: bytes, sha256: bytes) -> Presence:
     try:
         content = archives.read_path(path)

@@ -5,6 +5,7 @@ kill left behind is never read: the next writer overwrites it, and `vecstore che
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from typing import BinaryIO
 from vecstore.errors import VecstoreError
 
 NEW = ".new"
+# There a file has to be open for writing to be synced, and a directory cannot be opened: NTFS journals its entries.
+IS_WINDOWS = sys.platform == "win32"
 
 
 @contextmanager
@@ -76,14 +79,16 @@ def make_directory(path: Path) -> None:
             sync_directory(folder.parent)
 
 
-def sync_file(path: Path) -> None:
+def sync_file(path: Path | bytes) -> None:
     """Return when the file's bytes are on disk."""
-    with open(path, "rb") as file:
+    with open(path, "r+b" if IS_WINDOWS else "rb") as file:
         os.fsync(file.fileno())
 
 
 def sync_directory(path: Path | bytes) -> None:
     """Return when the directory's entries (new and renamed files) are on disk."""
+    if IS_WINDOWS:
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -28,6 +28,7 @@ from vecstore.search.oddities import BOUNDS, oddities
 from vecstore.search.query import allowed_in
 from vecstore.session import Session
 from vecstore.sources import decoding
+from vecstore.sources.path_state import freed_by
 from vecstore.sources.paths import shown
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.durable_files import naming
@@ -278,7 +279,7 @@ def _duplicates(session: Session, shots: Shots, asked: Asked) -> dict[str, Any]:
         n_groups += 1
         for file in group.files:
             n_spare += file.kind in (COPY, NEAR)
-            freed[file.kind] += file.bytes or 0
+            freed[file.kind] += freed_by(os.fsencode(file.path))
         if n_groups <= GROUPS:
             kept = group.files[0]
             why = kept.why if kept.kind == KEEP else "no file of it can be read"
