@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from tests.altered import ALTERATIONS, cropped, scene, with_bars
+from vecstore import search
 from vecstore.errors import BadInput, WrongEmbedder
 from vecstore.likeness import comparison
 from vecstore.likeness.comparison import Relation
 from vecstore.likeness.look import Look
 from vecstore.results import Duplicate
+from vecstore.search.copies import CopyFinder
 from vecstore.search.duplicates import duplicates
 from vecstore.store import Store
 
@@ -157,6 +159,33 @@ def test_pairs_that_are_set_apart_are_in_no_group(open_store: OpenStore, folder:
         list(store.duplicates())
         store.decide(folder / "0.png", folder / "0_copy.png", verdict="different")
         assert grouped(duplicates(store.session, 0.95, exact=False)) == EXPECTED[1:]
+
+
+def test_in_a_long_chain_of_copies_each_is_compared_with_few(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = 60
+    for number in range(n):
+        save(scene(number).resize((64, 48)), tmp_path / f"pictures/{number:02}.png")
+    store = open_store()
+    store.add(tmp_path / "pictures")
+    compared: list[int] = []
+    is_copy = Relation(comparison.CROPPED, 0.9)
+
+    def relation(finder: CopyFinder, row: int, other: int) -> Relation | None:
+        compared.append(row)
+        return is_copy if abs(row - other) == 1 else None
+
+    def known_copies(finder: CopyFinder, row: int) -> dict[int, Relation]:
+        return {row - 1: is_copy, row + 1: is_copy}
+
+    monkeypatch.setattr(CopyFinder, "groups", lambda finder: [list(range(n))])
+    monkeypatch.setattr(CopyFinder, "relation", relation)
+    monkeypatch.setattr(CopyFinder, "known_copies", known_copies)
+    monkeypatch.setattr(search.duplicates, "MOST_GROUPS", 4)
+    groups = [[name for _, _, name in group] for group in grouped(store.duplicates())]
+    assert groups == [[f"{number:02}.png", f"{number + 1:02}.png"] for number in range(0, n, 2)]
+    assert n // 2 * 4 < len(compared) <= n * (4 + 2)
 
 
 def test_series_are_listed_when_asked_for_and_none_is_to_be_deleted(open_store: OpenStore, folder: Path) -> None:

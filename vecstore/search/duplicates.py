@@ -32,7 +32,7 @@ NONE = Filter()
 KEEP, COPY, NEAR, SERIES = "keep", "copy", "near", "series"
 # Of these, deleting one frees nothing, or cannot be done, or is not known to be safe.
 SAME_FILE, LINK, ARCHIVED, MISSING, UNREADABLE = "same file", "link", "archived", "missing", "unreadable"
-# Groups of one chain of copies that an image of the chain is compared with, the nearest, beside those with a known copy.
+# Of a chain of copies, with how many groups each image is compared: the nearest, beside those with a known copy of it.
 MOST_GROUPS = 16
 # How fit to be kept an image is by the best of its paths: one that can be read here before an address before nothing.
 FITNESS = {Presence.HERE: 0, Presence.ELSEWHERE: 1, Presence.UNREADABLE: 2, Presence.MISSING: 2}
