@@ -824,7 +824,7 @@ class Store:
         """
         return groups.duplicates(self.session, min_score, exact, keep_by, series, conditions or Filter(), sort)
 
-    @checked(**DUPLICATES, known=require_flag)
+    @checked(**DUPLICATES, known=require_flag, sort=optional(require_text))
     def duplicate_groups(
         self,
         *,
@@ -833,12 +833,13 @@ class Store:
         keep_by: Sequence[str] = (),
         conditions: Filter | None = None,
         known: bool = False,
+        sort: str | None = None,
     ) -> Iterator[DuplicateGroup]:
         """Return what `duplicates` does, a group at a time, with the sizes of images and files.
 
         known: only what comparing found before, without the copies of images added since (`compared_duplicates`).
         """
-        return groups.described(self.session, min_score, exact, keep_by, conditions or Filter(), known)
+        return groups.described(self.session, min_score, exact, keep_by, conditions or Filter(), known, sort)
 
     @checked(min_score=require_score, on_progress=optional(require_callable))
     def compare_duplicates(self, *, min_score: float = NEAR_SCORE, on_progress: OnCompared | None = None) -> Compared:

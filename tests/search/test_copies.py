@@ -199,6 +199,10 @@ def test_series_are_listed_when_asked_for_and_none_is_to_be_deleted(open_store: 
         store.add(folder)
         assert list(store.duplicates()) == []
         found = list(store.duplicates(series=True))
+        shutil.copyfile(folder / "0.png", folder / "copy.png")
+        store.add(folder)
+        by_path = [one.group for one in store.duplicates(series=True, sort="path")]
+    assert set(by_path) == {1, 2}  # 0.png is the first of both
     assert [(one.kind, one.relation, one.keep) for one in found] == [("series", "series", False)] * 2
 
 

@@ -443,6 +443,16 @@ def test_a_map_that_the_store_keeps_is_there_from_the_start(writable: Path) -> N
         assert (client.get("/api/state").json()["map"], client.get("/api/map").json()) == (True, drawn)
 
 
+def test_the_state_says_that_another_program_has_drawn_the_map_again(writable: Path) -> None:
+    with serving(writable) as client, Store.open(writable) as other:
+        versions = [client.get("/api/state").json()["map_version"]]
+        for seed in (1, 2):
+            other.map(rebuild=True, seed=seed)
+            versions += [client.get("/api/state").json()["map_version"] for _ in range(2)]
+    assert versions[0] == ""
+    assert versions[1] == versions[2] != versions[3] == versions[4]
+
+
 @pytest.mark.parametrize("kept", [None, b"damaged"])
 def test_without_a_map_that_can_be_read_the_next_step_is_told(kept: bytes | None, writable: Path) -> None:
     if kept is not None:

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.conftest import paint
-from tests.serving import serving
+from tests.serving import paint_one, serving
 from vecstore.store import Store
 
 
@@ -49,6 +49,21 @@ def test_groups_come_with_sizes_and_why(client: TestClient, folder: Path) -> Non
     }
     assert client.get("/api/duplicates", params={"exact": True, "start": 1}).json()[0]["files"][0]["id"] == 1
     assert second["group"] == 2
+
+
+@pytest.mark.parametrize("sort", ["score", "taken", "size", "path"])
+def test_groups_come_in_the_order_of_the_command_line(sort: str, client: TestClient, folder: Path) -> None:
+    paint_one("city", 1, folder / "pictures/a/small.png", side=48)
+    paint_one("city", 1, folder / "pictures/0/large.png", side=96)
+    with Store.open(folder / "store") as store:
+        store.add(folder / "pictures")
+        asked = [file.group for file in store.duplicates(sort=sort)]
+    found = client.get("/api/duplicates", params={"sort": sort}).json()
+    assert [group["group"] for group in found] == list(dict.fromkeys(asked))
+    assert [one["group"] for one in client.get(f"/api/duplicates?sort={sort}&start=1&k=1").json()] == [
+        found[1]["group"]
+    ]
+    assert client.get("/api/duplicates?sort=colour").status_code == 422
 
 
 def test_a_decision_is_recorded_listed_and_undone(client: TestClient, folder: Path) -> None:

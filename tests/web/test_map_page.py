@@ -112,6 +112,26 @@ def test_the_map_follows_a_new_clustering_and_keeps_its_place(page: Any, few: Pa
         expect(canvas).to_be_focused()
 
 
+def test_a_map_that_another_program_draws_again_is_shown_where_one_is(
+    page: Any, few: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arranged = map_layout.arranged
+    with Store.open(few) as other, running(page, few) as address:
+        other.map()
+        page.goto(address)
+        with page.expect_response("**/api/map/positions") as before:
+            page.goto(address + "#/map?z=1.2")
+        drawn(page)
+        shown = page.locator(".map").screenshot()
+        monkeypatch.setattr(map_layout, "arranged", lambda points, seed: arranged(points, seed)[::-1])
+        with page.expect_response("**/api/map/positions") as after:
+            other.map(rebuild=True)
+        assert after.value.body() != before.value.body()
+        page.wait_for_timeout(1_500)
+        assert page.locator(".map").screenshot() != shown
+        assert page.evaluate("location.hash").startswith("#/map?z=1.2")
+
+
 def around(page: Any) -> None:
     """Draw around all of the map."""
     box = page.locator(".map").bounding_box()
@@ -196,13 +216,13 @@ def test_new_pictures_are_placed_while_one_looks(page: Any, few: Path) -> None:
     with Store.open(few) as store:
         store.map()
     with running(page, few) as address:
-        go(page, address, "#/map?z=2")
+        go(page, address, "#/map?z=1.2")
         drawn(page)
         paint_one("reef", 99, few.parent / "pictures" / "new.png")
         with Store.open(few) as other:
             other.add(few.parent / "pictures")
         expect(page.locator("main .sub").first).to_have_text("9 pictures. Pictures that are alike lie together.")
-        assert page.evaluate("location.hash").startswith("#/map?z=2")
+        assert page.evaluate("location.hash").startswith("#/map?z=1.2")
         with Store.open(few) as other:
             assert len(other.map_positions().ids) == 9
 

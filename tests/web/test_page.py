@@ -253,6 +253,37 @@ def test_a_threshold_hides_what_scores_less_and_is_part_of_the_address(page: Any
     expect(page.locator(".tile")).to_have_count(left)
 
 
+def test_a_long_name_takes_three_lines_of_a_card_and_is_whole_on_its_page(
+    page: Any, painted: Path, tmp_path: Path
+) -> None:
+    store, name = copy_of(painted, tmp_path), "a rather long name " * 12
+    with Store.open(store) as opened:
+        opened.name_cluster(2, name)
+    with running(page, store) as address:
+        go(page, address)
+        label = page.locator(".card strong", has_text="a rather long name")
+        assert label.bounding_box()["height"] < 80
+        expect(label).to_have_attribute("title", name.strip())
+        label.click()
+        heading = page.locator("h1", has_text="a rather long name")
+        expect(heading).to_have_text(name.strip())
+        assert heading.evaluate("heading => heading.scrollHeight <= heading.clientHeight + 2")
+        page.set_viewport_size({"width": 390, "height": 844})
+        go(page, address, "#/pictures?group=cluster")
+        expect(page.locator(".group-head", has_text="a rather long name")).to_have_count(1)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390  # also with a choice of all groups
+
+
+def test_the_list_of_keys_is_readable_on_a_phone(page: Any, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    go(page, address)
+    page.locator(".card").first.wait_for()
+    page.keyboard.press("?")
+    texts = page.locator(".keys dd")
+    expect(texts.first).to_be_visible()
+    assert all(texts.nth(at).bounding_box()["width"] > 120 for at in range(texts.count()))
+
+
 def test_a_name_that_is_markup_is_just_a_name(page: Any, address: str) -> None:
     go(page, address, "#/pictures")
     newest = page.locator(".tile").first
@@ -601,6 +632,24 @@ def test_a_server_that_is_down_is_seen_and_seen_to_be_back(browser: Any, painted
         page.close()
 
 
+def test_pictures_that_were_missed_while_the_server_was_down_come_when_it_is_back(browser: Any, painted: Path) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 300})  # the browser itself logs what it cannot reach
+    with served(painted) as address:
+        port = urlsplit(address).port
+        go(page, address, "#/pictures")
+        page.locator(".tile img").first.wait_for()
+    expect(page.locator("#offline")).to_be_visible(timeout=PATIENCE_MS)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator(".tile .missing").last).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("its file is not there")).to_have_count(page.locator(".missing").count())
+    expect(page.locator(".missing small").first).to_be_hidden()  # nobody knows whether it is
+    with served(painted, port=port or 0):
+        expect(page.locator("#offline")).to_be_hidden(timeout=PATIENCE_MS)
+        expect(page.locator(".missing")).to_have_count(0, timeout=PATIENCE_MS)
+        page.wait_for_function("[...document.querySelectorAll('.tile img')].every((image) => image.naturalWidth)")
+        page.close()
+
+
 def test_all_of_it_can_be_reached_with_the_keyboard(page: Any, address: str) -> None:
     go(page, address)
     page.locator(".card").first.wait_for()
@@ -667,6 +716,25 @@ def test_duplicates_are_decided_by_keys_and_cleared_away_with_undo(page: Any, co
         page.locator(".toast", has_text="now links").get_by_role("button", name="Undo").click()
         expect(page.locator(".toast").last).to_contain_text("undone")
         assert len({(pictures / name).stat().st_ino for name in inodes}) == len(set(before.values())) == 4
+
+
+def test_duplicates_come_in_the_order_that_the_address_says(page: Any, copies: Path) -> None:
+    with Store.open(copies) as store:
+        firsts = [group.files[0].path for group in store.duplicate_groups()]
+    by_size = sorted(firsts, key=lambda path: -Path(path).stat().st_size)
+    assert by_size != firsts
+    shown = page.locator("figure.keep .path").first
+    with running(page, copies) as address:
+        go(page, address, "#/duplicates")
+        expect(shown).to_have_text(firsts[0])
+        page.get_by_label("Order").select_option("size")
+        expect(shown).to_have_text(by_size[0])
+        page.get_by_label("Which one to keep").select_option("pixels")
+        expect(page).to_have_url(re.compile(r"#/duplicates\?(?=.*sort=size)(?=.*keep=pixels)"))
+        page.go_back()
+        page.go_back()
+        expect(page.get_by_label("Order")).to_have_value("")
+        expect(shown).to_have_text(firsts[0])
 
 
 def test_chosen_pictures_are_put_into_a_selection_that_is_a_filter(page: Any, copies: Path) -> None:

@@ -63,17 +63,24 @@ def _in_order(session: Session, found: Iterator[Group], sort: str | None) -> Ite
         return found
     if sort == "score":
         return sorted(found, key=lambda group: -min(file.score for file in group.files))
-    by_first = {group.files[0].path: group for group in found}
+    by_number = {group.files[0].group: group for group in found}  # a file can be the first of a series too
     with session.catalog.reading():
-        return [by_first[file.path] for file in ordered(session, [g.files[0] for g in by_first.values()], sort)]
+        return [by_number[file.group] for file in ordered(session, [g.files[0] for g in by_number.values()], sort)]
 
 
 def described(
-    session: Session, min_score: float, exact: bool, keep_by: Sequence[str], conditions: Filter, known: bool = False
+    session: Session,
+    min_score: float,
+    exact: bool,
+    keep_by: Sequence[str],
+    conditions: Filter,
+    known: bool = False,
+    sort: str | None = None,
 ) -> Iterator[DuplicateGroup]:
     """Return the groups with what there is to know of each file; see `Store.duplicate_groups`."""
+    require_sort(sort)
     found = groups(session, min_score, exact, keep_rules.parse(keep_by), False, conditions, known)
-    return (_described(session.catalog, group) for group in found)
+    return (_described(session.catalog, group) for group in _in_order(session, found, sort))
 
 
 def groups(

@@ -30,9 +30,13 @@ class Choice(Strict):
 
 
 class GroupsAsked(Choice):
-    """known: only what comparing found before; a job {"kind": "duplicates"} compares what is new."""
+    """known: only what comparing found before; a job {"kind": "duplicates"} compares what is new.
+
+    sort: the groups by their first file, or by "score", as `vecstore duplicates --sort`.
+    """
 
     known: bool = False
+    sort: Literal["score", "taken", "size", "path"] | None = None
     k: int = Field(100, ge=1, le=1_000)
     start: int = Field(0, ge=0, lt=1 << 63)
 

@@ -248,9 +248,10 @@ class State:
     """What changes when others write to the store. store: tells it from another one at the same address.
 
     images: how many there are. newest: the newest one's id, None in an empty store. clustering: the current one.
-    map: whether one was drawn. jobs: those that wait or run. failures: files that could not be added. changes: differs
-    after everything that can be undone, and after undoing it. read_only: nothing can be changed through this server.
-    uploads: pictures can be sent to it, to be kept and added.
+    map: whether one was drawn. map_version: differs after it was drawn again, by whichever program. jobs: those that
+    wait or run. failures: files that could not be added. changes: differs after everything that can be undone, and
+    after undoing it. read_only: nothing can be changed through this server. uploads: pictures can be sent to it, to be
+    kept and added.
     """
 
     store: str
@@ -261,6 +262,7 @@ class State:
     jobs: int
     failures: int
     changes: str
+    map_version: str = ""
     read_only: bool = False
     uploads: bool = False
 
@@ -380,6 +382,7 @@ def _state(has_map: bool, jobs: int, store: Store) -> State:
         jobs=jobs,
         failures=store.session.catalog.failures.count(),
         changes=store.session.catalog.operations.state(),
+        map_version="-".join(map(str, map_layout.version_of_map(store.session))),
     )
 
 

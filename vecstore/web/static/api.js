@@ -4,7 +4,7 @@ import { plain } from "./plain.js";
 
 /**
  * @typedef {{store: string, images: number, newest: number|null, clustering: number|null, map: boolean, jobs: number,
- *   failures: number, changes: string, read_only?: boolean, uploads?: boolean}} State
+ *   failures: number, changes: string, map_version: string, read_only?: boolean, uploads?: boolean}} State
  * @typedef {{id: number, paths: string[], width: number, height: number, added: string, cluster: number|null,
  *   distance: number|null}} StoredImage
  * @typedef {{total: number, images: StoredImage[]}} Part

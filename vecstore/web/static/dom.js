@@ -96,16 +96,3 @@ export function head(title, sub, ...right) {
 export function empty(title, ...rest) {
   return element("div", { class: "empty" }, element("h1", {}, title), ...rest.map((part) => element("p", {}, part)));
 }
-
-/** What stands for a picture whose file is gone or cannot be read. @param {string} name */
-export function missing(name) {
-  return element("span", { class: "missing" }, element("span", {}, element("bdi", {}, name)), element("small", {}, "its file is not there"));
-}
-
-/** A thumbnail, which says so where the file is gone. @param {string} source @param {string} name */
-export function thumbnail(source, name) {
-  const image = element("img", { alt: name, decoding: "async", draggable: "false" });
-  image.addEventListener("error", () => image.getAttribute("src") && image.replaceWith(missing(name)), { once: true });
-  if (source) image.src = source;
-  return image;
-}

@@ -4,7 +4,8 @@
 
 import { api } from "./api.js";
 import { chosen } from "./chosen.js";
-import { baseName, button, element, number, shown, thumbnail } from "./dom.js";
+import { baseName, button, element, number, shown } from "./dom.js";
+import { thumbnail } from "./images.js";
 import { Layout } from "./layout.js";
 import { live } from "./live.js";
 import { changed } from "./router.js";
@@ -233,8 +234,7 @@ export class Grid {
     const first = this.layout.firstAt(y - BEYOND);
     const last = Math.min(this.layout.lastAt(y + innerHeight + BEYOND), this.source.total - 1);
     for (const [section, head] of this.headsShown) {
-      const start = this.layout.starts[section];
-      if (start < first || start > last) {
+      if (section < this.layout.sectionOf(first) || section > this.layout.sectionOf(last)) {
         head.remove();
         this.headsShown.delete(section);
       } else this.putHead(head, section);
@@ -263,7 +263,7 @@ export class Grid {
         this.list.insertBefore(tile, after);
       }
       after = tile;
-      if (this.layout.headHeight) after = this.headBefore(at, tile) ?? tile;
+      if (this.layout.headHeight) after = this.headBefore(at, tile, first) ?? tile;
     }
     this.first = first;
     this.last = last;
@@ -273,10 +273,11 @@ export class Grid {
     this.resting = window.setTimeout(() => this.rest(), REST_MS);
   }
 
-  /** The head of the group that begins with a picture, in its place before it. @param {number} at @param {HTMLElement} tile */
-  headBefore(at, tile) {
+  /** The head of the group that begins with a picture, in its place before it; or goes on with the first that is there.
+   * @param {number} at @param {HTMLElement} tile @param {number} first */
+  headBefore(at, tile, first) {
     const section = this.layout.sectionOf(at);
-    if (this.layout.starts[section] !== at || !this.heads) return null;
+    if (Math.max(this.layout.starts[section], first) !== at || !this.heads) return null;
     let head = this.headsShown.get(section);
     if (!head) {
       const { group, images } = (this.source.sections ?? [])[section] ?? { group: null, images: 0 };
@@ -288,9 +289,14 @@ export class Grid {
     return head;
   }
 
-  /** @param {HTMLElement} head @param {number} section */
+  /** Over all of its group, as far as that is within the list: it stays in view by itself. A place by `transform` would
+   * not count for that. @param {HTMLElement} head @param {number} section */
   putHead(head, section) {
-    head.style.transform = `translate(0, ${this.layout.tops[section] - this.offset}px)`;
+    const { tops, height } = this.layout;
+    const top = Math.max(tops[section] - this.offset, 0);
+    const end = Math.min((tops[section + 1] ?? height) - this.offset, this.height);
+    head.style.top = `${top}px`;
+    head.style.height = `${end - top}px`;
   }
 
   rest() {
@@ -388,7 +394,8 @@ export class Grid {
   /** Scrolls no further than it takes to see a picture. @param {number} at */
   reveal(at) {
     const top = this.top + this.layout.topOf(at);
-    if (top < this.at + barHeight()) this.scrollTo(top - barHeight() - GAP);
+    const covered = barHeight() + this.layout.headHeight;
+    if (top < this.at + covered) this.scrollTo(top - covered - GAP);
     else if (top + this.rowHeight > this.at + innerHeight) this.scrollTo(top + this.rowHeight - innerHeight);
     else this.render();
   }
@@ -453,7 +460,7 @@ export class Grid {
   /** @param {MouseEvent} event */
   onClick(event) {
     const target = event.target instanceof Element ? event.target : null;
-    const tile = target?.closest("li");
+    const tile = target?.closest("li[data-at]");
     if (!(tile instanceof HTMLElement) || target?.closest(".foot")) return;
     const at = Number(tile.dataset.at);
     const isCorner = Boolean(target?.closest(".corner"));

@@ -4,7 +4,8 @@
 import { api, ApiError } from "./api.js";
 import { pinned, pinOrUnpin } from "./by_hand.js";
 import { chosen, removeAll } from "./chosen.js";
-import { baseName, button, byId, clusterName, count, element, missing, shown, size, thumbnail, when } from "./dom.js";
+import { baseName, button, byId, clusterName, count, element, shown, size, when } from "./dom.js";
+import { sayIfMissing, thumbnail } from "./images.js";
 import { isReadOnly, live } from "./live.js";
 import { address, changed, go, href, remembered, replace } from "./router.js";
 import { monthOf } from "./sidebar.js";
@@ -149,10 +150,7 @@ class Lightbox {
   /** @param {number} id @param {string} name */
   drawPicture(id, name) {
     const image = element("img", { alt: name, draggable: "false" });
-    image.addEventListener("error", () => {
-      image.addEventListener("error", () => image.replaceWith(missing(name || `@${id}`)), { once: true });
-      image.src = api.thumbnail(id);
-    }, { once: true });
+    sayIfMissing(image, name || `@${id}`, api.thumbnail(id));
     image.src = api.original(id);
     this.picture.replaceChildren(image);
   }

@@ -11,7 +11,7 @@ const BUSY_MS = 700;
 const DOWN_MS = 2000;
 
 /** @type {State} */
-let state = { store: "", images: 0, newest: null, clustering: null, map: false, jobs: 0, failures: 0, changes: "" };
+let state = { store: "", images: 0, newest: null, clustering: null, map: false, jobs: 0, failures: 0, changes: "", map_version: "" };
 let timer = 0;
 let isDown = false;
 /** What this page has done itself needs no message. */
@@ -39,7 +39,7 @@ export async function check() {
       live.dispatchEvent(new Event("up"));
     }
     live.dispatchEvent(new Event("polled"));
-    const names = /** @type {(keyof State)[]} */ (["store", "images", "newest", "clustering", "map", "failures", "changes"]);
+    const names = /** @type {(keyof State)[]} */ (["store", "images", "newest", "clustering", "map", "map_version", "failures", "changes"]);
     if (before.changes !== state.changes || names.some((name) => state[name] !== before[name])) {
       const isByJob = before.jobs || state.jobs; // which says itself what it does
       if (before.store && before.store === state.store && !isOwn && !isByJob) tell(before);

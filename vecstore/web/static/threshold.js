@@ -1,7 +1,8 @@
 // The least score that is shown, as a slider, with the last picture that has it; part of the address (`min`).
 
 import { api } from "./api.js";
-import { element, thumbnail } from "./dom.js";
+import { element } from "./dom.js";
+import { thumbnail } from "./images.js";
 import { changed, stay } from "./router.js";
 
 /** The control, and the list cut where the address says. @param {import("./sources.js").ListSource} source

@@ -1,7 +1,8 @@
 // Cards of clusters and of what is above them: a name, a number, and their most typical pictures once they are seen.
 
 import { api } from "../api.js";
-import { baseName, button, clusterName, count, element, missing, number } from "../dom.js";
+import { baseName, button, clusterName, count, element, number } from "../dom.js";
+import { sayIfMissing } from "../images.js";
 import { href } from "../router.js";
 
 // A level of a tree can have thousands; so many are shown at a time.
@@ -75,7 +76,7 @@ function drawn(card) {
     mosaic.replaceChildren(
       ...pictures.map(({ id, path }) => {
         const image = element("img", { src: api.thumbnail(id), alt: "", decoding: "async" });
-        image.addEventListener("error", () => image.replaceWith(missing(baseName(path))), { once: true });
+        sayIfMissing(image, baseName(path));
         return image;
       }),
     );
@@ -92,7 +93,7 @@ function drawn(card) {
       element(
         "span",
         { class: "label" },
-        element("strong", { dir: "auto" }, card.name, card.isDoubtful ? element("span", { class: "badge doubt", title: "Most of the pictures that it was given for are elsewhere now" }, "name in doubt") : null),
+        element("strong", { dir: "auto", title: card.name }, card.name, card.isDoubtful ? element("span", { class: "badge doubt", title: "Most of the pictures that it was given for are elsewhere now" }, "name in doubt") : null),
         element("span", { class: "sub" }, card.sub),
       ),
     ),

@@ -1,10 +1,11 @@
 // Duplicates, a group at a time: side by side with one zoom for all, what to keep, and what will happen before it does.
 
 import { api } from "../api.js";
-import { baseName, button, count, element, empty, head, missing, number, shown, size, when } from "../dom.js";
+import { baseName, button, count, element, empty, head, number, shown, size, when } from "../dom.js";
+import { sayIfMissing } from "../images.js";
 import { start } from "../jobs.js";
 import { check, isReadOnly, own } from "../live.js";
-import { href } from "../router.js";
+import { changed } from "../router.js";
 import { complain, say } from "../toasts.js";
 import { offerUndo } from "../undo.js";
 
@@ -23,15 +24,17 @@ const RULES = {
   sharpness: "the sharpest",
 };
 /** @type {Record<string, string>} */
+const ORDERS = { "": "As they were added", score: "Most alike first", size: "Largest file first", taken: "First taken first", path: "By path" };
+/** @type {Record<string, string>} */
 const ACTS = { trash: "Put the others into the trash", hardlink: "Make links of the others, so that the room is used once", delete: "Delete the others for good" };
 
 /** @param {import("./index.js").Asked} asked @returns {Promise<import("./index.js").View>} */
 export async function showDuplicates({ query, refresh }) {
-  const rule = query.get("keep") && /** @type {string} */ (query.get("keep")) in RULES ? /** @type {string} */ (query.get("keep")) : "";
-  const [groups, compared] = await Promise.all([api.duplicates({ keep_by: rule ? [rule] : [], k: MOST, known: true }), api.compared()]);
-  const select = element("select", { "aria-label": "Which one to keep" }, Object.entries(RULES).map(([value, text]) => element("option", { value }, `Keep ${text}`)));
-  select.value = rule;
-  select.addEventListener("change", () => (location.hash = href("/duplicates", { keep: select.value })));
+  const rule = Object.keys(RULES).find((one) => one === query.get("keep")) ?? "";
+  const order = Object.keys(ORDERS).find((one) => one === query.get("sort")) ?? "";
+  const [groups, compared] = await Promise.all([api.duplicates({ keep_by: rule ? [rule] : [], k: MOST, known: true, sort: order }), api.compared()]);
+  const keep = choice("Which one to keep", Object.entries(RULES).map(([value, text]) => [value, `Keep ${text}`]), rule, "keep");
+  const sort = choice("Order", Object.entries(ORDERS), order, "sort");
   const freed = groups.reduce((sum, group) => sum + group.bytes, 0);
   const text = groups.length
     ? `${count(groups.length, "group")}${groups.length === MOST ? " and more" : ""}.${freed ? ` The files of the very same content take ${size(freed)}.` : ""}`
@@ -44,13 +47,22 @@ export async function showDuplicates({ query, refresh }) {
   }
   const review = new Review(groups, rule, refresh);
   return {
-    nodes: [head("Duplicates", text, select, isReadOnly() ? null : button("Clear them away…", () => clearAway(select.value, refresh), { class: "primary" })), element("p", { class: "compared" }, news ?? comparedWhen(compared)), review.element],
+    nodes: [head("Duplicates", text, sort, keep, isReadOnly() ? null : button("Clear them away…", () => clearAway(rule, refresh), { class: "primary" })), element("p", { class: "compared" }, news ?? comparedWhen(compared)), review.element],
     leave: () => {
       left();
       review.leave();
     },
     changed: (before, now) => (before.images !== now.images ? "refresh" : undefined),
   };
+}
+
+/** A choice that is part of the address. @param {string} label @param {string[][]} offered values, and what they are called
+ * @param {string} value @param {string} name in the address */
+function choice(label, offered, value, name) {
+  const select = element("select", { "aria-label": label }, offered.map(([one, text]) => element("option", { value: one }, text)));
+  select.value = value;
+  select.addEventListener("change", () => (location.hash = changed({ [name]: select.value })));
+  return select;
 }
 
 /** When what is shown was compared. @param {import("../api.js").Compared} compared */
@@ -143,7 +155,7 @@ class Review {
     const [file] = files;
     const name = baseName(file.path);
     const image = element("img", { src: api.thumbnail(file.id, "large"), alt: name, draggable: "false" });
-    image.addEventListener("error", () => image.replaceWith(missing(name)), { once: true });
+    sayIfMissing(image, name);
     // What is laid over it by `difference` leaves black what is alike.
     const first = element("img", { class: "over", src: api.thumbnail(this.group.files[0].id, "large"), alt: "", hidden: true });
     const about = [

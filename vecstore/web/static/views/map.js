@@ -74,7 +74,7 @@ class MapView {
   follow(before, now) {
     if (!now.map || !now.images) return "refresh";
     if (now.jobs && before.clustering === now.clustering) return void (this.isBehind = true); // it goes on changing
-    if (this.isBehind || ["clustering", "changes", "map", "images"].some((name) => before[/** @type {keyof State} */ (name)] !== now[/** @type {keyof State} */ (name)])) this.reload();
+    if (this.isBehind || ["clustering", "changes", "map_version", "images"].some((name) => before[/** @type {keyof State} */ (name)] !== now[/** @type {keyof State} */ (name)])) this.reload();
     else if (before.jobs && !now.jobs) this.placeNew();
   }
 

@@ -70,7 +70,7 @@ export async function showPictures(asked, told = {}) {
   const offered = current().clustering === null ? ["newest", "oldest", "taken", "size", "path"] : Object.keys(ORDERS);
   const order = offered.includes(asked.query.get("order") ?? "") ? /** @type {string} */ (asked.query.get("order")) : "newest";
   const groups = Object.keys(GROUPS).filter((one) => one !== "cluster" || current().clustering !== null);
-  const group = groups.includes(asked.query.get("group") ?? "") ? /** @type {string} */ (asked.query.get("group")) : "";
+  const group = groups.find((one) => one === asked.query.get("group")) ?? "";
   const sub = element("p", { class: "sub" });
   const say = (/** @type {number} */ total) => (sub.textContent = told.sub ? told.sub(total) : `${count(total, "picture")}${Object.keys(held).length ? ` of ${count(current().images, "picture")}` : ""}`);
   const groupedBy = group || (order === "taken" ? "month" : null);
