@@ -112,7 +112,8 @@ def _map(page: Page, pictures: Path) -> None:
     draw = page.get_by_role("button", name="Draw the map")
     if draw.count():
         draw.click()
-    page.locator(".map canvas").wait_for(timeout=120_000)
+    page.locator(".map canvas[role=img]").wait_for(timeout=120_000)
+    page.get_by_text("Drawing the map").wait_for(state="hidden", timeout=120_000)
 
 
 VIEWS = {"clusters": _clusters, "cluster": _cluster, "similar": _similar, "examples": _examples, "map": _map}
