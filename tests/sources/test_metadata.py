@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import IFDRational
 
 from vecstore.results import Facts
 from vecstore.sources.metadata import facts_in, read
@@ -125,6 +126,9 @@ def test_iptc_is_read(name: str, written: Path) -> None:
 
 # Files that lie
 
+# What some cameras write for seconds that they do not use.
+UNUSED = IFDRational(0, 0)
+
 
 def with_exif(main: dict[int, Any], shot: dict[int, Any] | None = None, place: dict[int, Any] | None = None) -> bytes:
     """A JPEG with these tags."""
@@ -178,6 +182,9 @@ def test_an_offset_that_cannot_be_leaves_a_local_time(offset: str, ending: str) 
     ("place", "degrees"),
     [
         ({1: "S", 2: (33.0, 30.0, 36.0), 3: "E", 4: (151.0, 12.0, 0.0)}, (-33.51, 151.2)),
+        ({1: "N", 2: (48.0, 30.0, UNUSED), 3: "E", 4: (11.0, UNUSED, UNUSED)}, (48.5, 11.0)),
+        ({1: "N", 2: (48.0, UNUSED, 36.0), 3: "E", 4: (11.0, 0.0, 0.0)}, (None, None)),
+        ({1: "N", 2: (UNUSED, 0.0, 0.0), 3: "E", 4: (11.0, 0.0, 0.0)}, (None, None)),
         ({1: "N", 2: (0.0, 0.0, 0.0), 3: "E", 4: (0.0, 0.0, 0.0)}, (None, None)),
         ({1: "N", 2: (91.0, 0.0, 0.0), 3: "E", 4: (5.0, 0.0, 0.0)}, (None, None)),
         ({1: "N", 2: (48.0, 0.0, 0.0), 3: "E", 4: (181.0, 0.0, 0.0)}, (None, None)),

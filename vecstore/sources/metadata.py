@@ -306,7 +306,10 @@ def _degrees(parts: Any, side: Any, sides: str, most: int) -> float | None:
     if not isinstance(parts, tuple) or not 1 <= len(parts) <= 3 or not side or side not in sides:
         return None
     try:
-        degrees = math.fsum(float(part) / 60**place for place, part in enumerate(parts))
+        numbers = [float(part) for part in parts]
+        while len(numbers) > 1 and math.isnan(numbers[-1]):  # 0/0, for seconds that are not used
+            numbers.pop()
+        degrees = math.fsum(number / 60**place for place, number in enumerate(numbers))
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     if not math.isfinite(degrees) or not 0 <= degrees <= most:
