@@ -153,7 +153,7 @@ export async function showSidebar(query, { words = false } = {}) {
       element("span", { class: "n" }, number(images)),
     );
   const top = folders(facets.folders, held, link);
-  const typing = document.activeElement instanceof HTMLInputElement && document.activeElement.id === "near" ? document.activeElement.value : null;
+  const typing = sidebar.querySelector(".near-place:focus-within"); // kept as it is under someone's fingers
   sidebar.replaceChildren(
     element("div", { class: "only-narrow" }, button("Close", closeSidebar, { class: "quiet" })),
     ...section("Folders", top ? [element("p", { class: "under", title: shown(facets.under) }, element("bdi", {}, shown(facets.under))), top] : []),
@@ -165,7 +165,7 @@ export async function showSidebar(query, { words = false } = {}) {
       return link(isHeld ? MONTHS : monthOf(month), dateName(month), images, isHeld);
     }))),
     ...section("Cameras", shorter(facets.cameras.map(({ group, images }) => link({ camera: group === held.camera ? null : group }, group ?? "", images, group === held.camera)))),
-    ...section("Places", [...shorter(facets.places.map(({ group, images }) => link({ place: group === held.place ? null : group }, group ?? "", images, group === held.place))), nearForm(held.near)]),
+    ...section("Places", [...shorter(facets.places.map(({ group, images }) => link({ place: group === held.place ? null : group }, group ?? "", images, group === held.place))), typing ?? nearForm(held.near)]),
     ...section("Words", words ? shorter(facets.words.map((found) => link({ word: found.word === held.word ? null : found.word }, found.word, found.images, found.word === held.word))) : []),
     ...section("Elsewhere", [
       current().clustering === null ? null : element("a", { class: "facet", href: href("/outliers") }, "Outliers"),
@@ -174,11 +174,7 @@ export async function showSidebar(query, { words = false } = {}) {
       current().failures ? element("a", { class: "facet", href: href("/failures") }, "Could not be added", element("span", { class: "n" }, number(current().failures))) : null,
     ].filter((part) => part !== null)),
   );
-  const near = sidebar.querySelector("#near");
-  if (typing !== null && near instanceof HTMLInputElement) {
-    near.value = typing; // drawn anew under someone's fingers
-    near.focus({ preventScroll: true });
-  }
+  typing?.querySelector("input")?.focus({ preventScroll: true });
 }
 
 /** Asks for pictures that were taken near a place. @param {string|undefined} near the place that holds */
