@@ -233,7 +233,8 @@ def _print_use(run: "Clustering", assigned: int, as_json: bool) -> None:
 
 def noise_in(store: "Store", run: "Clustering") -> int:
     """Return how many images of a clustering that has just been made are in no cluster."""
-    return 0 if run.noise is None else sum(cluster.size for cluster in store.clusters() if cluster.noise)
+    sizes = store.session.catalog.clusterings.cluster_sizes(run.clustering, run.noise) if run.noise is not None else []
+    return sum(noise.size for noise in sizes)
 
 
 def print_run(run: "Clustering", as_json: bool, n_noise: int = 0) -> None:

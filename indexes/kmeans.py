@@ -250,7 +250,9 @@ def _best_by_directions(
     in_space = replace(options, iterations=options.iterations - _last_iterations(rows))
     if state is None or state.iteration < in_space.iterations:
         directions = directions_of(rows, options.seed)
-        space = _with_early_rows(_reduced(rows, directions), k, options.seed)
+        space = _reduced(rows, directions)
+        if pinned is None:  # else all iterations are made on all rows
+            space = _with_early_rows(space, k, options.seed)
         state, best = _best_of_runs(space, k, in_space, device, None, state, watch, pinned)
         # In all dimensions the centroids have the same rows: every squared distance of a row grows by the same amount.
         # So the first of the last iterations needs no distances there.
