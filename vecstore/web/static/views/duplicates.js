@@ -45,9 +45,10 @@ export async function showDuplicates({ query, refresh }) {
     const none = news ? "None are known so far." : text;
     return { nodes: [empty("No duplicates", none, news ?? comparedWhen(compared))], leave: left, changed: (before, now) => (before.changes !== now.changes || before.images !== now.images ? "refresh" : undefined) };
   }
-  const review = new Review(groups, rule, refresh);
+  const review = new Review(groups, refresh);
+  // Cleared away is by the rule that one sees chosen, also while the groups are still on their way.
   return {
-    nodes: [head("Duplicates", text, sort, keep, isReadOnly() ? null : button("Clear them away…", () => clearAway(rule, refresh), { class: "primary" })), element("p", { class: "compared" }, news ?? comparedWhen(compared)), review.element],
+    nodes: [head("Duplicates", text, sort, keep, isReadOnly() ? null : button("Clear them away…", () => clearAway(keep.value, refresh), { class: "primary" })), element("p", { class: "compared" }, news ?? comparedWhen(compared)), review.element],
     leave: () => {
       left();
       review.leave();
@@ -92,8 +93,8 @@ function whenCompared(refresh) {
 }
 
 class Review {
-  /** @param {Group[]} groups @param {string} rule @param {() => unknown} refresh */
-  constructor(groups, rule, refresh) {
+  /** @param {Group[]} groups @param {() => unknown} refresh */
+  constructor(groups, refresh) {
     this.groups = groups;
     this.refresh = refresh;
     this.at = 0;
