@@ -421,8 +421,9 @@ def decode(picture: Picture, embedder: Embedder) -> Picture:
     except Exception as error:  # an embedder of somebody else's, of a shape that it was never tried with
         log.info("%s cannot be made ready", shown(picture.stamp.path), exc_info=True)
         return replace(picture, data=b"", new=False, reason=f"cannot be made ready for the network: {error!r}")
-    hashes = hash_record(image)
-    facts = metadata.facts_of(picture.data, image, picture.stamp.path)
+    grey = image.convert("L")  # once, as both are of grey levels alone
+    hashes = hash_record(grey)
+    facts = metadata.facts_of(picture.data, grey, picture.stamp.path)
     return replace(
         picture, data=b"", prepared=prepared, width=facts.width, height=facts.height, hashes=hashes, facts=facts
     )

@@ -111,7 +111,7 @@ def hashes(levels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 
 
 def hash_record(image: Image.Image) -> bytes:
-    """Return what is kept of an RGB picture: a byte of flags, then the hashes of its frames, or zeros for none."""
+    """Return what is kept of a picture: a byte of flags, then the hashes of its frames, or zeros for none."""
     found = hashes(grey(image))
     if found is None:
         return bytes([SEEN]) + bytes(N_FRAMES * SIDE)

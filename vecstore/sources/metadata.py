@@ -74,7 +74,7 @@ def facts_in(content: bytes, name: bytes = b"") -> Facts:
 
 
 def facts_of(content: bytes, image: Image.Image, name: bytes = b"") -> Facts:
-    """Return what a picture's file and its pixels say. image: as it was decoded, perhaps smaller than it is."""
+    """Return what a picture's file and its pixels say. image: as decoded, perhaps smaller, or its grey levels."""
     said = read(content, name)
     width, height = said.width, said.height
     if (width < height and image.width > image.height) or (width > height and image.width < image.height):

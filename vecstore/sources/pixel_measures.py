@@ -26,7 +26,7 @@ class PixelMeasures(NamedTuple):
 
 
 def measure(image: Image.Image) -> PixelMeasures:
-    """Return the measures of an RGB picture."""
+    """Return the measures of an RGB or grey picture."""
     grey = _small_grey(image)
     counts = np.asarray(grey.histogram(), np.int64)
     n_pixels = int(counts.sum())
@@ -46,10 +46,11 @@ def measure(image: Image.Image) -> PixelMeasures:
 
 
 def _small_grey(image: Image.Image) -> Image.Image:
-    factor = max(image.size) // (2 * SIDE)
-    if factor > 1:  # a large picture: quicker than to make all of it grey
-        image = image.reduce(factor)
-    grey, longer = image.convert("L"), max(image.size)
+    grey = image.convert("L")
+    factor = max(grey.size) // (2 * SIDE)
+    if factor > 1:  # quicker than resizing a large picture at once
+        grey = grey.reduce(factor)
+    longer = max(grey.size)
     if longer <= SIDE:
         return grey
     size = (max(1, round(grey.width * SIDE / longer)), max(1, round(grey.height * SIDE / longer)))
