@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.web import test_page
-from tests.web.test_page import a_million, expect, go, tile
+from tests.web.test_page import a_million, at_rest, expect, go, new_page, place, tile, until
 from vecstore.sources.painted import paint
 from vecstore.store import Store
 
@@ -59,9 +59,8 @@ def test_pictures_come_in_groups_with_heads_as_the_address_says(page: Any, album
     expect(page).to_have_url(re.compile(r"group=month&order=taken"))
     expect(page.locator(".group-head").first).to_have_text("May 2024 9")
     assert heads(page)[:3] == ["May 2024 9", "April 2024 4", "December 2023 30"]
-    boxes = {name: tile(page, name).bounding_box() for name in ("00.jpg", "08.jpg", "09.jpg")}
-    head = page.locator(".group-head", has_text="April").bounding_box()
-    assert boxes["00.jpg"]["y"] < head["y"] < boxes["09.jpg"]["y"]
+    above, below = place(tile(page, "00.jpg")), place(tile(page, "09.jpg"))
+    assert above["y"] < place(page.locator(".group-head", has_text="April"))["y"] < below["y"]
     page.reload()
     expect(page.locator(".group-head").first).to_have_text("May 2024 9")
     for group, first in (
@@ -79,28 +78,26 @@ def test_the_head_of_a_group_stays_while_one_scrolls_through_it(page: Any, album
     go(page, albums, "#/pictures?group=month&order=taken")
     december = page.locator(".group-head", has_text="December")
     may = page.locator(".group-head", has_text="May")
-    page.locator(".tile:not(.waiting)").first.wait_for()  # before, the list is drawn again
     expect(may).to_be_in_viewport()
-    top = may.bounding_box()["y"]
+    top = place(may)["y"]
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     january = page.locator(".group-head", has_text="January")
     expect(january).to_be_in_viewport()
     page.mouse.wheel(0, -(page.evaluate("innerHeight") + 100))  # back into the month of 30 pictures
-    bar = page.locator("#bar").bounding_box()["height"]
+    bar = place(page.locator("#bar"))["height"]
     page.wait_for_function(
         f"[...document.querySelectorAll('.group-head h2')].some((head) => head.textContent.includes('December') &&"
         f" Math.abs(head.getBoundingClientRect().top - {bar}) < 2)"
     )
-    heading = december.locator("h2")
-    place = heading.bounding_box()
-    assert december.bounding_box()["y"] < place["y"]
+    heading = place(december.locator("h2"))
+    assert place(december)["y"] < heading["y"]
     at = page.evaluate(
-        "([x, y]) => document.elementFromPoint(x, y).closest('h2')?.textContent", [place["x"] + 5, bar + 5]
+        "([x, y]) => document.elementFromPoint(x, y).closest('h2')?.textContent", [heading["x"] + 5, bar + 5]
     )
     assert at.split() == ["December", "2023", "30"]
     page.evaluate("scrollTo(0, 0)")
     expect(may.locator("h2")).to_be_in_viewport()
-    assert abs(may.locator("h2").bounding_box()["y"] - top) < 2
+    assert abs(place(may.locator("h2"))["y"] - top) < 2
 
 
 def test_one_jumps_to_a_month_by_the_list_beside_by_keys_and_by_address(page: Any, albums: str) -> None:
@@ -114,8 +111,7 @@ def test_one_jumps_to_a_month_by_the_list_beside_by_keys_and_by_address(page: An
     expect(jumps.locator("[aria-current]")).to_have_text("December 202330")
     expect(page).to_have_url(re.compile("to=2023-12"))
     head = page.locator(".group-head", has_text="December")
-    bar = page.locator("#bar").bounding_box()
-    assert 0 <= head.bounding_box()["y"] - bar["height"] < 30
+    assert 0 <= place(head)["y"] - place(page.locator("#bar"))["height"] < 30
     page.keyboard.press("[")
     expect(jumps.locator("[aria-current]")).to_have_text("April 20244")
     page.keyboard.press("]")
@@ -128,18 +124,17 @@ def test_one_jumps_to_a_month_by_the_list_beside_by_keys_and_by_address(page: An
 
 
 def test_on_a_phone_the_months_are_a_choice(browser: Any, albums: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, locale="en-GB", has_touch=True)
-    page = context.new_page()
-    go(page, albums, "#/pictures?order=taken")
-    page.locator("select.jump").select_option(label="December 2023 (30)")
-    expect(tile(page, "40.jpg")).to_be_in_viewport(timeout=test_page.PATIENCE_MS)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    context.close()
+    with new_page(browser, viewport={"width": 390, "height": 844}, has_touch=True) as page:
+        go(page, albums, "#/pictures?order=taken")
+        page.locator("select.jump").select_option(label="December 2023 (30)")
+        expect(tile(page, "40.jpg")).to_be_in_viewport()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_keys_keep_their_column_from_group_to_group(page: Any, albums: str) -> None:
     go(page, albums, "#/pictures?group=month&order=taken")
     focused = "Number(document.activeElement.closest('li').dataset.at)"
+    at_rest(page)
     tile(page, "08.jpg").locator("a").focus()
     tops = page.evaluate("[...document.querySelectorAll('.tile')].map((tile) => tile.getBoundingClientRect().top)")
     columns = tops.count(tops[0])
@@ -192,8 +187,7 @@ def test_places_are_a_filter_with_counts_and_one_may_name_coordinates(page: Any,
     page.get_by_label("Near latitude").press("Enter")
     expect(places.get_by_role("alert")).to_have_text("Three numbers, such as 48.14, 11.58, 25.")
     page.evaluate("document.querySelector('#sidebar h2').dataset.before = 'yes'")
-    while not any("near=" in route.request.url for route in counts):
-        page.wait_for_timeout(50)
+    until(page, lambda: any("near=" in route.request.url for route in counts))
     for route in counts:
         route.continue_()  # what comes late draws the sidebar anew, and leaves what one is typing
     expect(page.locator("#sidebar h2[data-before]")).to_have_count(0)
@@ -256,7 +250,9 @@ def test_the_first_view_asks_for_little(page: Any, albums: str) -> None:
     page.locator("#sidebar .tree a").first.wait_for()
     page.wait_for_load_state("networkidle")
     answers = [path for path in asked if "/api/" in path and "thumbnail" not in path]
-    assert sorted(answers) == ["/api/browse", "/api/facets", "/api/selections", "/api/state", "/api/stores"]
+    assert "/api/state" in answers  # and again after 3 s, which a busy machine may take
+    others = sorted(path for path in answers if path != "/api/state")
+    assert others == ["/api/browse", "/api/facets", "/api/selections", "/api/stores"]
 
 
 def test_all_modules_are_asked_for_at_once(page: Any, address: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.serving import paint_one
-from tests.web.test_page import CHROMIUM, expect, go, pytestmark, running, sync_api, watched  # noqa: F401
+from tests.web.test_page import chromium, expect, go, place, pytestmark, running, until, watched  # noqa: F401
 from vecstore.sources.painted import paint
 from vecstore.store import Store
 from vecstore.views import map_layout, map_placing
@@ -30,10 +30,8 @@ MANY = 21_000
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *WEBGL])
+    with chromium(*WEBGL) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -80,8 +78,16 @@ def colours_in(page: Any, selector: str = ".map") -> set[str]:
 
 
 def drawn(page: Any) -> None:
+    """Wait until the map looks as it did at the look before."""
     page.locator(".map[data-ms]").wait_for()
-    page.wait_for_timeout(600)
+    seen = [b""]
+
+    def stays() -> bool:
+        page.wait_for_timeout(250)  # longer than it rests before it draws all points, or chooses thumbnails again
+        seen.append(page.locator(".map").screenshot())
+        return seen[-1] == seen[-2]
+
+    until(page, stays)
 
 
 def test_the_map_follows_a_new_clustering_and_keeps_its_place(page: Any, few: Path) -> None:
@@ -95,16 +101,16 @@ def test_the_map_follows_a_new_clustering_and_keeps_its_place(page: Any, few: Pa
         for _ in range(3):
             page.keyboard.press("+")
         page.keyboard.press("ArrowLeft")
-        expect(page).to_have_url(re.compile("z=2.744"))
-        place = page.evaluate("location.hash")
+        expect(page).to_have_url(re.compile(r"z=2\.744&x=-0\.\d+&y=0$"))  # the arrow's too
+        where = page.url
         page.keyboard.press("Enter")
         expect(page.locator("dialog.lightbox")).to_be_visible()
-        page.locator(".about dl a").click()
+        page.locator(".about a[href*='#/cluster/']").click()
         expect(page.locator(".back")).to_be_visible()
         page.go_back()
         page.go_back()
-        canvas.wait_for()
-        assert page.evaluate("location.hash") == place
+        expect(page).to_have_url(where)
+        expect(page.locator("dialog.lightbox")).to_be_hidden()
         canvas.focus()
         with Store.open(few) as other:
             other.cluster(3, restarts=1)
@@ -127,14 +133,13 @@ def test_a_map_that_another_program_draws_again_is_shown_where_one_is(
         with page.expect_response("**/api/map/positions") as after:
             other.map(rebuild=True)
         assert after.value.body() != before.value.body()
-        page.wait_for_timeout(1_500)
-        assert page.locator(".map").screenshot() != shown
+        until(page, lambda: page.locator(".map").screenshot() != shown)
         assert page.evaluate("location.hash").startswith("#/map?z=1.2")
 
 
 def around(page: Any) -> None:
     """Draw around all of the map."""
-    box = page.locator(".map").bounding_box()
+    box = place(page.locator(".map"))
     corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)]
     for step, (x, y) in enumerate(corners):
         page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
@@ -160,7 +165,7 @@ def test_a_lasso_chooses_what_is_inside_and_puts_it_into_a_selection(no_files: A
             store.delete_selection("all of it")
         # The left half alone: what is chosen are those that lie there.
         page.locator(".map canvas[tabindex]").focus()
-        box = page.locator(".map").bounding_box()
+        box = place(page.locator(".map"))
         page.keyboard.down("Shift")
         page.mouse.move(box["x"] + 6, box["y"] + 6)
         page.mouse.down()
@@ -187,8 +192,7 @@ def test_a_map_is_coloured_by_any_fact_and_says_what_colours_mean(no_files: Any,
         expect(page.locator(".legend")).to_have_attribute("aria-label", "Folder")
         expect(page.locator(".legend li")).to_have_text([f"/nowhere/{i}{MANY // 3:,}" for i in range(3)])
         expect(page).to_have_url(re.compile("by=folder"))
-        drawn(page)
-        assert colours_in(page) != clusters
+        until(page, lambda: colours_in(page) != clusters)
         page.get_by_label("Colour by").select_option("added")
         expect(page.locator("p.legend")).to_contain_text("Time added")
         go(page, address, "#/map?by=folder")
@@ -204,7 +208,7 @@ def test_without_webgl_a_canvas_draws_a_sample_and_says_of_how_many(no_files: An
         go(page, address, "#/map")
         drawn(page)
         expect(page.locator("main .sub").first).to_contain_text(f"20,000 of {MANY:,} pictures")
-        assert {"#0072b2", "#e69f00"} <= {colour for colour in colours_in(page)}
+        until(page, lambda: {"#0072b2", "#e69f00"} <= colours_in(page))
         expect(page.get_by_role("button", name="Bring up to date")).to_have_count(0)
     with running(page, few) as address:
         go(page, address, "#/map")
@@ -232,6 +236,7 @@ def test_keys_say_which_picture_is_in_the_middle_and_choose_it(page: Any, few: P
         store.map()
     with running(page, few) as address:
         go(page, address, "#/map")
+        drawn(page)
         page.locator(".map canvas[tabindex]").focus()
         page.keyboard.press("+")
         status = page.locator(".map [role=status]")
@@ -250,7 +255,7 @@ def test_two_fingers_zoom_and_open_nothing(browser: Any, few: Path) -> None:
     ):
         go(page, address, "#/map")
         drawn(page)
-        box = page.locator(".map").bounding_box()
+        box = place(page.locator(".map"))
         x, y = box["x"] + box["width"] / 2, box["y"] + 200
         session = page.context.new_cdp_session(page)
 

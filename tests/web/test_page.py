@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,10 @@ pytestmark = pytest.mark.skipif(
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">&amp;.png"
 # A busy machine is slow, and no claim is made of time here.
 PATIENCE_MS = int(os.environ.get("VECSTORE_TEST_PATIENCE_MS", 90_000))
+# What is said in passing goes after 5 or 12 seconds, which a busy machine may take from one step of a test to the next.
+PATIENT_TOASTS = f"""
+    window.setTimeout = ((known) => (run, ms, ...rest) =>
+        known(run, ms === 5000 || ms === 12000 ? {PATIENCE_MS} : ms, ...rest))(window.setTimeout);"""
 
 DOT = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -82,12 +87,20 @@ def running(page: Any, *stores: Path, **settings: Any) -> Iterator[str]:
             page.goto("about:blank")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+@contextmanager
+def chromium(*arguments: str) -> Iterator[Any]:
+    """Yield a browser that is waited for as long as a busy machine takes."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *arguments])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -114,18 +127,24 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 @contextmanager
+def new_page(browser: Any, **options: Any) -> Iterator[Any]:
+    """Yield a page; what it says in passing stays until a slow machine has come to read it."""
+    context = browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1280, "height": 900}, **options})
+    context.set_default_timeout(PATIENCE_MS)
+    context.add_init_script(PATIENT_TOASTS)
+    yield context.new_page()
+    context.close()
+
+
+@contextmanager
 def watched(browser: Any, **options: Any) -> Iterator[Any]:
     """Yield a page whose every complaint is a failure: errors on the console, exceptions, requests that are refused."""
-    context = browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1280, "height": 900}, **options})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
     complaints: list[str] = []
-    page.complaints = complaints  # for a test that provokes some
-    page.on("console", lambda message: message.type in ("error", "warning") and complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
+    with new_page(browser, **options) as page:
+        page.complaints = complaints  # for a test that provokes some
+        page.on("console", lambda message: message.type in ("error", "warning") and complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page
     assert complaints == []
 
 
@@ -133,6 +152,46 @@ def go(page: Any, address: str, view: str = "") -> None:
     """Open a view anew."""
     page.goto("about:blank")
     page.goto(address + view)
+
+
+def until(page: Any, claim: Callable[[], object]) -> None:
+    """Ask again and again until a claim holds; what a page shows at one moment may not be what it comes to show."""
+    limit = time.monotonic() + PATIENCE_MS / 1000
+    while not claim():
+        assert time.monotonic() < limit, "this does not come to hold"
+        page.wait_for_timeout(50)
+
+
+def place(locator: Any) -> dict[str, float]:
+    """Return where an element is once it stays there: a view may replace it, or move it, while it is being drawn."""
+    seen: list[Any] = [None]
+
+    def stays() -> bool:
+        seen.append(locator.bounding_box())
+        return seen[-1] is not None and seen[-1] == seen[-2]
+
+    until(locator.page, stays)
+    return dict(seen[-1])
+
+
+def at_rest(page: Any) -> None:
+    """Wait until all that a grid shows of its list has come, and its pictures are asked for."""
+    page.locator(".tile").first.wait_for()
+    expect(page.locator(".tile.waiting, .tile img[data-src]")).to_have_count(0)
+
+
+def held_back(page: Any, pattern: str, method: str = "POST") -> list[Any]:
+    """Hold back the next request of a kind; return the list that it comes to be in."""
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if held or route.request.method != method:
+            route.fallback()
+        else:
+            held.append(route)
+
+    page.route(pattern, hold)
+    return held
 
 
 def tile(page: Any, name: str) -> Any:
@@ -186,7 +245,7 @@ def tour(page: Any, address: str, picture: Path, name: str) -> None:
     expect(first.locator(".score")).to_have_text("1.000")
     expect(first.locator("img")).to_have_attribute("alt", picture.name)
     first.locator("a.picture").click()
-    page.locator(".about dl a").click()
+    page.locator(".about a[href*='#/cluster/']").click()
     page.get_by_role("button", name="Name it").click()
     page.get_by_label("Name of the cluster").fill(name)
     page.keyboard.press("Enter")
@@ -225,7 +284,8 @@ def test_all_pictures_that_are_dropped_are_searched_by(page: Any, painted: Path,
     dropped(page, *both)
     expect(page.locator("main .sub").first).to_contain_text("All 2 pictures are searched by together")
     expect(page.locator(".chip")).to_have_count(2)
-    assert page.locator(".tile .name").all_text_contents()[:6] == expected
+    for at, name in enumerate(expected):
+        expect(page.locator(".tile .name").nth(at)).to_have_text(name)
 
 
 def test_examples_are_added_and_taken_away(page: Any, address: str) -> None:
@@ -239,18 +299,18 @@ def test_examples_are_added_and_taken_away(page: Any, address: str) -> None:
     expect(page.locator(".chip.minus")).to_have_count(0)
 
 
-def test_a_threshold_hides_what_scores_less_and_is_part_of_the_address(page: Any, address: str) -> None:
+def test_a_threshold_hides_what_scores_less_and_is_part_of_the_address(page: Any, painted: Path, address: str) -> None:
+    with Store.open(painted) as store:
+        scores = [hit.score for hit in store.similar(1, k=19) if hit.score >= 0.9]
+    assert 1 < len(scores) < 19
     go(page, address, "#/similar?plus=1")
     expect(page.locator(".tile")).to_have_count(19)
     page.get_by_label("Least score").fill("0.9")
-    expect(page.locator(".tile")).not_to_have_count(19)
-    left = page.locator(".tile").count()
-    scores = [float(text) for text in page.locator(".tile .score").all_text_contents()]
-    assert min(scores) >= 0.9
+    expect(page.locator(".tile .score")).to_have_text([f"{score:.3f}" for score in scores])
     expect(page.locator(".edge")).to_contain_text(f"{scores[-1]:.3f}")
     expect(page).to_have_url(re.compile("min=0.9"))
     page.reload()
-    expect(page.locator(".tile")).to_have_count(left)
+    expect(page.locator(".tile")).to_have_count(len(scores))
 
 
 def test_a_long_name_takes_three_lines_of_a_card_and_is_whole_on_its_page(
@@ -262,7 +322,7 @@ def test_a_long_name_takes_three_lines_of_a_card_and_is_whole_on_its_page(
     with running(page, store) as address:
         go(page, address)
         label = page.locator(".card strong", has_text="a rather long name")
-        assert label.bounding_box()["height"] < 80
+        assert place(label)["height"] < 80
         expect(label).to_have_attribute("title", name.strip())
         label.click()
         heading = page.locator("h1", has_text="a rather long name")
@@ -281,7 +341,7 @@ def test_the_list_of_keys_is_readable_on_a_phone(page: Any, address: str) -> Non
     page.keyboard.press("?")
     texts = page.locator(".keys dd")
     expect(texts.first).to_be_visible()
-    assert all(texts.nth(at).bounding_box()["width"] > 120 for at in range(texts.count()))
+    assert texts.evaluate_all("texts => texts.every(text => text.getBoundingClientRect().width > 120)")
 
 
 def test_a_name_that_is_markup_is_just_a_name(page: Any, address: str) -> None:
@@ -293,8 +353,8 @@ def test_a_name_that_is_markup_is_just_a_name(page: Any, address: str) -> None:
     expect(page.locator(".about .path")).to_contain_text(HOSTILE)
     page.get_by_role("link", name="Find similar").click()
     expect(page.locator("h1")).to_have_text(f"Like {HOSTILE}")
-    assert page.locator("img[src=x]").count() == 0
-    assert page.title() == f"Like {HOSTILE} · vecstore"
+    expect(page.locator("img[src=x]")).to_have_count(0)
+    expect(page).to_have_title(f"Like {HOSTILE} · vecstore")
 
 
 # The grid
@@ -310,13 +370,12 @@ def test_a_million_pictures_are_scrolled_through_to_the_end(page: Any, address: 
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     expect(tile(page, "0999999.jpg")).to_be_visible()
     assert page.locator(".tile").count() < 150
-    assert len(asked) < 30
+    assert len(asked) < 50  # of 10,000 parts: a slow browser rests at each of the places above
     page.mouse.wheel(0, -300)  # from there pixel by pixel
     expect(tile(page, "0999970.jpg")).to_be_attached()
     page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
-    page.wait_for_timeout(200)
-    middle = int(page.locator(".tile:not(.waiting)").first.get_attribute("data-at"))
-    assert 480_000 < middle < 520_000
+    middle = re.compile(r"(4[89]|5[01])\d{4}")
+    expect(page.locator(".tile:not(.waiting)").first).to_have_attribute("data-at", middle)
     page.evaluate("scrollTo(0, 0)")
     expect(tile(page, "0000000.jpg")).to_be_visible()
 
@@ -324,6 +383,7 @@ def test_a_million_pictures_are_scrolled_through_to_the_end(page: Any, address: 
 def test_keys_go_through_a_million_pictures(page: Any, address: str) -> None:
     a_million(page)
     go(page, address, "#/pictures")
+    at_rest(page)
     tile(page, "0000000.jpg").locator("a").focus()
     tops = page.evaluate("[...document.querySelectorAll('.tile')].map((tile) => tile.getBoundingClientRect().top)")
     columns = tops.count(tops[0])
@@ -338,7 +398,7 @@ def test_keys_go_through_a_million_pictures(page: Any, address: str) -> None:
         page.keyboard.press(key)
         expect(tile(page, f"{place:07}.jpg").locator("a")).to_be_focused()
         if key == "Home":
-            assert page.evaluate("scrollY") == 0
+            until(page, lambda: page.evaluate("scrollY") == 0)
     page.keyboard.press("PageDown")
     page.keyboard.press("PageDown")
     page.keyboard.press("PageUp")
@@ -351,18 +411,16 @@ def test_back_leads_to_the_very_place(page: Any, address: str) -> None:
     go(page, address, "#/pictures")
     tile(page, "0000000.jpg").wait_for()
     page.evaluate("scrollTo(0, 400_000)")
-    page.wait_for_timeout(400)
+    expect(tile(page, "0000000.jpg")).to_have_count(0)
+    at_rest(page)
     seen = "[...document.querySelectorAll('.tile')].map((tile) => [tile.dataset.at, tile.getBoundingClientRect().top])"
     before = page.evaluate(seen)
     page.locator("nav").get_by_role("link", name="History").click()
     expect(page.locator("h1")).to_have_text("History")
     page.go_back()
-    expect(page.locator(".tile").first).to_be_attached()
-    page.wait_for_timeout(200)
-    assert page.evaluate(seen) == before
+    until(page, lambda: page.evaluate(seen) == before)
     page.reload()
-    page.locator(".tile:not(.waiting)").first.wait_for()
-    assert page.evaluate(seen) == before
+    until(page, lambda: page.evaluate(seen) == before)
 
 
 def test_similar_goes_on_past_the_first_ones(page: Any, tmp_path: Path) -> None:
@@ -374,10 +432,8 @@ def test_similar_goes_on_past_the_first_ones(page: Any, tmp_path: Path) -> None:
     with running(page, tmp_path / "store") as address:
         go(page, address, "#/similar?plus=3")
         page.locator(".tile a.picture").first.focus()
-        for _ in range(4):
-            page.keyboard.press("End")
-            page.wait_for_timeout(300)
-        expect(page.locator(".tile").last).to_have_attribute("data-at", "699")
+        last = page.locator(".tile").last
+        until(page, lambda: page.keyboard.press("End") or last.get_attribute("data-at") == "699")
         expect(page.locator("main .sub").first).to_contain_text("700 pictures, the nearest first")
 
 
@@ -386,8 +442,8 @@ def test_filters_are_combined_counted_and_part_of_the_address(page: Any, address
     page.locator("#sidebar").get_by_role("link", name="reef 3").click()
     expect(page.locator(".tile")).to_have_count(3)
     expect(page.locator(".chip")).to_have_text("Folder: reef×")
-    cluster = page.locator("#sidebar section", has_text="Clusters").locator("a").first
-    expect(cluster).to_contain_text("3")
+    cluster = page.locator("#sidebar section", has_text="Clusters").locator("a")
+    expect(cluster).to_have_count(1)  # the one of all three, once the counts are those of the folder
     cluster.click()
     expect(page.locator(".chip")).to_have_count(2)
     expect(page.locator("main .sub").first).to_have_text("3 pictures of 19 pictures")
@@ -456,7 +512,8 @@ def test_undo_takes_back_nothing_that_was_done_later(page: Any, painted: Path, t
 
 def test_dragging_from_a_corner_chooses_what_it_passes_and_escape_lets_go(page: Any, address: str) -> None:
     go(page, address, "#/pictures")
-    boxes = [page.locator(".tile").nth(at).bounding_box() for at in (0, 2)]
+    at_rest(page)
+    boxes = [place(page.locator(".tile").nth(at)) for at in (0, 2)]
     page.mouse.move(boxes[0]["x"] + 18, boxes[0]["y"] + 18)
     page.mouse.down()
     page.mouse.move(boxes[1]["x"] + 40, boxes[1]["y"] + 40, steps=6)
@@ -467,26 +524,25 @@ def test_dragging_from_a_corner_chooses_what_it_passes_and_escape_lets_go(page: 
 
 
 def test_a_long_press_chooses_and_a_tap_then_adds(browser: Any, address: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    go(page, address, "#/pictures")
-    first = page.locator(".tile a.picture").first
-    first.wait_for()
-    touch = {"pointerType": "touch", "bubbles": True, "isPrimary": True}
-    first.dispatch_event("pointerdown", touch)
-    expect(page.locator("#acts strong")).to_have_text("1 picture chosen", timeout=PATIENCE_MS)
-    first.dispatch_event("pointerup", touch)
-    first.dispatch_event("click")  # which the finger causes too
-    page.locator(".tile a.picture").nth(1).tap()
-    expect(page.locator("#acts strong")).to_have_text("2 pictures chosen", timeout=PATIENCE_MS)
-    assert "at=" not in page.url
-    context.close()
+    with new_page(browser, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as page:
+        go(page, address, "#/pictures")
+        at_rest(page)
+        first = page.locator(".tile a.picture").first
+        touch = {"pointerType": "touch", "bubbles": True, "isPrimary": True}
+        first.dispatch_event("pointerdown", touch)
+        expect(page.locator("#acts strong")).to_have_text("1 picture chosen")
+        first.dispatch_event("pointerup", touch)
+        first.dispatch_event("click")  # which the finger causes too
+        page.locator(".tile a.picture").nth(1).tap()
+        expect(page.locator("#acts strong")).to_have_text("2 pictures chosen")
+        assert "at=" not in page.url
 
 
 def test_chosen_pictures_of_several_views_are_searched_by_together(page: Any, address: str) -> None:
     go(page, address, "#/pictures")
     page.locator(".tile .corner").first.click()
     page.locator("nav").get_by_role("link", name="Outliers").click()
+    expect(page.locator("h1")).to_have_text("Outliers")
     page.locator(".tile .corner").nth(3).click()
     page.get_by_role("button", name="More like these").click()
     expect(page.locator(".chip")).to_have_count(2)
@@ -554,14 +610,13 @@ def test_an_address_that_leads_nowhere_says_so(page: Any, address: str) -> None:
     ],
 )
 def test_the_search_box_takes_ids_a_path_and_words(browser: Any, address: str, typed: str, view: str) -> None:
-    page = browser.new_page()
-    go(page, address)
-    page.locator(".card").first.wait_for()
-    page.keyboard.press("/")
-    page.get_by_role("searchbox").fill(typed)
-    page.keyboard.press("Enter")
-    expect(page).to_have_url(address + view, timeout=PATIENCE_MS)
-    page.close()
+    with new_page(browser) as page:
+        go(page, address)
+        page.locator(".card").first.wait_for()
+        page.keyboard.press("/")
+        page.get_by_role("searchbox").fill(typed)
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(address + view)
 
 
 def test_a_folder_is_looked_at_added_and_clustered_from_the_page(page: Any, painted: Path, tmp_path: Path) -> None:
@@ -620,36 +675,37 @@ def test_a_page_follows_what_others_do(page: Any, painted: Path, tmp_path: Path)
 
 
 def test_a_server_that_is_down_is_seen_and_seen_to_be_back(browser: Any, painted: Path) -> None:
-    page = browser.new_page()  # the browser itself logs what it cannot reach
-    with served(painted) as address:
-        port = urlsplit(address).port
-        go(page, address)
-        page.locator(".card").first.wait_for()
-    expect(page.locator("#offline")).to_be_visible(timeout=PATIENCE_MS)
-    with served(painted, port=port or 0):
-        expect(page.locator("#offline")).to_be_hidden(timeout=PATIENCE_MS)
-        expect(page.locator(".card").first).to_be_visible()
-        page.close()
+    with new_page(browser) as page:  # the browser itself logs what it cannot reach
+        with served(painted) as address:
+            port = urlsplit(address).port
+            go(page, address)
+            page.locator(".card").first.wait_for()
+        expect(page.locator("#offline")).to_be_visible()
+        with served(painted, port=port or 0):
+            expect(page.locator("#offline")).to_be_hidden()
+            expect(page.locator(".card").first).to_be_visible()
+            page.close()
 
 
 def test_pictures_that_were_missed_while_the_server_was_down_come_when_it_is_back(browser: Any, painted: Path) -> None:
-    page = browser.new_page(viewport={"width": 390, "height": 300})  # the browser itself logs what it cannot reach
-    with served(painted) as address:
-        port = urlsplit(address).port
-        go(page, address, "#/pictures")
-        page.locator(".tile img").first.wait_for()
-    expect(page.locator("#offline")).to_be_visible(timeout=PATIENCE_MS)
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    expect(page.locator(".tile .missing").last).to_be_visible(timeout=PATIENCE_MS)
-    # One look at all of them: others may still turn out to be missed.
-    missing = "missing => missing.every(one => one.textContent.includes('its file is not there'))"
-    assert page.locator(".missing").evaluate_all(missing)
-    expect(page.locator(".missing small").first).to_be_hidden()  # nobody knows whether it is
-    with served(painted, port=port or 0):
-        expect(page.locator("#offline")).to_be_hidden(timeout=PATIENCE_MS)
-        expect(page.locator(".missing")).to_have_count(0, timeout=PATIENCE_MS)
-        page.wait_for_function("[...document.querySelectorAll('.tile img')].every((image) => image.naturalWidth)")
-        page.close()
+    # The browser itself logs what it cannot reach.
+    with new_page(browser, viewport={"width": 390, "height": 300}) as page:
+        with served(painted) as address:
+            port = urlsplit(address).port
+            go(page, address, "#/pictures")
+            page.locator(".tile img").first.wait_for()
+        expect(page.locator("#offline")).to_be_visible()
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        expect(page.locator(".tile .missing").last).to_be_visible()
+        # One look at all of them: others may still turn out to be missed.
+        missing = "missing => missing.every(one => one.textContent.includes('its file is not there'))"
+        assert page.locator(".missing").evaluate_all(missing)
+        expect(page.locator(".missing small").first).to_be_hidden()  # nobody knows whether it is
+        with served(painted, port=port or 0):
+            expect(page.locator("#offline")).to_be_hidden()
+            expect(page.locator(".missing")).to_have_count(0)
+            page.wait_for_function("[...document.querySelectorAll('.tile img')].every((image) => image.naturalWidth)")
+            page.close()
 
 
 def test_all_of_it_can_be_reached_with_the_keyboard(page: Any, address: str) -> None:
@@ -754,7 +810,7 @@ def test_chosen_pictures_are_put_into_a_selection_that_is_a_filter(page: Any, co
         page.locator(".tile .corner").first.click()
         page.get_by_role("button", name="Take out").click()
         expect(page.locator(".tile")).to_have_count(1)
-        page.locator(".toast").last.get_by_role("button", name="Undo").click()
+        page.locator(".toast", has_text="taken out").get_by_role("button", name="Undo").click()
         expect(page.locator(".tile")).to_have_count(2)
 
 
@@ -785,7 +841,7 @@ def test_a_page_for_reading_alone_offers_nothing_that_writes(page: Any, copies: 
             assert not re.search("Add|Group|Remove|Name|Undo|Keep|Clear|Split|Merge|Not dup", words), (view, words)
         page.get_by_role("button", name="Close").click()
         page.locator(".tile .corner").first.click()
-        assert page.locator("#acts button").all_text_contents() == ["More like these", "Clear"]
+        expect(page.locator("#acts button")).to_have_text(["More like these", "Clear"])
 
 
 # What pictures say of themselves
@@ -932,6 +988,7 @@ def test_axe_finds_nothing_serious(scheme: str, size: tuple[int, int], page: Any
         if view == "add":
             page.get_by_role("button", name="Add pictures").click()
         page.locator(sign).first.wait_for()
+        page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
         result = Axe().run(page).response
         found += [
@@ -946,27 +1003,24 @@ def test_axe_finds_nothing_serious(scheme: str, size: tuple[int, int], page: Any
 def test_words_that_cannot_be_asked_for_say_so_in_place_of_pictures(browser: Any, painted: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    page = browser.new_page()  # without the watch over complaints: the browser itself logs an answer of 400
-    with running(page, painted) as address:
+    # Without the watch over complaints: the browser itself logs an answer of 400.
+    with new_page(browser) as page, running(page, painted) as address:
         page.goto(address)
         page.get_by_role("searchbox").fill("dog")
         page.get_by_role("searchbox").press("Enter")
-        expect(page.get_by_role("heading", level=1)).to_have_text("“dog”", timeout=PATIENCE_MS)
+        expect(page.get_by_role("heading", level=1)).to_have_text("“dog”")
         expect(page.locator("main .sub")).to_contain_text("hsv knows no words")
-        assert page.get_by_role("searchbox").input_value() == "dog"
+        expect(page.get_by_role("searchbox")).to_have_value("dog")
         violations = Axe().run(page).response["violations"]
         assert [found["id"] for found in violations if found["impact"] in ("serious", "critical")] == []
-    page.close()
 
 
 def test_what_is_typed_stays_while_the_first_view_is_still_loading(page: Any, painted: Path) -> None:
     with running(page, painted) as address:
-        held: list[Any] = []
-        page.route("**/api/state", lambda route: held.append(route), times=1)
+        states = held_back(page, "**/api/state", "GET")
         page.goto(address)
         page.get_by_role("searchbox").fill("dog")
-        page.wait_for_timeout(100)
-        for route in held:
-            route.continue_()
+        until(page, lambda: states)
+        states[0].continue_()
         page.locator(".card").first.wait_for()
-        assert page.get_by_role("searchbox").input_value() == "dog"
+        expect(page.get_by_role("searchbox")).to_have_value("dog")
