@@ -777,6 +777,63 @@ def test_duplicates_are_decided_by_keys_and_cleared_away_with_undo(page: Any, co
         assert len({(pictures / name).stat().st_ino for name in inodes}) == len(set(before.values())) == 4
 
 
+def test_a_group_is_decided_once_however_often_the_key_is_pressed(page: Any, copies: Path) -> None:
+    with Store.open(copies) as store:
+        n_groups = len(list(store.duplicate_groups()))
+    with running(page, copies) as address:
+        go(page, address, "#/duplicates")
+        expect(page.locator(".review-bar strong")).to_have_text(f"1 of {n_groups}")
+        decisions = held_back(page, "**/api/decisions")
+        for key in ("b", "b", "l"):
+            page.keyboard.press(key)
+        until(page, lambda: decisions)
+        decisions[0].continue_()
+        expect(page.locator(".review-bar strong")).to_have_text(f"1 of {n_groups - 1}")
+        expect(page.locator(".toast")).to_have_text("All are keptUndo")
+    with Store.open(copies) as store:
+        assert len(store.decisions()) == 1
+
+
+def test_what_would_be_done_is_that_of_the_last_choice(page: Any, copies: Path) -> None:
+    with running(page, copies) as address:
+        go(page, address, "#/duplicates?keep=pixels")
+        first = held_back(page, "**/api/acts")
+        page.get_by_role("button", name="Clear them away").click()
+        until(page, lambda: first)
+        page.get_by_label("What to do").select_option("hardlink")
+        expect(page.get_by_role("button", name="Do it")).to_be_enabled()
+        expect(page.locator(".plan li")).to_have_count(2)
+        with page.expect_response("**/api/acts"):
+            first[0].fulfill(json={"act": "trash", "done": 0, "refused": 0, "bytes": 0, "acts": []})
+        page.evaluate("() => new Promise((seen) => setTimeout(seen, 100))")
+        expect(page.get_by_role("button", name="Do it")).to_be_enabled()
+        expect(page.locator(".plan li")).to_have_count(2)
+
+
+def test_a_form_is_sent_once_however_often_it_is_pressed(page: Any, copies: Path) -> None:
+    with running(page, copies) as address:
+        go(page, address, "#/pictures")
+        page.locator(".tile .corner").first.click()
+        page.get_by_role("button", name="Move to cluster").click()
+        moves = held_back(page, "**/api/clusters*")
+        for _ in range(3):
+            page.get_by_role("button", name="Move", exact=True).click()
+        until(page, lambda: moves)
+        moves[0].continue_()
+        expect(page.locator("dialog[open]")).to_have_count(0)
+        page.locator("nav").get_by_role("link", name="Clusters").click()
+        expect(page.locator("h1")).to_have_text("3 clusters")
+        page.get_by_role("button", name="Group again").click()
+        page.get_by_label("How many clusters").fill("2")
+        jobs = held_back(page, "**/api/jobs")
+        for _ in range(3):
+            page.keyboard.press("Enter")
+        until(page, lambda: jobs)
+        jobs[0].continue_()
+        expect(page.locator("h1")).to_have_text("2 clusters")
+        assert len(page.request.get(address + "api/jobs").json()) == 1
+
+
 def test_duplicates_come_in_the_order_that_the_address_says(page: Any, copies: Path) -> None:
     with Store.open(copies) as store:
         firsts = [group.files[0].path for group in store.duplicate_groups()]

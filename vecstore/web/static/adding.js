@@ -14,6 +14,7 @@ export function addPictures() {
       found.textContent = "Looking…";
       found.hidden = false;
       const { seen: files, new: fresh, is_complete: all } = await api.preview([path]).finally(() => (found.hidden = true));
+      if (within(dialog, "#add-path", HTMLInputElement).value !== path) return false; // another one was typed meanwhile
       seen.path = path;
       found.hidden = false;
       const atLeast = all ? "" : "At least ";

@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { addAct, chosen } from "./chosen.js";
+import { oneAtATime } from "./dialogs.js";
 import { button, clusterName, count, element, shown } from "./dom.js";
 import { current, own } from "./live.js";
 import { address } from "./router.js";
@@ -11,26 +12,23 @@ import { offerUndo } from "./undo.js";
 /** Asks with one field. @param {string} title @param {Node[]} field @param {string} yes @param {() => Promise<unknown>} run */
 function ask(title, field, yes, run) {
   const problem = element("p", { class: "problem", role: "alert", hidden: true });
+  const submit = oneAtATime(async () => {
+    try {
+      own();
+      await run();
+      dialog.close();
+    } catch (error) {
+      problem.textContent = error instanceof Error ? error.message : String(error);
+      problem.hidden = false;
+    }
+  });
   /** @type {HTMLDialogElement} */
   const dialog = element(
     "dialog",
     { "aria-labelledby": "ask-title" },
     element(
       "form",
-      {
-        method: "dialog",
-        onsubmit: async (/** @type {Event} */ event) => {
-          event.preventDefault();
-          try {
-            own();
-            await run();
-            dialog.close();
-          } catch (error) {
-            problem.textContent = error instanceof Error ? error.message : String(error);
-            problem.hidden = false;
-          }
-        },
-      },
+      { method: "dialog", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), submit()) },
       element("h2", { id: "ask-title" }, title),
       field,
       problem,

@@ -28,6 +28,23 @@ export function confirmed(title, text, yes, no = "Cancel") {
 }
 
 /**
+ * What a form or a key does, and does not begin again before it is done: on a slow line people press twice.
+ * @template {any[]} T @param {(...given: T) => Promise<unknown>} run @returns {(...given: T) => Promise<void>}
+ */
+export function oneAtATime(run) {
+  let isRunning = false;
+  return async (...given) => {
+    if (isRunning) return;
+    isRunning = true;
+    try {
+      await run(...given);
+    } finally {
+      isRunning = false;
+    }
+  };
+}
+
+/**
  * Opens one of the page's forms. submitted: what is done with it; what it throws is said in the form, which stays open.
  * It may return false to stay open.
  * @param {string} id @param {(form: FormData) => Promise<unknown>} submitted
@@ -38,8 +55,7 @@ export function openForm(id, submitted) {
   const problem = within(form, ".problem", HTMLElement);
   form.reset();
   problem.hidden = true;
-  form.onsubmit = async (event) => {
-    event.preventDefault();
+  const submit = oneAtATime(async () => {
     problem.hidden = true;
     form.setAttribute("aria-busy", "true");
     try {
@@ -50,7 +66,8 @@ export function openForm(id, submitted) {
     } finally {
       form.removeAttribute("aria-busy");
     }
-  };
+  });
+  form.onsubmit = (event) => (event.preventDefault(), submit());
   for (const close of dialog.querySelectorAll("[data-close]")) {
     if (close instanceof HTMLElement) close.onclick = () => dialog.close();
   }

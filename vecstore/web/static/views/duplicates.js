@@ -100,6 +100,7 @@ class Review {
     this.at = 0;
     this.zoom = 1;
     this.pan = [0, 0];
+    this.isDeciding = false;
     this.element = element("section", { class: "review", tabindex: "-1", "aria-label": "A group of duplicates" });
     this.gone = new AbortController();
     document.addEventListener("keydown", (event) => this.onKey(event), { signal: this.gone.signal });
@@ -186,6 +187,8 @@ class Review {
   /** @param {"different"|"both"|"keep"} verdict @param {File_} [file] */
   async decide(verdict, file) {
     const { group } = this;
+    if (this.isDeciding) return; // the same group is still in view
+    this.isDeciding = true;
     const images = [...new Set(group.files.map((one) => one.id))];
     try {
       own();
@@ -195,16 +198,20 @@ class Review {
       if (file) this.at += 1;
       this.at = Math.min(this.at, this.groups.length);
       this.draw();
+      this.isDeciding = false;
       this.element.focus({ preventScroll: true });
       const words = { different: "Not duplicates", both: "All are kept", keep: `${baseName(file?.path ?? "")} is kept` };
       await offerUndo(words[verdict]);
     } catch (error) {
       complain(error);
+    } finally {
+      this.isDeciding = false;
     }
   }
 
   /** @param {number} by */
   step(by) {
+    if (this.isDeciding) return;
     this.at = Math.min(Math.max(this.at + by, 0), this.groups.length);
     this.draw();
   }
@@ -289,12 +296,15 @@ function clearAway(rule, refresh) {
     plan,
     element("div", { class: "buttons" }, button("Cancel", () => dialog.close()), go),
   );
+  let asked = 0;
   const run = async (/** @type {boolean} */ isDry) => {
+    const now = ++asked;
     go.disabled = true;
     plan.replaceChildren("Working out what would be done…");
     try {
       if (!isDry) own();
       const done = await api.act({ ...order(), dry_run: isDry });
+      if (isDry && now !== asked) return; // it was for another choice
       const what = `${count(done.done, "file")}${done.bytes ? `, ${size(done.bytes)}` : ""}`;
       if (isDry) {
         go.disabled = !done.done;
@@ -315,6 +325,7 @@ function clearAway(rule, refresh) {
       if (done.refused) say(`${count(done.refused, "file")} could not be acted on`, { problem: true });
       await refresh();
     } catch (error) {
+      if (isDry && now !== asked) return;
       plan.replaceChildren(element("p", { class: "problem" }, error instanceof Error ? error.message : String(error)));
     }
   };

@@ -1,6 +1,7 @@
 // The name of a cluster, or of a node above clusters: given, changed, taken away, and confirmed where it is in doubt.
 
 import { api } from "../api.js";
+import { oneAtATime } from "../dialogs.js";
 import { button, clusterName, element, shown } from "../dom.js";
 import { isReadOnly, own } from "../live.js";
 import { complain } from "../toasts.js";
@@ -29,10 +30,8 @@ function editName(holder, named, done) {
   const input = element("input", { type: "text", id: "name", dir: "auto", maxlength: "200", "aria-label": "Name of the cluster", autocomplete: "off" });
   input.value = named.name ?? named.suggested ?? "";
   const form = element("form", { class: "rename" }, input, element("button", { type: "submit", class: "primary" }, "Save"), button("Cancel", done));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    give(named, input.value, "", () => (form.remove(), done()));
-  });
+  const submit = oneAtATime(() => give(named, input.value, "", () => (form.remove(), done())));
+  form.addEventListener("submit", (event) => (event.preventDefault(), submit()));
   form.addEventListener("keydown", (event) => event.key === "Escape" && (event.preventDefault(), done()));
   holder.replaceChildren(form);
   input.select();
