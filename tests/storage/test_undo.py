@@ -1,5 +1,6 @@
 """Undo and redo: what an operation replaced comes back, in any order of operations."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,43 @@ def test_what_changes_nothing_is_no_operation(store: Store, pictures: Path) -> N
     store.add(pictures)
     store.sync(pictures)
     assert [(found.kind, found.undone) for found in store.operations()] == [("add", False)]
+
+
+@pytest.mark.parametrize(
+    "repeat",
+    [
+        lambda store: store.name_cluster(0, "first name"),
+        lambda store: store.confirm_name(0),
+        lambda store: store.name_cluster(1, ""),
+        lambda store: store.use_clustering(1),
+        lambda store: store.move(2, to=0),
+        lambda store: store.pin(2),
+        lambda store: store.unpin(3),
+        lambda store: store.decide(0, 1, verdict="different"),
+        lambda store: store.select("some", 4),
+        lambda store: store.select("some", 5, remove=True),
+        lambda store: touched(store).add(Path(store.paths[0]).parent),
+    ],
+)
+def test_an_act_that_changes_nothing_is_no_operation_and_leaves_what_can_be_redone(
+    repeat: Callable[[Store], object], store: Store
+) -> None:
+    store.cluster(2, restarts=1)
+    store.name_cluster(0, "first name")
+    store.move(2, to=0)
+    store.decide(0, 1, verdict="different")
+    store.select("some", 4)
+    store.select("others", 4)
+    store.undo()
+    before = store.operations()
+    repeat(store)
+    assert (store.operations(), store.undo(redo=True).undone) == (before, False)
+
+
+def touched(store: Store) -> Store:
+    """Return the store, whose first file has another time and the same content now."""
+    os.utime(store.paths[0], (1, 1))
+    return store
 
 
 def test_nothing_to_undo_is_not_found(store: Store) -> None:

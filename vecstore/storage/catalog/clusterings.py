@@ -115,6 +115,8 @@ class Clusterings(Queries):
 
     def make_current(self, clustering: int | None) -> None:
         """Let this clustering answer from now on; None: none does."""
+        if self.current() == clustering:
+            return
         self._operations.begin()
         self.db.execute("update store set clustering = :id", {"id": clustering})
 
@@ -172,7 +174,11 @@ class Clusterings(Queries):
 
         It is the name of the images that the cluster has in the current clustering, and no longer doubtful.
         """
-        values = {"name": name, "id": cluster, "operation": self._operations.begin()}
+        named_in = self.current() if name is not None else None
+        before = self.db.execute("select name, named_in from identities where cluster = ?", (cluster,)).fetchone()
+        if before == (name, named_in):
+            return
+        values = {"name": name, "named_in": named_in, "id": cluster, "operation": self._operations.begin()}
         self.db.execute(
             """
             update operations
@@ -180,8 +186,7 @@ class Clusterings(Queries):
             where  id = :operation""",
             values,
         )
-        named_in = f"case when :name is not null then {CURRENT} end"
-        self.db.execute(f"update identities set name = :name, named_in = {named_in} where cluster = :id", values)
+        self.db.execute("update identities set name = :name, named_in = :named_in where cluster = :id", values)
 
     def suggest_names(self, clustering: int, names: dict[int, str]) -> None:
         """Record what clusters and nodes of a clustering could be called, in place of what was suggested before."""

@@ -130,14 +130,19 @@ class Memberships(Queries):
         return then, since
 
     def change(self, clustering: int, memberships: Iterable[tuple[int, int, float, bool]]) -> None:
-        """Change (row, cluster, distance, pinned) of images of a clustering by hand, to be undone."""
-        operation = self._operations.begin()
+        """Change (row, cluster, distance, pinned) of images of a clustering by hand, to be undone.
+
+        Images that are in that cluster and pinned so already are left as they are.
+        """
         remember = """
             insert or ignore into membership_changes
             select ?, clustering, row, cluster, distance, pinned from memberships where clustering = ? and row = ?"""
         change = "update memberships set cluster = ?, distance = ?, pinned = ? where clustering = ? and row = ?"
+        held = "select cluster, pinned from memberships where clustering = ? and row = ?"
         for row, cluster, distance, pinned in memberships:
-            self.db.execute(remember, (operation, clustering, row))
+            if self.db.execute(held, (clustering, row)).fetchone() == (cluster, pinned):
+                continue
+            self.db.execute(remember, (self._operations.begin(), clustering, row))
             self.db.execute(change, (cluster, distance, pinned, clustering, row))
 
     def pin(self, clustering: int, rows: Iterable[int]) -> None:

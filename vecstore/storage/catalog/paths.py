@@ -170,7 +170,9 @@ class Paths(Queries):
         """Record which image each file holds in its state, in this order; what was at the paths is replaced."""
         if not placed:
             return
-        since = self._operations.begin()
+        since = self._operations.current()
+        if since is None and self._moves_an_image(placed):
+            since = self._operations.begin()
         # Not `insert or replace`: what that replaces goes without the triggers that `removed` is kept by.
         self.db.insert_all(
             """
@@ -178,9 +180,14 @@ class Paths(Queries):
             on conflict (path) do update set
                 since = case when row = excluded.row then since else excluded.since end,
                 row = excluded.row, size = excluded.size, mtime_ns = excluded.mtime_ns""",
-            ((stamp.path, row, stamp.size, stamp.mtime_ns, since) for stamp, row in placed),
+            ((stamp.path, row, stamp.size, stamp.mtime_ns, since or 0) for stamp, row in placed),
         )
         self._failures.forget(*(stamp.path for stamp, _ in placed))
+
+    def _moves_an_image(self, placed: Sequence[tuple[FileStamp, int]]) -> bool:
+        """Say whether a path is new or leads to another image, and not only its file's state is another."""
+        rows = self.rows_at([stamp.path for stamp, _ in placed])
+        return any(rows.get(stamp.path) != row for stamp, row in placed)
 
     def forget(self, path: bytes) -> bool:
         """Forget where an image was seen, or that a file failed; return whether it was an image's path."""
