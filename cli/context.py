@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from cli import logs, output, wording
 from cli.options import default_store
@@ -39,13 +38,8 @@ asked = Asked()
 RECLUSTER = "the images added since lie farther from their clusters (drift, docs/commands.md); run `vecstore cluster`"
 
 
-class Group(TyperGroup):
+class Group(wording.TidyGroup):
     """Shows every error that is raised on purpose as one line on stderr, with the exit code of its class."""
-
-    def __init__(self, *args: Any, **values: Any) -> None:
-        super().__init__(*args, **values)
-        for command in (self, *self.commands.values()):
-            wording.tidy(command)
 
     def main(self, *args: Any, standalone_mode: bool = True, **values: Any) -> Any:
         values["standalone_mode"] = False

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from cli import output
 
@@ -29,6 +30,22 @@ PARSER_WORDS = (
 
 # What Python reads as a float and nobody as a number.
 ENDLESS = {"nan", "inf", "infinity"}
+
+
+class TidyGroup(TyperGroup):
+    """Commands whose help is tidied."""
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        for command in (self, *self.commands.values()):
+            tidy(command)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        found = super().get_params(ctx)
+        for parameter in found:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""  # Typer adds those of completion when the group is made already
+        return found
 
 
 def tidy(command: Any) -> None:

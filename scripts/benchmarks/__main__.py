@@ -5,6 +5,8 @@ import sys
 
 import typer
 
+from cli.wording import TidyGroup
+
 NAMES = (
     "cluster",
     "copies",
@@ -36,7 +38,9 @@ NAMES = (
 
 MODULES = {"import": "import_vectors"}  # Python's own word
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    cls=TidyGroup, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
+)
 
 
 @app.callback()

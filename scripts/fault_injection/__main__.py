@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.wording import tidy
 from scripts.fault_injection import acts, damage, faults, files, fuzz, interposer, kills, writers
 from scripts.fault_injection.runs import Run, scratch_folder
 from scripts.fault_injection.scenario import Pool, load_everything
@@ -22,7 +23,7 @@ TORTURES = {
 
 
 def main(
-    which: Annotated[list[str] | None, typer.Argument(help=", ".join(TORTURES), metavar="[TORTURE]...")] = None,
+    which: Annotated[list[str] | None, typer.Argument(help=", ".join(TORTURES), metavar="TORTURE...")] = None,
     seconds: Annotated[float | None, typer.Option(help="For how long, shared among the tortures.")] = None,
     rounds: Annotated[int | None, typer.Option(help="How many rounds of each.")] = None,
     n_files: Annotated[
@@ -55,4 +56,8 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program = typer.Typer(add_completion=False)
+    program.command()(main)
+    command = typer.main.get_command(program)
+    tidy(command)
+    command(prog_name="scripts/torture")

@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 
 from cli import clusters, output, tables
 from cli.app import app
+from tests.programs import ROOT
 
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
 LONG_PATH = "/home/someone/Pictures/2026/11 holiday on the island/beach/DSC_00012345.jpg"
@@ -219,6 +222,18 @@ def test_help_has_no_types_of_flags_nor_brackets_within_brackets(name: str) -> N
     assert re.findall(r"<bool>|\{[A-Z]|\[\[|\]\.\.\.\.|<int|<float|<list", printed) == []
     assert "Example: vecstore" in printed
     assert ("--wide" in printed) == ("--json" in printed)
+
+
+def test_help_of_the_program_has_no_types_of_flags() -> None:
+    printed = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "100"}).stdout
+    assert ("--show-completion" in printed, "<bool>" in printed) == (True, False)
+
+
+@pytest.mark.parametrize("program", [["scripts.benchmarks", "copies"], ["scripts.fault_injection"]])
+def test_help_of_scripts_has_no_types_of_flags(program: list[str]) -> None:
+    asked = [sys.executable, "-m", *program, "--help"]
+    printed = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert ("--help" in printed, re.findall(r"<bool>|\[\[|\]\]|\]\.\.\.\]|<int|<list", printed)) == (True, [])
 
 
 # Wrong use
