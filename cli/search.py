@@ -292,7 +292,7 @@ def duplicates(
     ] = None,
     sort: Annotated[
         str | None,
-        typer.Option("--sort", help="Print the groups by taken, size, path or score.", metavar="ORDER"),
+        typer.Option("--sort", help="List, or review, the groups by taken, size, path or score.", metavar="ORDER"),
     ] = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
@@ -313,17 +313,23 @@ def duplicates(
     Put copies into the trash, keeping those in one folder: vecstore duplicates --keep-by folder:~/Photos --apply trash
     """
     acting.require_sense()
-    asked: dict[str, Any] = {"min_score": min_score, "exact": exact, "conditions": as_filter(conditions)}
-    if sort is not None and (any(between) or acting.review or acting.apply is not None):
+    if any(between) and (acting != Acting() or conditions != Conditions()):
         raise typer.BadParameter(
-            "it orders what is printed; leave --between, --review and --apply out", param_hint="--sort"
+            "it only lists, from two places as they are; leave conditions, --keep-by, --review and --apply out",
+            param_hint="--between",
         )
+    if acting.review or acting.apply is not None or any(between):
+        other = "--between" if any(between) else "--review" if acting.review else "--apply"
+        for name, value in (("--series", series), ("--into", into), ("--sort", sort)):
+            if value and (name, other) != ("--sort", "--review"):
+                raise typer.BadParameter(f"it is for the list of groups; leave it or {other} out", param_hint=name)
+    asked: dict[str, Any] = {"min_score": min_score, "exact": exact, "conditions": as_filter(conditions)}
     with open_store(store, device, quiet) as opened:
         if any(between):
             _print_between(opened, between, min_score, exact, as_json, quiet)
             return
         if acting.review:
-            curation.review(opened, acting, asked, as_json)
+            curation.review(opened, acting, {**asked, "sort": sort}, as_json)
             return
         if acting.apply is not None:
             curation.act_on_duplicates(opened, acting, asked, as_json, quiet)

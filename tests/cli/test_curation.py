@@ -1,6 +1,7 @@
 """Deciding and acting on the command line: nothing without --yes, one line for what is left, exit codes."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,14 @@ def test_a_review_records_each_answer_at_once(vecstore_: Vecstore, folder: Path)
     assert [line.split("\t")[4] for line in planned] == [f"{folder}/a/1.png"]
 
 
+def test_a_review_comes_in_the_order_that_is_asked_for(vecstore_: Vecstore, folder: Path) -> None:
+    paint(folder / "a/large.png", 4, (64, 48))
+    shutil.copyfile(folder / "a/large.png", folder / "b/large.png")
+    vecstore_("add", folder)
+    shown = vecstore_("duplicates", "--review", "--sort", "size", input="l\nl\nl\n").stderr
+    assert re.findall("^  1  keep .*(@[0-9]+)", shown, re.MULTILINE) == ["@3", "@0", "@1"]
+
+
 def test_later_and_quit_decide_nothing(vecstore_: Vecstore) -> None:
     assert vecstore_("duplicates", "--review", input="l\nq\n").stderr.endswith("decided 0 groups\n")
     assert outcome(vecstore_("decisions")) == (
@@ -186,6 +195,29 @@ def test_found_pictures_go_into_a_folder(vecstore_: Vecstore, folder: Path, tmp_
         (
             ("similar", "@0", "--copy-to", "x", "--move-to", "y"),
             "pictures are copied, linked to or moved; give one of --copy-to, --link-to and --move-to",
+        ),
+        (
+            ("duplicates", "--review", "--series"),
+            "invalid value for --series: it is for the list of groups; leave it or --review out "
+            "(see `vecstore duplicates --help`)",
+        ),
+        (
+            ("duplicates", "--apply", "trash", "--sort", "size"),
+            "invalid value for --sort: it is for the list of groups; leave it or --apply out "
+            "(see `vecstore duplicates --help`)",
+        ),
+        (
+            ("duplicates", "--between", "a", "b", "--into", "leaks"),
+            "invalid value for --into: it is for the list of groups; leave it or --between out "
+            "(see `vecstore duplicates --help`)",
+        ),
+        *(
+            (
+                ("duplicates", "--between", "a", "b", *option),
+                "invalid value for --between: it only lists, from two places as they are; leave conditions, --keep-by, "
+                "--review and --apply out (see `vecstore duplicates --help`)",
+            )
+            for option in (("--path", "x"), ("--review",), ("--keep-by", "oldest"))
         ),
         (
             ("duplicates", "--apply", "move"),
