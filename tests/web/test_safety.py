@@ -3,11 +3,14 @@
 import asyncio
 import hmac
 import io
+import json
 import os
+import socket
 import struct
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive
 
-from tests.programs import run_program
+from tests.programs import run_program, start_program
 from tests.serving import TOKEN, copy_of, make_store, paint_one, serving
 from vecstore.errors import BadInput
 from vecstore.store import Store
@@ -384,6 +387,73 @@ def test_a_slow_body_at_the_least_rate_is_taken(store: Path, tmp_path: Path, mon
     monkeypatch.setattr(security, "BODY_SECONDS", 0.5)
     monkeypatch.setattr(security, "LEAST_BYTES_PER_SECOND", len(data) // 10)
     assert asked_piece_by_piece(store, slowly) == 200
+
+
+QUICKLY = "from vecstore.web import connections; connections.HEADER_SECONDS = 2"
+WITHOUT_HTTPTOOLS = "import sys; sys.modules['httptools'] = None"  # as it is installed by default
+
+
+@pytest.fixture(scope="module", params=["", WITHOUT_HTTPTOOLS], ids=["any", "h11"])
+def address(request: pytest.FixtureRequest, store: Path) -> Iterator[tuple[str, int]]:
+    """Where a server answers that waits two seconds for headers."""
+    process = start_program("serve", "--store", store, "--port", "0", "--json", prelude=f"{request.param}\n{QUICKLY}")
+    try:
+        told = json.loads(process.stdout.readline())  # type: ignore[union-attr]
+        yield "127.0.0.1", int(told["url"].rstrip("/").rpartition(":")[2])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+ASKED = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+def read_ok(client: socket.socket) -> bool:
+    """Say whether what is asked for comes, in however many parts."""
+    answer = b""
+    while not answer.endswith(b"\r\n\r\nok\n") and (part := client.recv(1 << 16)):
+        answer += part
+    return answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\nok\n")
+
+
+@pytest.mark.parametrize("before", [b"", ASKED + b"\r\n"], ids=["first", "kept"])
+def test_headers_that_come_too_slowly_are_given_up(before: bytes, address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=30) as client:
+        client.sendall(before)
+        assert not before or read_ok(client)
+        began = time.monotonic()
+        client.sendall(ASKED)
+        with suppress(ConnectionError):  # the server has closed it
+            for number in range(300):
+                time.sleep(0.1)
+                client.sendall(b"X-%d: drip\r\n" % number)
+                client.settimeout(0.01)
+                with suppress(TimeoutError):
+                    if answer := client.recv(1 << 16):
+                        break
+        assert (answer.split(b"\r\n")[0], time.monotonic() - began < 25) == (b"HTTP/1.1 408 Request Timeout", True)
+        client.settimeout(30)
+        with suppress(ConnectionError):
+            assert client.recv(1 << 16) == b""
+
+
+def test_a_connection_that_asks_nothing_is_closed_without_an_answer(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=30) as client:
+        assert client.recv(1 << 16) == b""
+
+
+def test_headers_in_pieces_and_answers_that_take_longer_are_no_matter(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=30) as client:
+        for _ in range(6):  # longer in all than headers may take
+            for piece in (ASKED, b"X-More: 1\r\n", b"\r\n"):
+                client.sendall(piece)
+                time.sleep(0.15)
+            assert read_ok(client)
+        client.sendall(b"POST /api/similar HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n")
+        client.sendall(b'Content-Length: 14\r\n\r\n{"images":')
+        time.sleep(2.5)  # a body has more time
+        client.sendall(b"[0]}")
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
 
 
 def test_json_is_bounded_too(local: TestClient) -> None:

@@ -8,6 +8,7 @@ import uvicorn
 
 from vecstore.errors import BadInput, VecstoreError
 from vecstore.web.app import create_site
+from vecstore.web.connections import with_bounded_headers
 from vecstore.web.settings import Settings
 
 # More than these at once, and the rest is told to come back.
@@ -54,4 +55,6 @@ def serve(stores: Sequence[Settings], listening: socket.socket) -> None:
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+    config.load()
+    config.http_protocol_class = with_bounded_headers(config.http_protocol_class)
     uvicorn.Server(config).run(sockets=[listening])
