@@ -96,6 +96,83 @@ def test_what_was_compared_is_remembered_and_only_new_images_are_compared(
     assert all(of_new in pair for pair in compared)
 
 
+def outdate(store: Store, relation: str | None = None) -> None:
+    """Let all that was compared be of an earlier version of the check, which found that each pair is this, if given."""
+    with store.session.catalog.writing() as db:
+        db.execute("update pairs set version = 0, relation = coalesce(?, relation)", (relation,))
+
+
+@pytest.mark.parametrize("relation", ["", "edited"])
+def test_what_an_earlier_check_judged_is_judged_once_more(
+    relation: str,
+    open_store: OpenStore,
+    folder: Path,
+    compared: list[frozenset[int]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for seed in range(6):  # of each group three, of which not all pairs are compared
+        save(ALTERATIONS["flipped"](scene(seed)), folder / f"{seed}_other.png")
+    with open_store() as store:
+        store.add(folder)
+        expected = [(one.id, one.kind, one.relation, one.group) for one in store.duplicates()]
+        n_pairs = len(list(store.session.catalog.pairs.all()))
+        n_compared = store.compared_duplicates().compared
+        outdate(store, relation)
+        compared.clear()
+        assert store.compared_duplicates().compared < n_compared == store.info().images
+        assert [(one.id, one.kind, one.relation, one.group) for one in store.duplicates()] == expected
+        assert len(compared) >= n_pairs
+        told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert told == [f"{n_pairs} pairs were judged by an earlier check for copies, and are compared once more"]
+        compared.clear()
+        assert [(one.id, one.kind, one.relation, one.group) for one in store.duplicates()] == expected
+        assert (compared, store.compared_duplicates().compared) == ([], n_compared)
+
+
+def test_what_is_no_longer_a_copy_is_compared_with_what_was_in_its_group(
+    open_store: OpenStore, folder: Path, compared: list[frozenset[int]]
+) -> None:
+    shutil.rmtree(folder)
+    save(scene(0), folder / "0.png")
+    save(ALTERATIONS["grey"](scene(0)), folder / "1.png")
+    save(scene(1), folder / "2.png")
+    with open_store() as store:
+        store.add(folder)
+        list(store.duplicates())
+        with store.session.catalog.writing() as db:  # an earlier check, to which all were copies of the second
+            db.execute("delete from pairs")
+            db.execute("insert into pairs values (0, 2, 'edited', 1, 0), (1, 2, 'edited', 1, 0)")
+        assert grouped(store.duplicates()) == [[("keep", "", "0.png"), ("near", "grey", "1.png")]]
+
+
+def test_decisions_outlive_the_check_that_they_were_made_with(open_store: OpenStore, folder: Path) -> None:
+    with open_store() as store:
+        store.add(folder)
+        rows = {Path(one.path).name: one.id for one in store.duplicates()}
+        store.decide(rows["0.png"], rows["0_copy.png"], verdict="different")
+        store.decide(rows["1.png"], rows["1_copy.png"], verdict="keep", keep=folder / "1_copy.png")
+        decisions = store.decisions()
+        expected = grouped(store.duplicates())
+        outdate(store)
+        assert (grouped(store.duplicates()), store.decisions()) == (expected, decisions)
+        assert expected[0] == [("keep", "", "1_copy.png"), ("near", "turned 270", "1.png")]
+
+
+def test_verdicts_on_pictures_that_cannot_be_read_stay(
+    open_store: OpenStore, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_store() as store:
+        store.add(folder)
+        list(store.duplicates())
+        outdate(store)
+        before = sorted(store.session.catalog.pairs.all())
+        shutil.move(folder, folder.parent / "away")
+        list(store.duplicates())
+        assert (sorted(store.session.catalog.pairs.all()), caplog.messages) == (before, [])
+        shutil.move(folder.parent / "away", folder)
+        assert grouped(store.duplicates()) == EXPECTED
+
+
 def _levels(image: Image.Image) -> np.ndarray:
     from vecstore.likeness.perceptual_hash import grey
 

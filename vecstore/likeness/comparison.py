@@ -10,6 +10,10 @@ from vecstore.likeness.look import Look
 from vecstore.likeness.perceptual_hash import GREY_SIDE, ORIENTATIONS, TURNS, turn
 from vecstore.sources.plainness import CELLS, cells_agree
 
+# One more with every change here, in `alignment` or in `look` by which two pictures may get another answer: what stores
+# keep of an earlier version is judged again.
+VERSION = 1
+
 SAME_BYTES, SAME_PIXELS, RE_ENCODED, RESIZED = "same bytes", "same pixels", "re-encoded", "resized"
 GREY, EDITED = "grey", "edited"
 # A part of the other picture, and one that the other is a part of; the same with bars, and without those of the other.

@@ -1,7 +1,8 @@
 """Finding altered copies: candidates by hashes and by vectors, each verified on its pixels, and remembered.
 
 A picture is compared with the others once: what was found is kept in the catalog, so that the next call looks at new
-images alone. What cannot be read cannot be verified; there the vectors have to do, and nothing is kept.
+images alone, and at pairs that an earlier version of the check judged. What cannot be read cannot be verified; there
+the vectors have to do, and nothing is kept.
 """
 
 import logging
@@ -95,6 +96,16 @@ class Collection:
     def has(self, flag: int) -> NDArray[np.bool_]:
         return np.asarray(self.records[:, 0] & flag > 0)
 
+    def is_findable(self) -> NDArray[np.bool_]:
+        """Return which of all rows can be found."""
+        found = np.zeros(len(self.vectors), np.bool_)
+        found[self.rows] = True
+        return found
+
+    def is_here(self, row: int) -> bool:
+        """Say whether a file of an image is there by its size and time."""
+        return any(state.presence is Presence.HERE for state in path_states(self.catalog, self.states, row))
+
     def hashes(self) -> NDArray[np.uint8]:
         """Return the hashes of all rows, (rows, N_FRAMES, 8)."""
         return self.records[:, 1:].reshape(-1, N_FRAMES, SIDE)
@@ -111,8 +122,7 @@ class Collection:
         said = False
         for start in range(0, len(missing), HASHED_AT_ONCE):
             block = missing[start : start + HASHED_AT_ONCE].tolist()
-            states = {row: path_states(self.catalog, self.states, row) for row in block}
-            here = {row: of_row for row, of_row in states.items() if any(s.presence is Presence.HERE for s in of_row)}
+            here = {row: path_states(self.catalog, self.states, row) for row in block if self.is_here(row)}
             if here and not said:
                 log.warning("up to %d pictures are read once, for a hash that finds altered copies", len(missing))
                 said = True
@@ -132,7 +142,7 @@ class Collection:
                 damaged = self.catalog.picture_hashes.damaged_blocks()
                 self.catalog.picture_hashes.drop_blocks(damaged)
                 self.catalog.picture_hashes.put((row, self.records[row].tobytes()) for row in rows)
-                self.catalog.pairs.record(pairs)
+                self.catalog.pairs.record(pairs, comparison.VERSION)
         except VecstoreError as error:
             log.info("what was compared is not kept: %s", error)
 
@@ -155,13 +165,15 @@ class CopyFinder:
         }
         self._copies: dict[int, dict[int, Relation]] = {}
         for pair, relation in self.known.items():
-            self._note(pair, relation)
+            if relation is not None:
+                self._note(pair, relation)
         self._new: list[Pair] = []
         self._unverified: dict[Pair, float] = {}
         self._groups = _DisjointRows(len(collection.vectors))
 
     def compare(self) -> None:
         """Compare the images that were not compared yet with all others."""
+        self._judge_again()
         self.join_known()
         collection = self.collection
         new = collection.rows[~collection.has(COMPARED)[collection.rows]]
@@ -175,11 +187,39 @@ class CopyFinder:
         collection.records[done, 0] |= COMPARED
         self._keep(done)
 
+    def _judge_again(self) -> None:
+        """Compare the pairs that an earlier version of the check judged, of pictures that can be read.
+
+        A picture that is no longer a copy is compared with all others once more: within its group that was not needed.
+        """
+        collection = self.collection
+        pairs = self._outdated()
+        if pairs:
+            log.warning("%d pairs were judged by an earlier check for copies, and are compared once more", len(pairs))
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            block = pairs[start : start + PAIRS_AT_ONCE]
+            collection.tell("pairs", start, len(pairs))
+            collection.looks.fetch({row for pair in block for row in pair})
+            left: set[int] = set()
+            for pair in block:
+                was_copy = self.known[pair] is not None
+                if all(collection.looks.of(row) is not None for row in pair):
+                    self._compare(pair)
+                    left.update(pair if was_copy and self.known[pair] is None else ())
+            collection.records[sorted(left), 0] &= np.uint8(0xFF ^ COMPARED)
+            self._keep(sorted(left))
+
+    def _outdated(self) -> list[Pair]:
+        """Return the pairs whose verdict is of an earlier version, less those decided by a person or without files."""
+        collection, findable = self.collection, self.collection.is_findable()
+        before = collection.catalog.pairs.judged_before(comparison.VERSION)
+        pairs = [pair for pair in before if findable[list(pair)].all() and not self.is_apart(*pair)]
+        here = {row for row in {row for pair in pairs for row in pair} if collection.is_here(row)}
+        return [pair for pair in pairs if here.issuperset(pair)]
+
     def join_known(self) -> None:
         """Join what is known to be copies, and compare nothing."""
-        collection = self.collection
-        findable = np.zeros(len(collection.vectors), np.bool_)
-        findable[collection.rows] = True
+        findable = self.collection.is_findable()
         for (row, other), relation in self.known.items():
             if relation is not None and findable[row] and findable[other] and not self.is_apart(row, other):
                 self._groups.join(row, other)
@@ -207,9 +247,11 @@ class CopyFinder:
         return any(copy.name == comparison.WITHOUT_BARS for copy in self.known_copies(row).values())
 
     def _note(self, pair: Pair, relation: Relation | None) -> None:
-        if relation is not None:
-            self._copies.setdefault(pair[0], {})[pair[1]] = relation
-            self._copies.setdefault(pair[1], {})[pair[0]] = relation.reversed()
+        for row, other, seen in ((*pair, relation), (*pair[::-1], relation and relation.reversed())):
+            if seen is not None:
+                self._copies.setdefault(row, {})[other] = seen
+            else:
+                self._copies.get(row, {}).pop(other, None)
 
     def is_apart(self, row: int, other: int) -> bool:
         return self.apart is not None and bool(self.apart(np.array([row]), np.array([other]))[0])

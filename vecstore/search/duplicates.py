@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from vecstore.likeness import comparison
 from vecstore.likeness.comparison import SAME_BYTES, Relation
 from vecstore.likeness.perceptual_hash import COMPARED, HASHED, SEEN
 from vecstore.results import Compared, Duplicate
@@ -88,8 +89,10 @@ def compared(session: Session) -> Compared:
 
 
 def _compared(catalog: Catalog, collection: Collection, n_verified: int) -> Compared:
-    done = collection.rows[collection.has(COMPARED)[collection.rows]]
+    is_compared = collection.has(COMPARED)
     with catalog.reading():
+        is_compared[[row for pair in catalog.pairs.judged_before(comparison.VERSION) for row in pair]] = False
+        done = collection.rows[is_compared[collection.rows]]
         until = catalog.images.size_and_time(int(done[-1]))[2] if len(done) else None
     return Compared(len(collection.rows), len(done), until, n_verified)
 

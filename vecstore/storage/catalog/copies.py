@@ -18,7 +18,10 @@ class PictureHashes(RowRecords):
 
 
 class Pairs(Queries):
-    """The pairs of rows that were compared, the lower row first; no relation: the one is no copy of the other."""
+    """The pairs of rows that were compared, the lower row first; no relation: the one is no copy of the other.
+
+    version: of the check that judged them.
+    """
 
     def __init__(self, database: Database, hashes: PictureHashes) -> None:
         super().__init__(database)
@@ -28,8 +31,14 @@ class Pairs(Queries):
         """Yield (row, other row, relation of the other to the row, confidence) by row."""
         yield from self.db.execute("select row, other, relation, confidence from pairs order by row, other")
 
-    def record(self, pairs: Iterable[tuple[int, int, str, float]]) -> None:
-        self.db.executemany("insert or replace into pairs values (?, ?, ?, ?)", pairs)
+    def judged_before(self, version: int) -> list[tuple[int, int]]:
+        """Return the pairs that an earlier version of the check judged, ascending."""
+        query = "select row, other from pairs where version < :version order by row, other"
+        return self.db.execute(query, {"version": version}).fetchall()
+
+    def record(self, pairs: Iterable[tuple[int, int, str, float]], version: int) -> None:
+        values = ((*pair, version) for pair in pairs)
+        self.db.executemany("insert or replace into pairs values (?, ?, ?, ?, ?)", values)
 
     def forget(self, rows: Iterable[int]) -> None:
         """Forget all that is known of rows, ascending."""

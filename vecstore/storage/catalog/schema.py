@@ -424,6 +424,11 @@ def m014_trees_and_kept_names(db: sqlite3.Connection) -> None:
         ) without rowid""")
 
 
+def m015_versions_of_verdicts(db: sqlite3.Connection) -> None:
+    # Which version of the check judged the pair (`likeness/comparison.py`); 0: one from before they were counted.
+    db.execute("alter table pairs add column version integer not null default 0")
+
+
 MIGRATIONS = (
     m001_the_store,
     m002_index_settings,
@@ -439,4 +444,5 @@ MIGRATIONS = (
     m012_selections_and_pins,
     m013_facts,
     m014_trees_and_kept_names,
+    m015_versions_of_verdicts,
 )  # append only
