@@ -96,6 +96,24 @@ def test_what_was_compared_is_remembered_and_only_new_images_are_compared(
     assert all(of_new in pair for pair in compared)
 
 
+def test_a_copy_of_a_part_joins_the_group_that_the_part_joins_after_it(open_store: OpenStore, folder: Path) -> None:
+    shutil.rmtree(folder)
+    part = cropped(scene(0), 0.1, 0.1, 0.1, 0.1)
+    save(scene(0), folder / "0.png")
+    save(ALTERATIONS["turned 90"](part), folder / "1.png")
+    save(part, folder / "2.png")
+    with open_store() as store:
+        store.add(folder)
+        list(store.duplicates())
+        known = {(0, 1): "", (0, 2): "cropped", (1, 2): "turned 270"}  # the first of these as of other photos
+        with store.session.catalog.writing():
+            pairs = ((*pair, relation, 0.9) for pair, relation in known.items())
+            store.session.catalog.pairs.record(pairs, comparison.VERSION)
+        assert grouped(store.duplicates()) == [
+            [("keep", "", "0.png"), ("near", "cropped", "2.png"), ("near", "cropped", "1.png")]
+        ]
+
+
 def outdate(store: Store, relation: str | None = None) -> None:
     """Let all that was compared be of an earlier version of the check, which found that each pair is this, if given."""
     with store.session.catalog.writing() as db:

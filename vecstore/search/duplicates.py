@@ -155,12 +155,20 @@ class _Groups:
                 heapq.heappush(queue, (FITNESS[Presence.MISSING], has_bars, -pixels[row], row))
             else:
                 groups.append(_Group(row))
+        self._join_left(groups)
         for group in groups:
             if group.others:
                 scores = self.collection.score(group.representative, [row for row, _, _ in group.others]).tolist()
                 scored = [(row, rel, score) for (row, rel, _), score in zip(group.others, scores, strict=True)]
                 group.others = sorted(scored, key=lambda other: (-other[1].confidence, -other[2], other[0]))
                 yield group
+
+    def _join_left(self, groups: list[_Group]) -> None:
+        """Let a representative of nothing join the group that its copy joined after it had its turn."""
+        for left in [group for group in groups if not group.others]:
+            others = [group for group in groups if group.others]
+            if any(self._joins(group, left.representative) for group in self._nearest(others, left.representative)):
+                groups.remove(left)
 
     def _nearest(self, groups: list[_Group], row: int) -> list[_Group]:
         """Return the groups that a row may belong to: of many, those with a known copy of it, and the nearest ones.
