@@ -93,14 +93,37 @@ def test_every_class_has_a_name_that_finds_it() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["Dog!", "dog?", "'dog'", '"dogs"', "a dog's", "dogs\u2019", "\uff24\uff2f\uff27", "dog\u200b", "dog\n", "(dog)"],
+)
+def test_punctuation_and_width_are_no_matter(text: str) -> None:
+    assert vocabulary().require(text, "lite0") == [vocabulary().classes_of["dog"]]
+
+
+def test_words_are_parted_by_what_is_no_letter() -> None:
+    classes_of = vocabulary().classes_of
+    for text in ("Cats & dogs", "cat/dog", "cat+dog", "cat, dog."):
+        assert vocabulary().require(text, "lite0") == [classes_of["cat"], classes_of["dog"]]
+    for text in ("lady's slipper", "Lady\u2019s Slipper", "lady slipper"):
+        assert vocabulary().require(text, "lite0") == [classes_of["lady slipper"]]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("zebrra", "tiny does not know 'zebrra'; did you mean zebra"),
         ("dgo", "tiny does not know 'dgo'; did you mean dog"),
         ("kat", "tiny does not know 'kat'; did you mean cat"),
         ("sprots car", "tiny does not know 'sprots'; did you mean sports car"),
-        ("red bicycle", "tiny does not know 'red'; did you mean reed or bread"),
-        ("dog xyzzyqq", "tiny does not know 'xyzzyqq'; it knows ImageNet's 1,000 things"),
+        ("red bicycle", "tiny does not know 'red'; did you mean red fox or red hot or red wolf or 'bicycle' alone"),
+        ("labrador", "tiny does not know 'labrador'; did you mean labrador retriever"),
+        ("two dogs", "tiny does not know 'two'; did you mean toy dog or 'dogs' alone"),
+        ("dog -cat", "to look away from 'cat', `vecstore similar --word WORD --minus-word cat`"),
+        ("\N{DOG FACE}", "tiny does not know '\N{DOG FACE}'; it knows"),
+        ("कुत्ता", "tiny does not know 'कुत्ता'; it knows"),
+        ("...", "no word was given"),
+        ("xyzzyqq", "tiny does not know 'xyzzyqq'; it knows ImageNet's 1,000 things"),
+        ("dog xyzzyqq", "tiny does not know 'xyzzyqq'; did you mean 'dog' alone"),
         ("", "no word was given"),
         (" \n,", "no word was given"),
         ("dog " * 100, "the text has 400 characters"),

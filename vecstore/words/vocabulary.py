@@ -10,6 +10,8 @@ import gzip
 import json
 import operator
 import re
+import string
+import unicodedata
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -20,6 +22,8 @@ ENDINGS = (
     *(("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("men", "man")),
     ("ies", "y"),
 )
+# The end of a genitive, with what is typed for its apostrophe; and a word that a search engine would look away from.
+GENITIVE, AWAY = re.compile(r"['\u2019]s?(?!\w)"), re.compile(r"(?:^|\s)[-\u2212](\w+)")
 UNSAID = ("a", "an", "the", "and")
 LONGEST_TEXT = 200
 SUGGESTIONS = 3
@@ -53,6 +57,18 @@ class Vocabulary:
             raise BadInput("no word was given to look for; name a thing, such as dog")
         if len(text) > LONGEST_TEXT:
             raise BadInput(f"the text has {len(text)} characters, the most are {LONGEST_TEXT}; name a thing or two")
+        if away := AWAY.search(text):
+            raise BadInput(
+                f"a picture is looked for that shows all words; to look away from {away[1]!r}, "
+                f"`vecstore similar --word WORD --minus-word {away[1]}`"
+            )
+        terms, unknown = self._terms(words)
+        if unknown:
+            raise BadInput(self._unknown(words, unknown, embedder))
+        return terms
+
+    def _terms(self, words: list[str]) -> tuple[list[frozenset[int]], list[str]]:
+        """Return the classes of each term, and the words from the first that is in no known name on."""
         terms: list[frozenset[int]] = []
         while words:
             for length in range(len(words), 0, -1):
@@ -62,8 +78,8 @@ class Vocabulary:
                     words = words[length:]
                     break
             else:
-                raise BadInput(self._unknown(words, embedder))
-        return terms
+                break
+        return terms, words
 
     def look_up(self, name: str) -> frozenset[int] | None:
         """Return the classes that a name in lower case stands for, in the singular or plural; None if it is unknown."""
@@ -77,20 +93,24 @@ class Vocabulary:
         regular = [name[: -len(end)] + singular for end, singular in ENDINGS if name.endswith(end)]
         return [name, *([self.plurals[name]] if name in self.plurals else []), *regular]
 
-    def _unknown(self, words: list[str], embedder: str) -> str:
-        near = [name for name in self._near(" ".join(words)) if name not in words] or self._near(words[0])
+    def _unknown(self, words: list[str], unknown: list[str], embedder: str) -> str:
+        near = [name for name in self._near(" ".join(unknown)) if name not in unknown] or self._near(unknown[0])
+        others = [word for word in words if word != unknown[0]]
+        if others and not self._terms(others)[1]:
+            near.append(f"{' '.join(others)!r} alone")
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         return (
-            f"{embedder} does not know {words[0]!r}; {hint}it knows ImageNet's 1,000 things and what they are kinds "
+            f"{embedder} does not know {unknown[0]!r}; {hint}it knows ImageNet's 1,000 things and what they are kinds "
             "of; for any words, `vecstore embed DEST --embedder open_clip:MODEL/PRETRAINED` makes a "
             "store of these pictures"
         )
 
     def _near(self, name: str) -> list[str]:
-        """Return known names in nearly this spelling, such with the same letters in another order first."""
+        """Return known names that it is a word of, then such in nearly this spelling, the same letters first."""
+        longer = sorted((known for known in self.classes_of if name in known.split()), key=len)
         alike = [known for known in self.classes_of if len(known) == len(name)]
         swapped = [known for known in alike if sorted(known) == sorted(name)]
-        near = swapped + difflib.get_close_matches(name, list(self.classes_of), SUGGESTIONS, cutoff=0.75)
+        near = longer + swapped + difflib.get_close_matches(name, list(self.classes_of), SUGGESTIONS, cutoff=0.75)
         if not near and len(name) >= SHORTEST_MISSPELT:  # of three letters one is too many for the cutoff
             near = [known for known in alike if sum(map(operator.ne, known, name)) == 1]
         return [*dict.fromkeys(near)][:SUGGESTIONS]
@@ -151,5 +171,15 @@ def _named_like_a_sibling(nouns: dict[str, tuple[list[str], list[str]]]) -> dict
 
 
 def _words(text: str) -> list[str]:
-    """Return the words of a text in lower case, without articles; hyphens and commas part words too."""
-    return [word for word in re.split(r"[\s_,;+-]+", text.casefold()) if word and word not in UNSAID]
+    """Return the words of a text in lower case, without articles; what is no letter parts words, but emoji do not."""
+    text = GENITIVE.sub("", unicodedata.normalize("NFKC", text).casefold())
+    said = "".join(" " if _parts(character) else character for character in text if not _is_unseen(character))
+    return [word for word in said.split() if word not in UNSAID]
+
+
+def _parts(character: str) -> bool:
+    return character in string.punctuation or unicodedata.category(character)[0] in "PZ"
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) == "Cf"
