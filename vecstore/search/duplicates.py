@@ -165,8 +165,8 @@ class _Groups:
 
     def _join_left(self, groups: list[_Group]) -> None:
         """Let a representative of nothing join the group that its copy joined after it had its turn."""
+        others = [group for group in groups if group.others]
         for left in [group for group in groups if not group.others]:
-            others = [group for group in groups if group.others]
             if any(self._joins(group, left.representative) for group in self._nearest(others, left.representative)):
                 groups.remove(left)
 
