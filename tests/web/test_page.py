@@ -794,6 +794,32 @@ def test_a_group_is_decided_once_however_often_the_key_is_pressed(page: Any, cop
         assert len(store.decisions()) == 1
 
 
+def test_duplicates_follow_what_others_decide_and_keep_what_is_looked_at(page: Any, copies: Path) -> None:
+    with Store.open(copies) as store:
+        n_groups = len(list(store.duplicate_groups()))
+    where, shown = page.locator(".review-bar strong"), page.locator("figure.keep .path").first
+    with running(page, copies) as address, Store.open(copies) as other:
+        first, second = ([file.id for file in group.files] for group in [*other.duplicate_groups()][:2])
+        go(page, address, "#/duplicates")
+        page.get_by_role("button", name="Next group").click()
+        expect(where).to_have_text(f"2 of {n_groups}")
+        path = shown.text_content()
+        page.locator(".pair").evaluate("pair => (pair.dataset.before = 'yes')")
+        other.decide(first[0], verdict="both")
+        expect(where).to_have_text(f"1 of {n_groups - 1}")
+        expect(shown).to_have_text(path)
+        expect(page.locator(".pair[data-before]")).to_have_count(1)  # it was not drawn again, so a zoom stays
+        expect(page.locator("main .sub").first).to_contain_text(f"{n_groups - 1} groups.")
+        page.keyboard.press("b")
+        expect(where).to_have_text(f"1 of {n_groups - 2}")
+        page.locator(".toast", has_text="All are kept").get_by_role("button", name="Undo").click()
+        expect(where).to_have_text(f"2 of {n_groups - 1}")
+        other.remove(*{*second})
+        expect(page.locator(".review-bar strong")).to_have_text(f"1 of {n_groups - 2}")
+        page.keyboard.press("b")
+        expect(page.locator("h1")).to_have_text("No duplicates")
+
+
 def test_what_would_be_done_is_that_of_the_last_choice(page: Any, copies: Path) -> None:
     with running(page, copies) as address:
         go(page, address, "#/duplicates?keep=pixels")

@@ -1,7 +1,7 @@
 // Duplicates, a group at a time: side by side with one zoom for all, what to keep, and what will happen before it does.
 
 import { api } from "../api.js";
-import { baseName, button, count, element, empty, head, number, shown, size, when } from "../dom.js";
+import { baseName, button, count, element, empty, head, number, shown, size, when, within } from "../dom.js";
 import { sayIfMissing } from "../images.js";
 import { start } from "../jobs.js";
 import { check, isReadOnly, own } from "../live.js";
@@ -32,30 +32,57 @@ const ACTS = { trash: "Put the others into the trash", hardlink: "Make links of 
 export async function showDuplicates({ query, refresh }) {
   const rule = Object.keys(RULES).find((one) => one === query.get("keep")) ?? "";
   const order = Object.keys(ORDERS).find((one) => one === query.get("sort")) ?? "";
-  const [groups, compared] = await Promise.all([api.duplicates({ keep_by: rule ? [rule] : [], k: MOST, known: true, sort: order }), api.compared()]);
+  const look = () => Promise.all([api.duplicates({ keep_by: rule ? [rule] : [], k: MOST, known: true, sort: order }), api.compared()]);
+  const [groups, compared] = await look();
   const keep = choice("Which one to keep", Object.entries(RULES).map(([value, text]) => [value, `Keep ${text}`]), rule, "keep");
   const sort = choice("Order", Object.entries(ORDERS), order, "sort");
-  const freed = groups.reduce((sum, group) => sum + group.bytes, 0);
-  const text = groups.length
-    ? `${count(groups.length, "group")}${groups.length === MOST ? " and more" : ""}.${freed ? ` The files of the very same content take ${size(freed)}.` : ""}`
-    : "There are none that were not decided about.";
-  const news = toCompare(compared);
   const left = whenCompared(refresh);
   if (!groups.length) {
-    const none = news ? "None are known so far." : text;
+    const news = toCompare(compared);
+    const none = news ? "None are known so far." : "There are none that were not decided about.";
     return { nodes: [empty("No duplicates", none, news ?? comparedWhen(compared))], leave: left, changed: (before, now) => (before.changes !== now.changes || before.images !== now.images ? "refresh" : undefined) };
   }
-  const review = new Review(groups, refresh);
+  const review = new Review(groups, refresh, () => follow().catch(() => {})); // else with the next change
   // Cleared away is by the rule that one sees chosen, also while the groups are still on their way.
+  const top = head("Duplicates", "", sort, keep, isReadOnly() ? null : button("Clear them away…", () => clearAway(keep.value, refresh), { class: "primary" }));
+  const news = element("p", { class: "compared" });
+  /** @param {Group[]} found @param {import("../api.js").Compared} known */
+  const say = (found, known) => {
+    within(top, ".sub", HTMLElement).textContent = summary(found);
+    news.replaceChildren(toCompare(known) ?? comparedWhen(known));
+  };
+  say(groups, compared);
+  let asked = 0;
+  // What is in view stays there, with its zoom, whatever becomes of the others.
+  const follow = async () => {
+    const now = ++asked;
+    const [found, known] = await look();
+    if (now !== asked || review.gone.signal.aborted) return;
+    if (!found.length) return void refresh();
+    say(found, known);
+    review.follow(found);
+  };
   return {
-    nodes: [head("Duplicates", text, sort, keep, isReadOnly() ? null : button("Clear them away…", () => clearAway(keep.value, refresh), { class: "primary" })), element("p", { class: "compared" }, news ?? comparedWhen(compared)), review.element],
+    nodes: [top, news, review.element],
     leave: () => {
       left();
       review.leave();
     },
-    changed: (before, now) => (before.images !== now.images ? "refresh" : undefined),
+    changed: (before, now) => void (before.changes !== now.changes && review.look()),
   };
 }
+
+/** @param {Group[]} groups */
+function summary(groups) {
+  const taken = groups.reduce((sum, group) => sum + group.bytes, 0);
+  return `${count(groups.length, "group")}${groups.length === MOST ? " and more" : ""}.${taken ? ` The files of the very same content take ${size(taken)}.` : ""}`;
+}
+
+/** What is shown of a group, but for its number, which changes with the others. @param {Group|undefined} group */
+const contentOf = (group) => JSON.stringify(group, (name, value) => (name === "group" ? undefined : value));
+
+/** What tells a group from others, whatever is in it now. @param {Group} group */
+const keyOf = (group) => [...new Set(group.files.map((file) => file.id))].sort((one, other) => one - other).join();
 
 /** A choice that is part of the address. @param {string} label @param {string[][]} offered values, and what they are called
  * @param {string} value @param {string} name in the address */
@@ -93,14 +120,16 @@ function whenCompared(refresh) {
 }
 
 class Review {
-  /** @param {Group[]} groups @param {() => unknown} refresh */
-  constructor(groups, refresh) {
+  /** @param {Group[]} groups @param {() => unknown} refresh @param {() => unknown} look asks for the groups, for `follow` */
+  constructor(groups, refresh, look) {
+    this.look = look;
     this.groups = groups;
     this.refresh = refresh;
     this.at = 0;
     this.zoom = 1;
     this.pan = [0, 0];
     this.isDeciding = false;
+    this.isBehind = false;
     this.element = element("section", { class: "review", tabindex: "-1", "aria-label": "A group of duplicates" });
     this.gone = new AbortController();
     document.addEventListener("keydown", (event) => this.onKey(event), { signal: this.gone.signal });
@@ -113,6 +142,23 @@ class Review {
 
   get group() {
     return this.groups[this.at];
+  }
+
+  /** Goes on with the groups as they are now, at the one that is in view. @param {Group[]} groups */
+  follow(groups) {
+    if (this.isDeciding) return void (this.isBehind = true);
+    this.isBehind = false;
+    const { group: before, at } = this;
+    const there = before ? groups.findIndex((one) => keyOf(one) === keyOf(before)) : groups.length;
+    this.groups = groups;
+    this.at = there < 0 ? Math.min(at, groups.length) : there;
+    if (contentOf(before) !== contentOf(this.group)) return this.draw();
+    const where = this.element.querySelector("[role=status]");
+    if (where) where.textContent = this.where;
+  }
+
+  get where() {
+    return `${number(this.at + 1)} of ${number(this.groups.length)}`;
   }
 
   /** One of each image of the group, the one to keep first. */
@@ -139,7 +185,7 @@ class Review {
         "div",
         { class: "review-bar" },
         button("←", () => this.step(-1), { "aria-label": "Group before", title: "Group before (p)", class: "tool" }),
-        element("strong", { role: "status" }, `${number(this.at + 1)} of ${number(this.groups.length)}`),
+        element("strong", { role: "status" }, this.where),
         button("→", () => this.step(1), { "aria-label": "Next group; decide later", title: "Decide later (l)", class: "tool" }),
         this.group.is_decided ? element("span", { class: "badge" }, "Decided") : null,
         element("span", { class: "grow" }),
@@ -199,6 +245,7 @@ class Review {
       this.at = Math.min(this.at, this.groups.length);
       this.draw();
       this.isDeciding = false;
+      if (this.isBehind) this.look();
       this.element.focus({ preventScroll: true });
       const words = { different: "Not duplicates", both: "All are kept", keep: `${baseName(file?.path ?? "")} is kept` };
       await offerUndo(words[verdict]);
