@@ -1119,22 +1119,27 @@ class Store:
         """
         return map_arrays.positions(self.session, self._listings)
 
-    @checked(by=require_text)
-    def map_values(self, by: str) -> map_arrays.MapValues:
+    @checked(by=require_text, level=optional(require_count), cut=optional(require_count))
+    def map_values(self, by: str, *, level: int | None = None, cut: int | None = None) -> map_arrays.MapValues:
         """Return a value of each image of `map_positions`, in the same order, to colour it by.
 
         by: "cluster", "selection", "folder", "word", "month" or "year" in which it was taken, "camera", "lens",
         "maker", "format", "orientation", "rating", "place"; or a number: "taken", "added", "brightness", "contrast",
         "sharpness", "entropy", "shadows", "highlights", "bytes", "pixels", "aspect".
+        level, cut: of a tree, "cluster" is the node of this level, or the cluster of a cut into so many, by the id of
+        its largest node.
 
-        Raises BadInput for anything else, and NotFound before the first map.
+        Raises BadInput for anything else, and NotFound before the first map, or for a level or cut without a tree.
         """
-        return map_arrays.values(self.session, self._listings, by)
+        return self.map_positions_and_values(by, level=level, cut=cut)[1]
 
-    @checked(by=require_text)
-    def map_positions_and_values(self, by: str) -> tuple[map_arrays.MapPositions, map_arrays.MapValues]:
+    @checked(by=require_text, level=optional(require_count), cut=optional(require_count))
+    def map_positions_and_values(
+        self, by: str, *, level: int | None = None, cut: int | None = None
+    ) -> tuple[map_arrays.MapPositions, map_arrays.MapValues]:
         """Return `map_positions` and `map_values` of one moment, whatever is changed meanwhile. Raises as these do."""
-        return map_arrays.positions_and_values(self.session, self._listings, by)
+        asked = map_arrays.Colouring(by, level, cut)
+        return map_arrays.positions_and_values(self.session, self._listings, self._trees, asked)
 
     def map_colours(self) -> tuple[str, ...]:
         """Return what `map_values` can be asked for and at least one image has: "cluster", say."""

@@ -32,9 +32,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return opened
 
 
-def values_of(store: Store, by: str) -> dict[int, str | None]:
+def values_of(store: Store, by: str, **groups: int) -> dict[int, str | None]:
     """What each image is coloured by, in words."""
-    found = store.map_values(by)
+    found = store.map_values(by, **groups)
     names = {0: None, map_arrays.OTHER: "other"}
     names |= {i: one.name or str(one.cluster) for i, one in enumerate(found.categories or (), 1)}
     return dict(zip(store.map_positions().ids.tolist(), (names[value] for value in found.values.tolist()), strict=True))
@@ -57,6 +57,22 @@ def test_all_images_that_have_a_place_are_there_and_any_first_ones_are_a_sample(
     )
     store.remove(3)
     assert 3 not in store.map_positions().ids
+
+
+def test_the_clusters_of_a_tree_are_those_of_a_level_or_of_a_cut(store: Store) -> None:
+    store.cluster(tree=(3, 6), restarts=3)
+    cluster_of = {
+        image: one.cluster for one in store.clusters() for image in (m.id for m in store.members(one.cluster))
+    }
+    top_of = {cluster: store.tree_path(cluster)[0].cluster for cluster in cluster_of.values()}
+    assert values_of(store, "cluster", level=1) == {row: str(top_of[one]) for row, one in cluster_of.items()}
+    assert values_of(store, "cluster", level=2) == {row: str(one) for row, one in cluster_of.items()}
+    cuts = {node: cut for cut in store.cut_tree(4) for node in cut.nodes}
+    parts = {one: cuts.get(one) or cuts[top_of[one]] for one in top_of}
+    assert values_of(store, "cluster", cut=4) == {row: str(parts[one].nodes[0]) for row, one in cluster_of.items()}
+    for by, groups, problem in (("cluster", {"level": 3}, "no level 3"), ("camera", {"cut": 4}, "nothing of 'camera'")):
+        with pytest.raises(BadInput, match=problem):
+            store.map_values(by, **groups)
 
 
 def test_categories_are_those_that_the_store_tells_one_by_one(store: Store) -> None:

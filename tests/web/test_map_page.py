@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.serving import paint_one
 from tests.web.test_page import chromium, expect, go, place, pytestmark, running, until, watched  # noqa: F401
+from tests.web.test_page_acts import wooded  # noqa: F401
 from vecstore.sources.painted import paint
 from vecstore.store import Store
 from vecstore.views import map_layout, map_placing
@@ -197,6 +198,35 @@ def test_a_map_is_coloured_by_any_fact_and_says_what_colours_mean(no_files: Any,
         expect(page.locator("p.legend")).to_contain_text("Time added")
         go(page, address, "#/map?by=folder")
         expect(page.get_by_label("Colour by")).to_have_value("folder")
+
+
+def test_the_map_of_a_tree_shows_a_level_of_it_or_a_cut(page: Any, wooded: Path) -> None:  # noqa: F811
+    with Store.open(wooded) as store:
+        store.map()
+        top, five = store.tree(1), store.cut_tree(5)
+    with running(page, wooded) as address:
+        go(page, address, "#/map")
+        names, which = page.locator(".legend li"), page.get_by_label("Which clusters")
+        expect(names).to_have_count(9)
+        which.select_option("Level 1: 3")
+        expect(names).to_have_text([f"Cluster {node.cluster}{node.size}" for node in top])
+        expect(names.first.locator("a")).to_have_attribute("href", f"#/node/{top[0].cluster}")
+        expect(page).to_have_url(re.compile(r"#/map\?level=1$"))
+        page.locator(".map canvas[tabindex]").focus()
+        page.keyboard.press("+")
+        expect(page.locator(".map [role=status]")).to_contain_text(re.compile("|".join(f"{n.cluster}" for n in top)))
+        which.select_option("Cut into 5")
+        expect(names).to_have_count(5)
+        expect(names.last.locator("a")).to_have_attribute("href", f"#/node/{','.join(map(str, five[-1].nodes))}")
+        page.go_back()
+        expect(names).to_have_count(3)
+        expect(which).to_have_value("level=1")
+        page.reload()
+        expect(names).to_have_count(3)
+        page.get_by_label("Colour by").select_option("folder")
+        expect(which).to_have_count(0)
+        page.go_back()
+        expect(names).to_have_count(3)
 
 
 def test_without_webgl_a_canvas_draws_a_sample_and_says_of_how_many(no_files: Any, many: Path, few: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vecstore.clustering import trees
 from vecstore.errors import BadInput, NotFound
 from vecstore.search.browsing import Listings, state_of
 from vecstore.search.grouping import grouping
@@ -41,6 +42,15 @@ NUMBERS = (
     *("bytes", "pixels", "aspect"),
 )
 COLOURS = ("cluster", "selection", "folder", "word", "month", "year", *TEXTS, "place", *NUMBERS)
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """by: one of `COLOURS`. level, cut: of a tree, the clusters are those of this level, or of a cut into so many."""
+
+    by: str
+    level: int | None = None
+    cut: int | None = None
 
 
 @dataclass(frozen=True)
@@ -99,18 +109,15 @@ def _positions(session: Session) -> MapPositions:
     return MapPositions(rows.astype(np.uint32), at, session.catalog.images.count())
 
 
-def values(session: Session, listings: Listings, by: str) -> MapValues:
-    """Return a value of each image on the map; see `Store.map_values`."""
-    return positions_and_values(session, listings, by)[1]
-
-
-def positions_and_values(session: Session, listings: Listings, by: str) -> tuple[MapPositions, MapValues]:
+def positions_and_values(
+    session: Session, listings: Listings, kept_trees: trees.Trees, asked: Colouring
+) -> tuple[MapPositions, MapValues]:
     """Return where the images lie, and a value of each: of one moment, even if the map is just drawn anew."""
     with session.catalog.reading():
         version = version_of_map(session)  # once: values must not be kept as those of another map's images
         at = _kept_positions(session, listings, version)
-        key = ("map", version, by)
-        return at, listings.kept(key, state_of(session), lambda: values_of(session, by, at.ids))
+        key = ("map", version, asked)
+        return at, listings.kept(key, state_of(session), lambda: values_of(session, kept_trees, asked, at.ids))
 
 
 def offered(session: Session) -> tuple[str, ...]:
@@ -130,13 +137,17 @@ def offered(session: Session) -> tuple[str, ...]:
     return tuple(name for name in COLOURS if there.get(name, name in known))
 
 
-def values_of(session: Session, by: str, rows: NDArray[np.uint32]) -> MapValues:
+def values_of(session: Session, kept_trees: trees.Trees, asked: Colouring, rows: NDArray[np.uint32]) -> MapValues:
     """Return a value of each of these images. Raises BadInput for what is not one of `COLOURS`."""
+    by, catalog = asked.by, session.catalog
     if by not in COLOURS:
         raise BadInput(f"{by!r} is nothing to colour a map by; choose one of {', '.join(COLOURS)}")
-    catalog = session.catalog
+    is_grouped = asked.level is not None or asked.cut is not None
+    if is_grouped and by != "cluster":
+        raise BadInput(f"a level or a cut of a tree says which clusters to colour by, and nothing of {by!r}")
     if by == "cluster":
-        return _by_cluster(session, rows)
+        groups = trees.grouping(session, kept_trees, asked.level, asked.cut).group_of if is_grouped else None
+        return _by_cluster(session, rows, groups)
     if by in NUMBERS:
         return _of_numbers(by, catalog.facts.each(by), rows)
     found: Iterable[tuple[int, Hashable]]
@@ -161,11 +172,15 @@ def values_of(session: Session, by: str, rows: NDArray[np.uint32]) -> MapValues:
     return _of_categories(by, found, rows)
 
 
-def _by_cluster(session: Session, rows: NDArray[np.uint32]) -> MapValues:
+def _by_cluster(session: Session, rows: NDArray[np.uint32], group_of: Mapping[int, int] | None) -> MapValues:
+    """group_of: what each cluster counts as, if not as itself."""
     current = session.catalog.clusterings.current()
     labels = [] if current is None else session.catalog.memberships.labels(current)
     row_of, cluster_of = np.fromiter(chain.from_iterable(labels), np.int64, 2 * len(labels)).reshape(-1, 2).T
     known, number_of = np.unique(cluster_of, return_inverse=True)
+    if group_of is not None:
+        known, group_number = np.unique([group_of[cluster] for cluster in known.tolist()], return_inverse=True)
+        number_of = group_number[number_of]
     numbers = np.full(_length(rows, row_of), -1, np.int64)
     numbers[row_of] = number_of
     codes, order, counts = _coded(numbers[rows], len(known), OTHER - 1)

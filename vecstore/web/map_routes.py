@@ -11,17 +11,18 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from numpy.typing import NDArray
 from starlette.responses import Response
 
+from vecstore.clustering.trees import Trees
 from vecstore.errors import BadInput, NotFound
 from vecstore.results import SelectReport
 from vecstore.store import Store
 from vecstore.views import map_arrays
-from vecstore.views.map_arrays import COLOURS, MapPositions, MapValues
+from vecstore.views.map_arrays import COLOURS, Colouring, MapPositions, MapValues
 from vecstore.web.responses import answer
-from vecstore.web.routes import ASK_AGAIN, PROBLEMS, Here, Server
+from vecstore.web.routes import ASK_AGAIN, PROBLEMS, Here, Level, Server
 from vecstore.web.selection_routes import Name
 
 MEDIA_TYPE = "application/octet-stream"
@@ -30,6 +31,7 @@ ARRAYS: dict[int | str, dict[str, Any]] = {
 }
 BODY = {"required": True, "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 By = Annotated[Literal[COLOURS], Path(description="What to colour by.")]  # type: ignore[valid-type]
+CutInto = Annotated[int | None, Query(ge=1, le=1_000_000, description="Of a tree, cut into so many clusters.")]
 
 map_api = APIRouter(prefix="/api/map", responses=PROBLEMS, tags=["images"])
 
@@ -46,13 +48,13 @@ async def positions(server: Here, request: Request) -> Response:
 
 
 @map_api.get("/values/{by}", response_class=Response, responses=ARRAYS)
-async def values(server: Here, request: Request, by: By) -> Response:
+async def values(server: Here, request: Request, by: By, level: Level = None, cut: CutInto = None) -> Response:
     """A value of each image of `/api/map/positions`, in the same order, to colour it by: `values` (n uint16).
 
     Header: `of` as there; `categories`, of which value 1 is the first and 65535 any other, or `least` and `most` of a
     scale from 1 to 65535. 0: an image that has none.
     """
-    at, found = await server.counting.run(lambda store: _values(server, store, by))
+    at, found = await server.counting.run(lambda store: _values(server, store, Colouring(by, level, cut)))
     header = {name: value for name, value in asdict(found).items() if name != "values"}
     return packed(request, {**header, "of": _hash(at)}, {"values": found.values})
 
@@ -79,13 +81,13 @@ def _positions(server: Server, store: Store) -> MapPositions:
     return MapPositions(ids, at.reshape(-1, 2), server.jobs.map["images"])
 
 
-def _values(server: Server, store: Store, by: str) -> tuple[MapPositions, MapValues]:
+def _values(server: Server, store: Store, asked: Colouring) -> tuple[MapPositions, MapValues]:
     try:
-        return store.map_positions_and_values(by)
+        return store.map_positions_and_values(asked.by, level=asked.level, cut=asked.cut)
     except NotFound:
         at = _positions(server, store)
         with store.session.catalog.reading():
-            return at, map_arrays.values_of(store.session, by, at.ids)
+            return at, map_arrays.values_of(store.session, Trees(), asked, at.ids)
 
 
 def packed(request: Request, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Response:

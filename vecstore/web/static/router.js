@@ -48,7 +48,7 @@ export function stay(to) {
 /** What identifies a view: its address without the picture that is looked at. @param {Address} [from] */
 export function viewKey(from = address()) {
   const query = new URLSearchParams(from.query);
-  for (const passing of ["at", "z", "x", "y", "to", "by"]) query.delete(passing);
+  for (const passing of ["at", "z", "x", "y", "to", "by", ...(from.path === "/map" ? ["level", "cut"] : [])]) query.delete(passing);
   return `${from.path}?${query}`;
 }
 

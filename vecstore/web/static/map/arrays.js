@@ -35,8 +35,8 @@ export async function positions() {
   return { ...header, ids: arrays.ids, at: arrays.positions };
 }
 
-/** @param {string} by @returns {Promise<Values>} */
-export async function values(by) {
-  const { header, arrays } = await packed(`api/map/values/${by}`);
+/** @param {string} by @param {string} [groups] of a tree's clusters: level=1, or cut=20 @returns {Promise<Values>} */
+export async function values(by, groups = "") {
+  const { header, arrays } = await packed(`api/map/values/${by}${groups && "?"}${groups}`);
   return { ...header, values: arrays.values };
 }

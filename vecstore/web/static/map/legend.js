@@ -8,6 +8,8 @@ import { SCALE } from "./paint.js";
 /** @typedef {import("./arrays.js").Values} Values @typedef {import("./paint.js").Paint} Paint */
 
 const MOST_SHOWN = 60;
+// Into how many clusters a tree is offered to be cut.
+const CUTS = [2, 3, 5, 10, 20, 50, 100, 200, 500];
 const NAMES = {
   none: "Nothing", cluster: "Cluster", selection: "Selection", folder: "Folder", word: "Word", month: "Month taken", year: "Year taken", camera: "Camera", lens: "Lens",
   maker: "Maker", format: "Format", orientation: "Orientation", rating: "Rating", place: "Place", taken: "Time taken", added: "Time added", brightness: "Brightness",
@@ -26,6 +28,22 @@ export function colourChoice(offered, by, choose) {
   return element("label", { class: "colour-by" }, element("span", {}, "Colour by"), select);
 }
 
+/** Which clusters of a tree: those of one of its levels, or of a cut. @param {number[]} levels @param {string} groups level=1, say
+ * @param {(groups: string) => unknown} choose */
+export function groupsChoice(levels, groups, choose) {
+  const most = levels[levels.length - 1];
+  const asked = /^cut=(\d+)$/.exec(groups)?.[1];
+  const cuts = [...new Set([...CUTS, Number(asked ?? 0)])].filter((k) => k > 1 && k < most && (!levels.includes(k) || String(k) === asked));
+  const offered = [
+    ...levels.map((n, at) => (at === levels.length - 1 ? ["", `All ${number(n)}`] : [`level=${at + 1}`, `Level ${at + 1}: ${number(n)}`])),
+    ...cuts.sort((one, other) => one - other).map((k) => [`cut=${k}`, `Cut into ${number(k)}`]),
+  ];
+  const select = element("select", { id: "groups", "aria-label": "Which clusters" }, offered.map(([value, text]) => element("option", { value }, text)));
+  select.value = groups;
+  select.addEventListener("change", () => choose(select.value));
+  return select;
+}
+
 /** @param {string} by @param {number} value */
 export function valueText(by, value) {
   if (by === "taken" || by === "added") return new Date(value * 1000).toLocaleDateString([], { year: "numeric", month: "short", timeZone: "UTC" });
@@ -33,7 +51,13 @@ export function valueText(by, value) {
   return by === "pixels" ? `${number(Math.round(value / 1e4) / 100)} megapixels` : String(Number(value.toPrecision(3)));
 }
 
-/** @param {import("../api.js").Palette} colours @param {Paint} paint @param {import("../api.js").Cluster[]} clusters @returns {Node|null} */
+/** A cluster, or what counts as one: nodes of a tree.
+ * @typedef {{cluster: number, name: string|null, suggested: string|null, size: number, noise: boolean, nodes?: number[]}} Shown */
+
+/** @param {Shown} cluster */
+const hrefOf = ({ cluster, nodes }) => href(nodes ? `/node/${nodes.join(",")}` : `/cluster/${cluster}`);
+
+/** @param {import("../api.js").Palette} colours @param {Paint} paint @param {Shown[]} clusters @returns {Node|null} */
 export function legend(colours, paint, clusters) {
   const { values } = paint;
   if (!values) return null;
@@ -52,14 +76,14 @@ export function legend(colours, paint, clusters) {
   );
 }
 
-/** @param {import("../api.js").Palette} colours @param {import("../api.js").Cluster[]} clusters */
+/** @param {import("../api.js").Palette} colours @param {Shown[]} clusters */
 function clusterLegend(colours, clusters) {
   const more = clusters.length - MOST_SHOWN;
   return element(
     "ul",
     { class: "legend", "aria-label": "Clusters" },
     clusters.slice(0, MOST_SHOWN).map((cluster) =>
-      element("li", {}, element("a", { href: href(`/cluster/${cluster.cluster}`) }, mark(colours, cluster.noise ? null : cluster.cluster), element("bdi", {}, clusterName(cluster)), element("span", { class: "sub" }, number(cluster.size)))),
+      element("li", {}, element("a", { href: hrefOf(cluster) }, mark(colours, cluster.noise ? null : cluster.cluster), element("bdi", {}, clusterName(cluster)), element("span", { class: "sub" }, number(cluster.size)))),
     ),
     more > 0 ? element("li", {}, element("a", { href: "#/" }, `${number(more)} more`)) : null,
   );

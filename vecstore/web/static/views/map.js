@@ -1,4 +1,5 @@
-// The map: every picture a mark near those it is like, coloured by its cluster or by anything else that is known of it.
+// The map: every picture a mark near those it is like, coloured by its cluster or by anything else that is known of it;
+// of a tree, by the clusters of a level or of a cut.
 // Wheel, pinch, drag, buttons or keys zoom and move it; a lasso chooses. Where it is, and what it is coloured by, is part
 // of the address, so that Back leads to the very place. What it is made of is in ../map.
 
@@ -8,17 +9,18 @@ import { start } from "../jobs.js";
 import { current, isReadOnly } from "../live.js";
 import { positions, values } from "../map/arrays.js";
 import { MOST_ON_CANVAS } from "../map/canvas.js";
-import { called, colourChoice, legend, valueText } from "../map/legend.js";
+import { called, colourChoice, groupsChoice, legend, valueText } from "../map/legend.js";
 import { outlines } from "../map/outlines.js";
 import { Paint } from "../map/paint.js";
 import { Plot } from "../map/plot.js";
 import { Points } from "../map/points.js";
 import { WebglMarks } from "../map/webgl.js";
 import { palette } from "../palette.js";
-import { address, changed, replace } from "../router.js";
+import { address, changed, go } from "../router.js";
 import { complain } from "../toasts.js";
+import { cutName, numberIn } from "./tree.js";
 
-/** @typedef {import("../api.js").State} State @typedef {import("../api.js").Cluster} Cluster */
+/** @typedef {import("../api.js").State} State @typedef {import("../map/legend.js").Shown} Cluster */
 
 // So many new pictures are placed without a question: it takes a few seconds.
 const FEW_NEW = 5_000;
@@ -55,6 +57,12 @@ class MapView {
     this.head = element("div", {});
     this.below = element("div", {});
     this.by = "";
+    /** Which clusters of a tree: level=1, say; empty: those of the grouping itself. */
+    this.groups = "";
+    /** @type {number[]} */
+    this.levels = [];
+    /** What the address asked for when it was loaded. */
+    this.asked = "";
     this.isLoading = false;
     this.isStale = false;
     /** The store has changed while a job ran. */
@@ -62,7 +70,7 @@ class MapView {
     this.gone = new AbortController();
     const { signal } = this.gone;
     addEventListener("job-ended", (event) => /** @type {CustomEvent} */ (event).detail.kind === "map" && this.reload(), { signal });
-    addEventListener("hashchange", () => address().path === "/map" && (address().query.get("by") ?? this.by) !== this.by && this.reload(), { signal });
+    addEventListener("hashchange", () => address().path === "/map" && asked() !== this.asked && this.reload(), { signal });
   }
 
   leave() {
@@ -95,17 +103,22 @@ class MapView {
   }
 
   async load() {
-    const [found, clusters] = await Promise.all([positions(), current().clustering === null ? [] : api.clusters()]);
-    const wanted = address().query.get("by");
+    this.asked = asked();
+    const { query } = address();
+    const isGrouped = current().clustering !== null;
+    const [found, { levels }] = await Promise.all([positions(), isGrouped ? api.treeLevels() : { levels: [] }]);
+    const wanted = query.get("by");
     this.by = wanted && found.colours.includes(wanted) ? wanted : found.colours.includes("cluster") ? "cluster" : "none";
+    const groups = this.by === "cluster" ? groupsIn(query, levels) : "";
+    const clusters = isGrouped ? await clustersOf(groups) : [];
     const most = this.plot.marks instanceof WebglMarks ? Infinity : MOST_ON_CANVAS;
     const n = Math.min(found.ids.length, most);
     const points = last?.of === found.of ? last.points : new Points(found.ids.slice(0, n), found.at.slice(0, 2 * n));
     last = { of: found.of, points };
-    const coloured = this.by === "none" ? null : await values(this.by);
+    const coloured = this.by === "none" ? null : await values(this.by, groups);
     if (coloured && coloured.of !== found.of) return void (this.isStale = true, this.isLoading || this.reload()); // it was changed in between
     if (this.gone.signal.aborted) return;
-    this.clusters = clusters;
+    [this.clusters, this.levels, this.groups] = [clusters, levels, groups];
     const noise = clusters.find((cluster) => cluster.noise)?.cluster ?? null;
     const paint = new Paint(this.colours, coloured, n, noise);
     this.plot.show({ points, paint, outlines: coloured?.categories ? outlines(points, paint) : [], nameOf: (category) => this.nameOf(paint, category) });
@@ -125,10 +138,10 @@ class MapView {
       head(
         "Map",
         `${note}. Pictures that are alike lie together.`,
-        colourChoice(found.colours, this.by, (by) => {
-          replace(changed({ by: by === "cluster" ? null : by }));
-          this.reload();
-        }),
+        colourChoice(found.colours, this.by, (by) => go(changed({ by: by === "cluster" ? null : by, level: null, cut: null }))),
+        this.by === "cluster" && this.levels.length > 1
+          ? groupsChoice(this.levels, this.groups, (groups) => go(changed({ level: null, cut: null, ...Object.fromEntries(new URLSearchParams(groups)) })))
+          : null,
         isBehind ? button("Bring up to date", (event) => draw(/** @type {HTMLButtonElement} */ (event.currentTarget))) : null,
       ),
     );
@@ -179,6 +192,25 @@ class MapView {
     const image = await api.image(id).catch(() => null);
     return image ? baseName(image.paths[0]) : `@${id}`;
   }
+}
+
+/** What the address asks to colour by. */
+const asked = () => ["by", "level", "cut"].map((name) => address().query.get(name) ?? "").join();
+
+/** Which clusters of a tree an address asks for. @param {URLSearchParams} query @param {number[]} levels */
+function groupsIn(query, levels) {
+  if (!levels.length) return "";
+  const [level, cut] = [numberIn(query, "level", levels.length), numberIn(query, "cut", levels[levels.length - 1])];
+  if (cut) return `cut=${cut}`;
+  return level && level < levels.length ? `level=${level}` : "";
+}
+
+/** @param {string} groups of a tree: level=1, say @returns {Promise<Cluster[]>} */
+async function clustersOf(groups) {
+  const [way, n] = groups.split("=");
+  if (!groups) return api.clusters();
+  const parts = way === "cut" ? await api.cut(Number(n)) : (await api.nodes({ level: Number(n) })).map((node) => ({ ...node, nodes: [node.cluster] }));
+  return parts.map((part) => ({ ...part, cluster: part.nodes[0], name: cutName(part), suggested: null, noise: false }));
 }
 
 /** @param {HTMLButtonElement} pressed */

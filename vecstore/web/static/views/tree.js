@@ -129,14 +129,20 @@ function treeBar(levels, level, cut, onCut) {
   );
 }
 
+/** What a part of a cut tree is called. @param {import("../api.js").Cut} cut */
+export function cutName(cut) {
+  if (cut.nodes.length === 1) return clusterName({ ...cut, cluster: cut.nodes[0] });
+  const several = `Clusters ${cut.nodes.slice(0, 3).join(", ")}${cut.nodes.length > 3 ? ` and ${cut.nodes.length - 3} more` : ""}`;
+  return `${several}${cut.suggested ? `, ${cut.suggested}?` : ""}`;
+}
+
 /** @param {import("../api.js").Cut} cut @returns {import("./cards.js").Card} */
 function ofCut(cut) {
   const [first] = cut.nodes;
   const isOne = cut.nodes.length === 1;
-  const several = `Clusters ${cut.nodes.slice(0, 3).join(", ")}${cut.nodes.length > 3 ? ` and ${cut.nodes.length - 3} more` : ""}`;
   return {
     href: href(`/node/${cut.nodes.join(",")}`),
-    name: isOne ? clusterName({ ...cut, cluster: first }) : `${several}${cut.suggested ? `, ${cut.suggested}?` : ""}`,
+    name: cutName(cut),
     sub: count(cut.size, "picture"),
     isDoubtful: cut.doubtful,
     pictures: async () => (isOne ? api.members(first, 4) : (await Promise.all(cut.nodes.slice(0, 4).map((id) => api.members(id, 1)))).flat()),
@@ -144,7 +150,7 @@ function ofCut(cut) {
 }
 
 /** @param {URLSearchParams} query @param {string} name @param {number} most */
-function numberIn(query, name, most) {
+export function numberIn(query, name, most) {
   const found = Number(query.get(name));
   return Number.isInteger(found) && found >= 1 ? Math.min(found, most) : null;
 }
