@@ -133,6 +133,10 @@ def test_what_a_grouping_takes_is_said_before_it_begins_and_every_method_can_be_
         expect(page.locator(".job.done")).to_have_count(3)
         expect(page.locator("main .sub").first).to_contain_text("the largest cluster first")
         page.locator("nav").get_by_role("link", name="History").click()
+        done = page.get_by_role("list", name="What was done").locator("bdi")
+        expect(done.nth(0)).to_have_text("by dense places")
+        expect(done.nth(1)).to_have_text("into a tree of 2 › 5 clusters")
+        expect(done.nth(2)).to_have_text("by joining what is nearest, into 4 clusters")
         page.get_by_role("button", name="Bring it back").nth(1).click()  # the agglomerative one
         expect(page.locator(".entry.current")).to_contain_text("4 clusters")
 

@@ -9,6 +9,9 @@ import { address, changed, replace } from "./router.js";
 
 const NONE = "none"; // in an address: those of no group
 
+/** A name within a text that no element can stand in, so that one from right to left does not turn what follows it. @param {string} name */
+const isolated = (name) => `\u2068${name}\u2069`;
+
 /** What a group is called. @param {string} by @param {Map<number, string>} names of clusters @returns {(group: string|null) => string} */
 export function nameOfGroup(by, names) {
   const none = /** @type {Record<string, string>} */ ({ day: "No date", month: "No date", camera: "No camera known", place: "No place", cluster: "In no cluster" });
@@ -84,7 +87,7 @@ export function jumpsOf(grid, by, nameOf) {
         return element("li", {}, link);
       }),
     );
-    select.replaceChildren(...jumps.map((one, number_) => element("option", { value: number_ }, `${one.label} (${number(one.images)})`)));
+    select.replaceChildren(...jumps.map((one, number_) => element("option", { value: number_ }, `${isolated(one.label)} (${number(one.images)})`)));
     mark();
   };
   const inView = () => {

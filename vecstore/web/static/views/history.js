@@ -6,12 +6,18 @@ import { isReadOnly, own } from "../live.js";
 import { complain } from "../toasts.js";
 import { offerUndo, operationName, undo } from "../undo.js";
 
+/** @type {Record<string, string>} */
+const METHODS = { agglomerative: "by joining what is nearest,", leiden: "by communities of neighbours", hdbscan: "by dense places", meanshift: "by peaks of density" };
+
 /** What an operation was about, in the page's words. @param {import("../api.js").Operation} operation */
 function about({ kind, what }) {
   if (kind !== "cluster") return shown(what);
   return what
-    .replace(/^-k auto/, "into as many clusters as suit them")
-    .replace(/^-k (\d+)/, "into $1 clusters")
+    .replace(/^--method (\S+)/, (_, method) => METHODS[method] ?? `by ${method}`)
+    .replace(/^--tree auto/, "into a tree, of as many clusters as suit them")
+    .replace(/^--tree (\d[\d,]*)/, (_, levels) => `into a tree of ${levels.split(",").join(" › ")} clusters`)
+    .replace(/-k auto/, "into as many clusters as suit them")
+    .replace(/-k (\d+)/, "into $1 clusters")
     .replace(/^--use (\d+)/, "back to grouping $1");
 }
 
