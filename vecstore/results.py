@@ -223,7 +223,7 @@ class Duplicate:
     confidence : of the relation, from 0 to 1.
     score : cosine similarity of the image with the representative, in [-1, 1].
     keep : whether this is the path to keep.
-    pixels, bytes : of the picture, 0 where it is not known; of the file, as recorded.
+    pixels, bytes : of the picture, 0 where it is not known; of the file, of a member of an archive its own.
     why : of a file that rules or a decision chose to keep, what spoke for it (`Store.duplicates`); None for others.
     """
 

@@ -224,6 +224,9 @@ def test_what_is_in_an_archive_is_no_copy_and_is_kept_over_no_file(open_store: O
         archive.write(folder / "z.bmp", "in.bmp")
     with open_store() as store:
         assert copies_of(store, folder) == [("keep", "z.bmp"), ("archived", "a.zip!/in.bmp")]
+        size = (folder / "z.bmp").stat().st_size
+        assert {one.bytes for one in store.duplicates()} == {size} != {(folder / "a.zip").stat().st_size}
+        assert [file.bytes for group in store.duplicate_groups() for file in group.files] == [size, size]
 
 
 def test_what_is_in_an_archive_is_kept_where_nothing_else_is(open_store: OpenStore, folder: Path) -> None:

@@ -265,7 +265,7 @@ def _described(catalog: Catalog, group: Group) -> DuplicateGroup:
         DuplicateFile(
             *(file.kind, file.relation, file.confidence, file.id, file.path, file.score, file.why),
             *sizes[file.id],
-            _bytes_of(file.path),
+            _bytes_of(catalog, file),
         )
         for file in group.files
     )
@@ -273,8 +273,10 @@ def _described(catalog: Catalog, group: Group) -> DuplicateGroup:
     return DuplicateGroup(group.files[0].group, files, freed, group.files[0].why == DECIDED)
 
 
-def _bytes_of(path: str) -> int | None:
+def _bytes_of(catalog: Catalog, file: Duplicate) -> int | None:
+    archive = archive_of(os.fsencode(file.path))
     try:
-        return os.stat(archive_of(os.fsencode(path)) or path).st_size
+        size = os.stat(archive or file.path).st_size
     except OSError:
         return None
+    return size if archive is None else search.content_bytes(catalog, file.id)

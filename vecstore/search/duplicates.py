@@ -26,6 +26,7 @@ from vecstore.search.looks import path_states
 from vecstore.search.query import allowed_in
 from vecstore.session import Session
 from vecstore.sources.path_state import PathState, PathStates, Presence
+from vecstore.sources.paths import archive_of
 from vecstore.storage.catalog.catalog import Catalog
 from vecstore.storage.checksums import ChecksumVerifier
 
@@ -241,7 +242,7 @@ def _shown(
             if guard is not None:
                 guard.require(row for row, _, _, _ in seen)
             pixels = {row: math.prod(catalog.images.size_and_time(row)[:2]) for row, _, _, _ in seen}
-            sizes = {stamp.path: stamp.size for row, _, _, _ in seen for stamp in catalog.paths.states_of(row)}
+            sizes = dict(size for row, _, _, _ in seen for size in _sizes(catalog, row))
         if sum(len(found) for *_, found in seen) <= 1:  # the images of a group may have been removed meanwhile
             continue
         number += 1
@@ -261,6 +262,19 @@ def _shown(
 
 
 # What one image's paths are
+
+
+def _sizes(catalog: Catalog, row: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the paths of an image with the bytes of each: of a member its own, where they are known, else 0."""
+    for stamp in catalog.paths.states_of(row):
+        is_member = archive_of(stamp.path) is not None
+        yield stamp.path, content_bytes(catalog, row) or 0 if is_member else stamp.size
+
+
+def content_bytes(catalog: Catalog, row: int) -> int | None:
+    """Return how many bytes the content of an image has; None where it is not known."""
+    known = dict(catalog.facts.of_rows({row}))
+    return known[row].bytes if row in known else None
 
 
 def _kinds(states: Sequence[PathState]) -> list[tuple[bytes, str]]:
