@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import TinyEmbedder
-from tests.serving import serving
+from tests.serving import ended, make_store, serving
 from vecstore.embedders.heads import Head
+from vecstore.storage.derived_arrays import save_arrays
+from vecstore.storage.layout import HEAD
 from vecstore.store import Store
+from vecstore.words.stored_head import _arrays
 
 OpenStore = Callable[..., Store]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -55,6 +58,26 @@ def test_an_unknown_word_is_answered_by_what_is_known(store: Store) -> None:
 def test_text_of_another_length_is_refused(q: str, store: Store) -> None:
     with serving(store.path) as client:
         assert client.get("/api/find", params={"q": q}).status_code == 422
+
+
+def test_names_of_ones_own_are_suggested(tmp_path: Path) -> None:
+    """In a store that keeps a head, so that the job's own process needs no embedder that knows words."""
+    with Store.open(make_store(tmp_path)) as store:
+        spec = store.session.spec
+        rng = np.random.default_rng(0)
+        head = Head(rng.normal(size=(1000, spec.dim)).astype(np.float32), np.zeros(1000, np.float32), 30.0)
+        save_arrays(store.path / HEAD, **_arrays(head, spec.to_json()))
+        words = ["dog", "cat", "vehicle", "bird"]
+        expected = {one.cluster: one.suggested for one in store.suggest_names(words)}
+        assert {*filter(None, expected.values())} <= {*words}
+        assert any(expected.values())
+        store.suggest_names()
+        with serving(store.path) as client:
+            asked = {"kind": "names", "words": words}
+            assert ended(client, client.post("/api/jobs", json=asked).json()["id"])["state"] == "done"
+            found = {one["cluster"]: one["suggested"] for one in client.get("/api/clusters").json()}
+            refused = [client.post("/api/jobs", json={**asked, "words": bad}).status_code for bad in ([], [""], "dog")]
+    assert (found, refused) == (expected, [422, 422, 422])
 
 
 def test_words_are_examples_beside_images(store: Store) -> None:

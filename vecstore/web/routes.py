@@ -50,6 +50,7 @@ from vecstore.web.responses import answer
 from vecstore.web.security import Token
 from vecstore.web.settings import Settings, is_within
 from vecstore.web.store_pool import StorePool, identity
+from vecstore.words.own_words import MOST_WORDS
 
 T = TypeVar("T")
 
@@ -203,6 +204,13 @@ class CostAsked(Way):
     tree: str | None = Field(None, max_length=100, pattern=r"^(auto|[0-9]{1,8}(,[0-9]{1,8}){0,9})$")
 
 
+# Names of one's own that clusters are to get by the images' words; None: those that the embedder knows.
+OwnNames: TypeAlias = (
+    Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=MOST_WORDS)]
+    | None
+)
+
+
 class ClusterWork(Way):
     """Cluster all images, as `vecstore cluster` does."""
 
@@ -214,6 +222,7 @@ class ClusterWork(Way):
         None
     )
     name_by_words: bool = False
+    words: OwnNames = None
     seed: int = Field(0, ge=0, lt=1 << 63)
     restarts: int | None = Field(None, ge=1, lt=1 << 31)
     warm_start: bool = False
@@ -233,9 +242,10 @@ class CompareWork(Strict):
 
 
 class NamesWork(Strict):
-    """Suggest names for clusters, and the nodes above them, by the images' words."""
+    """Suggest names for clusters, and the nodes above them, by the images' words, or by such of one's own."""
 
     kind: Literal["names"]
+    words: OwnNames = None
 
 
 Work: TypeAlias = Annotated[

@@ -81,7 +81,7 @@ def compare(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]
 
 def suggest_names(store: "Store", asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """Suggest names for clusters by the images' words."""
-    found = store.suggest_names()
+    found = store.suggest_names(asked["words"])
     return {"clusters": len(found), "suggested": sum(cluster.suggested is not None for cluster in found)}
 
 
