@@ -85,10 +85,7 @@ def test_the_head_of_a_group_stays_while_one_scrolls_through_it(page: Any, album
     expect(january).to_be_in_viewport()
     page.mouse.wheel(0, -(page.evaluate("innerHeight") + 100))  # back into the month of 30 pictures
     bar = place(page.locator("#bar"))["height"]
-    page.wait_for_function(
-        f"[...document.querySelectorAll('.group-head h2')].some((head) => head.textContent.includes('December') &&"
-        f" Math.abs(head.getBoundingClientRect().top - {bar}) < 2)"
-    )
+    until(page, lambda: abs(place(december.locator("h2"))["y"] - bar) < 2)
     heading = place(december.locator("h2"))
     assert place(december)["y"] < heading["y"]
     at = page.evaluate(

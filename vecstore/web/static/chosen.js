@@ -80,10 +80,14 @@ function changed() {
   if (ids.size) {
     bar.replaceChildren(
       element("strong", { role: "status" }, `${count(ids.size, "picture")} chosen`),
-      ...acts
-        .filter((act) => !(act.writes && isReadOnly()) && (act.isOffered?.() ?? true))
-        .map((act) => button(act.label, () => act.run([...ids]), { class: act.primary ? "primary" : act.danger ? "danger" : "", title: act.title })),
       button("Clear", () => chosen.clear(), { class: "quiet", "aria-keyshortcuts": "Escape" }),
+      element(
+        "div",
+        { class: "acts" },
+        acts
+          .filter((act) => !(act.writes && isReadOnly()) && (act.isOffered?.() ?? true))
+          .map((act) => button(act.label, () => act.run([...ids]), { class: act.primary ? "primary" : act.danger ? "danger" : "", title: act.title })),
+      ),
     );
   } else if (!wasHidden && bar.contains(document.activeElement)) {
     byId("main").focus({ preventScroll: true });

@@ -300,6 +300,8 @@ export class Grid {
   }
 
   rest() {
+    // The browser has scrolled already and says so a moment later: where that leads is not to be taken for the old place.
+    if (this.realHeight > MOST_PX && scrollY !== this.lastY) return this.onScroll();
     const y = this.proportional(this.at);
     if (this.realHeight > MOST_PX && Math.abs(y - scrollY) > 1) {
       // The scroll bar is put where it belongs; nothing else moves.

@@ -34,7 +34,7 @@ export function showKeys() {
   const dialog = element(
     "dialog",
     { class: "keys", "aria-labelledby": "keys-title" },
-    element("h2", { id: "keys-title" }, "Keys"),
+    element("h2", { id: "keys-title", tabindex: "-1", autofocus: true }, "Keys"), // where they begin, and not at the button below
     element("dl", {}, KEYS.map(([key, what]) => [element("dt", {}, key), element("dd", {}, what)])),
     element("div", { class: "buttons" }, button("Close", () => dialog.close(), { class: "primary" })),
   );
