@@ -119,6 +119,23 @@ def test_the_map_follows_a_new_clustering_and_keeps_its_place(page: Any, few: Pa
         expect(canvas).to_be_focused()
 
 
+def test_a_map_that_is_made_anew_is_where_one_went_meanwhile(page: Any, few: Path) -> None:
+    with Store.open(few) as store, running(page, few) as address:
+        store.map()
+        go(page, address, "#/map")
+        page.locator(".map[data-ms]").wait_for()
+        page.evaluate("""async () => {
+            const { live } = await import('./static/live.js');
+            live.dispatchEvent(new Event('up'));  // the server is back: the view is made anew
+            const key = new KeyboardEvent('keydown', { key: '+', bubbles: true });
+            document.querySelector('.map canvas[tabindex]').dispatchEvent(key);
+            document.querySelector('.map').id = 'before';
+        }""")
+        page.locator(".map[data-ms]:not(#before)").wait_for()
+        page.locator(".map canvas[tabindex]").press("+")
+        expect(page).to_have_url(re.compile(r"z=1\.96"))  # twice 1.4
+
+
 def test_a_map_that_another_program_draws_again_is_shown_where_one_is(
     page: Any, few: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

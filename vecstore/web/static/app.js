@@ -55,6 +55,7 @@ async function show(isNew = false, isFirst = false) {
   [view, viewed] = [made, key];
   const wasOnMap = document.activeElement instanceof HTMLCanvasElement && main.contains(document.activeElement);
   main.replaceChildren(...made.nodes.filter((node) => node !== null));
+  made.shown?.();
   if (wasOnMap) main.querySelector("canvas")?.focus({ preventScroll: true }); // drawn anew under someone's keys
   const { grid } = made;
   setPlace(() => (grid ? { y: grid.at, active: grid.active } : { y: scrollY }));

@@ -29,10 +29,10 @@ export class Plot {
   constructor(colours, words) {
     this.colours = colours;
     this.words = words;
-    const { query } = address();
-    this.zoom = Math.min(Math.max(Number(query.get("z")) || 1, 0.5), MOST_ZOOM);
+    this.zoom = 1;
     /** The middle of the view, from the middle of the map, in parts of it. */
-    this.middle = [Number(query.get("x")) || 0, Number(query.get("y")) || 0];
+    this.middle = [0, 0];
+    this.goWhereTheAddressSays();
     this.width = 0;
     this.height = 0;
     this.ratio = 1;
@@ -115,7 +115,14 @@ export class Plot {
     this.plan();
   }
 
+  goWhereTheAddressSays() {
+    const { query } = address();
+    this.zoom = Math.min(Math.max(Number(query.get("z")) || 1, 0.5), MOST_ZOOM);
+    this.middle = [Number(query.get("x")) || 0, Number(query.get("y")) || 0];
+  }
+
   leave() {
+    if (this.timers.address) this.remember(); // for the map that is drawn in its place
     this.gone.abort();
     this.observer.disconnect();
     this.overlay.leave();
@@ -343,7 +350,7 @@ export class Plot {
       this.draw();
     });
     clearTimeout(this.timers.address);
-    this.timers.address = window.setTimeout(() => this.remember(), ADDRESS_MS);
+    this.timers.address = window.setTimeout(() => ((this.timers.address = 0), this.remember()), ADDRESS_MS);
   }
 
   /** Draws fewer points while frames come too slowly, and all of them once nothing moves. @param {number} waited */
@@ -363,7 +370,7 @@ export class Plot {
   }
 
   remember() {
-    if (address().path !== "/map") return;
+    if (!this.holder.isConnected || address().path !== "/map") return;
     const isAll = this.zoom === 1 && !this.middle[0] && !this.middle[1];
     const [z, x, y] = [this.zoom, ...this.middle].map((value) => String(Number(value.toPrecision(5))));
     replace(isAll ? changed({ z: null, x: null, y: null }) : changed({ z, x, y }));

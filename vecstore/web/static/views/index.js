@@ -14,9 +14,9 @@ import { showNode } from "./tree.js";
 
 /**
  * @typedef {{path: string, query: URLSearchParams, found: RegExpExecArray, refresh: () => Promise<void>}} Asked
- * @typedef {{nodes: (Node|null)[], grid?: import("../grid.js").Grid, filters?: {words?: boolean}, begin?: () => void, leave?: () => void,
+ * @typedef {{nodes: (Node|null)[], grid?: import("../grid.js").Grid, filters?: {words?: boolean}, begin?: () => void, shown?: () => void, leave?: () => void,
  *   changed?: (before: import("../api.js").State, now: import("../api.js").State) => "refresh"|void}} View
- * filters: the sidebar is of use. begin: goes where the address says, on the first visit. leave: what has to end with the view. changed: the store has; "refresh" makes it anew.
+ * filters: the sidebar is of use. begin: goes where the address says, on the first visit. shown: it is in the page now. leave: what has to end with the view. changed: the store has; "refresh" makes it anew.
  * @typedef {{pattern: RegExp, name: string, label?: string, show: (asked: Asked) => Promise<View>|View}} Route
  * name: of the link in the bar that is marked. label: of a link to it there.
  */

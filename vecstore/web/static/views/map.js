@@ -38,7 +38,8 @@ export async function showMap({ refresh }) {
   const view = new MapView(await palette());
   try {
     await view.load();
-    return { nodes: [view.head, view.plot.holder, view.below], leave: () => view.leave(), changed: (before, now) => view.follow(before, now) };
+    const shown = () => view.plot.goWhereTheAddressSays(); // where one went on the map of before while this one was made
+    return { nodes: [view.head, view.plot.holder, view.below], shown, leave: () => view.leave(), changed: (before, now) => view.follow(before, now) };
   } catch (error) {
     view.leave();
     if (error instanceof ApiError && error.status === 404) return noMap(refresh); // one that cannot be read
