@@ -12,12 +12,15 @@ from tests.conftest import SHARED, TinyEmbedder
 from vecstore.embedders.heads import Head
 from vecstore.store import Store
 
+# Of the features of what is classified by a head of random numbers: so long that some names are probable.
+LENGTH = 6.0
+
 
 @functools.cache
 def random_head() -> Head:
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(1000, 12)).astype(np.float32)
-    return Head(weights, rng.normal(size=1000).astype(np.float32), 3.0)
+    return Head(weights, rng.normal(size=1000).astype(np.float32), LENGTH)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from tests.conftest import TinyEmbedder, paint
-from tests.words.conftest import drawn, random_head
+from tests.words.conftest import LENGTH, drawn, random_head
 from vecstore.embedders.embedder import unit_rows
 from vecstore.errors import BadInput, NotFound, StoreDamaged
 from vecstore.results import Confusion, WordScore
@@ -94,7 +94,7 @@ def test_prompts_are_averaged(of_text: Store, monkeypatch: pytest.MonkeyPatch) -
 def test_a_head_says_of_each_name_how_probable_it_is(of_head: Store) -> None:
     words = ["dog", "animal", "sports car", "bird artifact"]
     head = random_head()
-    shares = softmax(3.0 * rows_of(of_head) @ head.weights.T + head.bias)
+    shares = softmax(LENGTH * rows_of(of_head) @ head.weights.T + head.bias)
     known = vocabulary().classes_of
     sums = {
         word: shares[:, sorted(known[word])].sum(axis=1) for word in ("dog", "animal", "sports car", "bird", "artifact")

@@ -13,12 +13,13 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from tests.conftest import TinyEmbedder, paint
-from tests.words.conftest import random_head
+from tests.words.conftest import LENGTH, random_head
 from vecstore.embedders.heads import Head, head_from
 from vecstore.errors import BadInput, NotFound
 from vecstore.storage.derived_arrays import load_arrays, save_arrays
 from vecstore.store import Store
 from vecstore.views.contact_sheets import called
+from vecstore.words import suggestions
 from vecstore.words.stored_head import _arrays
 from vecstore.words.vocabulary import vocabulary
 
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def probabilities(store: Store) -> NDArray[np.float64]:
     rows = np.fromfile(store.path / "vectors.f16", "<f2").reshape(-1, 12).astype(np.float64)
     head = random_head()
-    powers = np.exp(3.0 * rows @ head.weights.T + head.bias)
+    powers = np.exp(LENGTH * rows @ head.weights.T + head.bias)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
@@ -272,7 +273,7 @@ def test_the_head_of_another_embedder_is_not_used(
     store = open_store()
     store.add(pictures)
     before = answer(store, "animal")
-    other = Head(-random_head().weights, random_head().bias, 3.0)
+    other = Head(-random_head().weights, random_head().bias, LENGTH)
     save_arrays(store.path / "head.npz", **_arrays(other, store.session.spec.to_json().replace("tiny", "other")))
     assert answer(store, "animal") == before
 
@@ -373,7 +374,7 @@ def test_an_unmeasured_length_is_measured_on_the_stores_pictures(
     head = random_head()
     monkeypatch.setattr(TinyEmbedder, "head", lambda self: Head(head.weights, head.bias, None), raising=False)
     monkeypatch.setattr(
-        TinyEmbedder, "feature_lengths", lambda self, prepared: np.full(len(prepared), 3.0), raising=False
+        TinyEmbedder, "feature_lengths", lambda self, prepared: np.full(len(prepared), LENGTH), raising=False
     )
     store = open_store()
     store.add(pictures, tags=True)
@@ -492,6 +493,12 @@ def test_a_single_cluster_has_nothing_to_be_told_from(
     store.add(pictures)
     store.cluster(1)
     assert [cluster.suggested for cluster in store.suggest_names()] == [None]
+
+
+def test_a_name_of_few_of_the_images_is_no_name_for_all() -> None:
+    sums = np.array([[15.0, 70.0], [0.0, 30.0]])  # of a hundred images in each cluster
+    found = suggestions._suggested([0, 1], sums, np.array([100.0, 100.0]), ["bullterrier", "dog"], np.eye(2))
+    assert found == {0: "dog"}
 
 
 def test_suggesting_names_without_words_is_refused(open_store: OpenStore, pictures: Path) -> None:

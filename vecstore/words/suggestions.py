@@ -18,7 +18,7 @@ from vecstore.words.tagging import BEST, SCALE, every_block
 from vecstore.words.vocabulary import vocabulary
 
 # What a name has at least to say: its mean probability among the members, and how much more often than elsewhere.
-LEAST_MEAN, LEAST_RATIO = 0.1, 2.0
+LEAST_MEAN, LEAST_RATIO = 0.2, 2.0
 # Added to both means of a ratio, so that a name met nowhere else is not worth without end.
 SMOOTHING = 1e-3
 NEARLY_AS_GOOD = 0.85
