@@ -7,6 +7,8 @@ stores, and every other kind (`indexes/compressed.py`, `indexes/gpu.py`) is meas
 import functools
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -98,7 +100,8 @@ class ExactIndex:
         """Return the k rows nearest to a query, (dim,) float32, and their scores. k: from 1 to n_allowed."""
         wanted = min(k + 8, n_allowed)
         while True:
-            found_scores, found_rows = self._index.search(query[None], wanted, params=parameters)
+            with one_thread():
+                found_scores, found_rows = self._index.search(query[None], wanted, params=parameters)
             scores, rows = found_scores[0], found_rows[0]
             # Stop when the last candidate is certainly farther than the k-th; else rows beyond it may tie.
             if wanted == n_allowed or scores[-1] < scores[k - 1] - ROUNDING:
@@ -173,6 +176,17 @@ def restricted(parameters: Any, allowed: NDArray[np.bool_]) -> Any:
     parameters.sel = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
     parameters.referenced_objects = (bits, parameters.sel)  # FAISS keeps pointers to both and owns neither
     return parameters
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let FAISS use this thread alone: it divides no single query, and would wait for the others it wakes in vain."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # a setting of the calling thread alone
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def _cosines(rows: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray[np.float64]:

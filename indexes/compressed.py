@@ -14,8 +14,7 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes import recall
-from indexes.ann import ExactIndex, Neighbours, check, gathered, nearest_of, restricted
+from indexes.ann import ExactIndex, Neighbours, check, gathered, nearest_of, one_thread, restricted
 from indexes.devices import Device
 from indexes.faiss_on_gpus import faiss_errors, on_device
 from indexes.index_metadata import (
@@ -167,7 +166,7 @@ class CompressedIndex:
             parameters = faiss.SearchParametersIVF(nprobe=probes)
             if allowed is not None:
                 parameters = restricted(parameters, allowed)
-            with _threads(1 if len(lacking) == 1 else None):
+            with one_thread() if len(lacking) == 1 else nullcontext():
                 rows[lacking] = self._lists.search(reduced[lacking], wanted, params=parameters)[1]
             if probes == self.header.lists:
                 break
@@ -360,17 +359,6 @@ def _grow(
         header = recall.with_least_work(index, header, vectors, searchable, stop)
     go_on(stop)
     return _write(file, index, header)
-
-
-@contextmanager
-def _threads(wanted: int | None) -> Iterator[None]:
-    """Let FAISS use so many threads, None for all: for less than a millisecond's work, waking others costs more."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(wanted or before)  # a setting of the calling thread alone
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 # The file

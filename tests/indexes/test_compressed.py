@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -317,6 +318,24 @@ def test_threads_may_search_one_index_at_once(path: Path, rows: Float16, queries
     with ThreadPoolExecutor(4) as pool:
         for _ in range(3):
             assert [found.rows.tolist() for found in pool.map(lambda q: index.search(q[None], 10), queries)] == expected
+
+
+def test_faiss_takes_no_other_thread_for_a_single_query(
+    path: Path, rows: Float16, queries: Float32, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a busy machine it would wait for the others a hundred times as long as it searches.
+    threads: dict[str, int] = {}
+    for kind in (faiss.IndexIVF, faiss.IndexScalarQuantizer):
+
+        def watched(index: Any, *args: Any, search: Any = kind.search, **kwargs: Any) -> Any:
+            threads[type(index).__name__] = faiss.omp_get_max_threads()
+            return search(index, *args, **kwargs)
+
+        monkeypatch.setattr(kind, "search", watched)
+    faiss.omp_set_num_threads(3)
+    open_compressed(path, rows).search(queries[:1], 10)
+    assert threads == {"IndexIVF": 1, "IndexScalarQuantizer": 1}
+    assert faiss.omp_get_max_threads() == 3
 
 
 # Growing
