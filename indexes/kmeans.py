@@ -257,7 +257,7 @@ def _best_by_directions(
         # In all dimensions the centroids have the same rows: every squared distance of a row grows by the same amount.
         # So the first of the last iterations needs no distances there.
         assigned = hold(assign(space.rows, best, device), space.rows, best, pinned)
-        centroids = _means(rows, assigned.labels, best @ directions.T, options.spherical)
+        centroids = means(rows, assigned.labels, best @ directions.T, options.spherical)
         objective = assigned.objective + space.left_out
         state = replace(state, iteration=in_space.iterations + 1, centroids=centroids, objective=objective)
         if watch and state.iteration < options.iterations:
@@ -302,7 +302,7 @@ def _best_of_runs(
     return state, state.best
 
 
-def _means(
+def means(
     rows: NDArray[np.float32], labels: NDArray[np.int64], centroids: NDArray[np.float32], spherical: bool
 ) -> NDArray[np.float32]:
     """Return the centroids moved to the means of their rows. One without rows stays where it is."""

@@ -10,15 +10,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes import kmeans
+from indexes import kmeans, split_and_merge
 from indexes.devices import Device
 from indexes.kmeans import KMeansOptions
+from indexes.lloyd import Sums, update_centroids
 from indexes.rows import as_float32, in_blocks, rows_per_block, sums_by_label
 
 Int64 = NDArray[np.int64]
 
-# Iterations over all leaves at the end, on at most so many rows: 1 GiB of them in principal directions.
-POLISH_ITERATIONS, POLISH_ROWS = 5, 1 << 21
+# Iterations over all leaves at the end, on at most so many rows: 1 GiB of them in principal directions. After so many
+# of them leaves move to where they are worth more; the last ones follow the last move.
+POLISH_ITERATIONS, ITERATIONS_A_MOVE, POLISH_ROWS = 9, 3, 1 << 21
+LEAVES_THAT_STAY = 2
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,9 @@ def grow(
         own = replace(options, restarts=runs)
         state = _grow_level(vectors, rows, (n_nodes, levels[level], is_last), own, device, state, watch)
         if is_last:
-            centroids = polished(vectors, rows, state.centroids, options, device)
-            return Tree(centroids, state.parents[1:], state.trained_on, runs)
+            *above, parents = state.parents
+            centroids, parents = polished(vectors, rows, state.centroids, parents, options, device)
+            return Tree(centroids, [*above, parents][1:], state.trained_on, runs)
         state = TreeState(
             [*state.parents, np.empty(0, np.int64)],
             none,
@@ -146,38 +150,69 @@ def _grow_level(
 
 
 def polished(
-    vectors: NDArray[np.float16], rows: Int64, centroids: NDArray[np.float32], options: KMeansOptions, device: Device
-) -> NDArray[np.float32]:
-    """Return the leaves after some iterations over them all, so that a row may go to a leaf of another node.
+    vectors: NDArray[np.float16],
+    rows: Int64,
+    centroids: NDArray[np.float32],
+    parents: Int64,
+    options: KMeansOptions,
+    device: Device,
+) -> tuple[NDArray[np.float32], Int64]:
+    """Return the leaves after some iterations over them all, and their parents.
 
-    They are made on a sample, in principal directions where there are many dimensions, as runs of k-means are.
+    A row may go to a leaf of another node, and a leaf to another node: what is cut by the bounds of the nodes above has
+    leaves on both sides. They are made on a sample, in principal directions where there are many dimensions, as runs of
+    k-means are.
     """
-    k, dim = centroids.shape
-    sample = kmeans.sample_rows(rows, k, options.seed)
+    sample = kmeans.sample_rows(rows, len(centroids), options.seed)
     sample = sample[:: -(-len(sample) // POLISH_ROWS)]
-    if len(sample) < k:
-        return centroids
+    if len(sample) < len(centroids):
+        return centroids, parents
+    space, directions = in_directions(vectors, sample, options.seed)
+    leaves, n_iterations = np.ascontiguousarray(centroids @ directions), min(options.iterations, POLISH_ITERATIONS)
+    for iteration in range(n_iterations):
+        labels = kmeans.assign(space, leaves, device).labels
+        leaves = kmeans.means(space, labels, leaves, options.spherical)
+        if (iteration + 1) % ITERATIONS_A_MOVE == 0 and iteration + 1 < n_iterations:
+            leaves, beside = split_and_merge.moves(space, labels, leaves, _may_move(parents))
+            parents = parents[beside]
+    labels = kmeans.assign(space, leaves, device).labels
+    return in_all_dimensions(vectors, sample, labels, leaves @ directions.T, options.spherical), parents
+
+
+def _may_move(parents: Int64) -> NDArray[np.bool_]:
+    """Return which leaves may go to another node: two of each stay, so that it is still one that is split."""
+    by_node = np.argsort(parents, kind="stable")
+    rank = np.empty_like(by_node)
+    rank[by_node] = np.arange(len(parents)) - np.searchsorted(parents[by_node], parents[by_node])
+    may: NDArray[np.bool_] = rank >= LEAVES_THAT_STAY
+    return may
+
+
+def in_directions(
+    vectors: NDArray[np.float16], rows: Int64, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return rows in principal directions, (n, d), and these, (dim, d); as they are where dimensions are few."""
+    dim = vectors.shape[1]
     if dim < 2 * kmeans.DIRECTIONS:
         directions = np.eye(dim, dtype=np.float32)
     else:
-        some = np.sort(np.random.default_rng(options.seed).permutation(sample)[: kmeans.PCA_ROWS])
-        directions = kmeans.directions_of(as_float32(vectors, some), options.seed)
-    space = np.empty((len(sample), directions.shape[1]), np.float32)
-    blocks = [*in_blocks(np.arange(len(sample)), rows_per_block(dim, np.float32))]
-    for at in blocks:
-        space[at] = as_float32(vectors, sample[at]) @ directions
-    start = np.ascontiguousarray(centroids @ directions)
-    in_space = replace(options, iterations=min(options.iterations, POLISH_ITERATIONS), restarts=1)
-    trained = kmeans.train(space, k, in_space, device, start=start)
-    labels = kmeans.assign(space, trained.centroids, device).labels
-    sums, counts = np.zeros((k, dim)), np.bincount(labels, minlength=k)
-    for at in blocks:
-        sums += sums_by_label(as_float32(vectors, sample[at]), labels[at], k)
-    means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centroids)
-    if options.spherical:
-        lengths = np.linalg.norm(means, axis=1, keepdims=True)
-        means /= np.where(lengths > 0, lengths, 1)
-    return np.ascontiguousarray(means, np.float32)
+        some = np.sort(np.random.default_rng(seed).permutation(rows)[: kmeans.PCA_ROWS])
+        directions = kmeans.directions_of(as_float32(vectors, some), seed)
+    space = np.empty((len(rows), directions.shape[1]), np.float32)
+    for at in in_blocks(np.arange(len(rows)), rows_per_block(dim, np.float32)):
+        space[at] = as_float32(vectors, rows[at]) @ directions
+    return space, directions
+
+
+def in_all_dimensions(
+    vectors: NDArray[np.float16], rows: Int64, labels: Int64, centroids: NDArray[np.float32], spherical: bool
+) -> NDArray[np.float32]:
+    """Return the means of the rows of each label; a centroid without rows stays. Rows are read block by block."""
+    k, dim = centroids.shape
+    sums = np.zeros((k, dim))
+    for at in in_blocks(np.arange(len(rows)), rows_per_block(dim, np.float32)):
+        sums += sums_by_label(as_float32(vectors, rows[at]), labels[at], k)
+    return update_centroids(centroids, Sums(sums, np.bincount(labels, minlength=k), 0.0), spherical)
 
 
 def shares(counts: Int64, total: int) -> Int64:

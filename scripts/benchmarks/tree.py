@@ -62,9 +62,10 @@ def _flat_reduced(store: Store, k: int) -> float:
     vectors, options, device = store.session.vectors(), KMeansOptions(restarts=1), store.session.device
     rows = np.arange(len(vectors))
     start = as_float32(vectors, np.sort(np.random.default_rng(options.seed).choice(rows, k, replace=False)))
-    of_trees, kmeans_tree.POLISH_ITERATIONS = kmeans_tree.POLISH_ITERATIONS, options.iterations
-    centroids = kmeans_tree.polished(vectors, rows, start, options, device)
-    kmeans_tree.POLISH_ITERATIONS = of_trees
+    space, directions = kmeans_tree.in_directions(vectors, rows, options.seed)
+    trained = kmeans.train(space, k, options, device, start=start @ directions)
+    labels = kmeans.assign(space, trained.centroids, device).labels
+    centroids = kmeans_tree.in_all_dimensions(vectors, rows, labels, start, options.spherical)
     blocks = kmeans.assign_blocks(vectors, rows, centroids, device)
     return float(sum(np.square(found.distances, dtype=np.float64).sum() for _, found in blocks))
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from indexes import kmeans_tree
+from indexes import kmeans, kmeans_tree, split_and_merge
 from indexes.devices import Device
 from indexes.kmeans import KMeansOptions
 from indexes.kmeans_tree import TreeState, grow, shares
@@ -221,7 +221,38 @@ def test_a_tree_grows_the_same_from_any_state(monkeypatch: pytest.MonkeyPatch) -
     assert [len(parents) for parents in whole.parents] == [16, 40]
     assert kmeans_tree.__doc__
     for state in states[:-1:4]:
-        np.testing.assert_array_equal(grow(*asked, resume=state).centroids, whole.centroids)
+        resumed = grow(*asked, resume=state)
+        np.testing.assert_array_equal(resumed.centroids, whole.centroids)
+        for parents, expected in zip(resumed.parents, whole.parents, strict=True):
+            np.testing.assert_array_equal(parents, expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_leaves_of_a_tree_are_as_good_as_those_of_flat_kmeans(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    heaps = np.repeat(random.standard_normal((120, 16)), 50, axis=0) + random.normal(0, 0.3, (6_000, 16))
+    rows, options = heaps.astype(np.float32), KMeansOptions(restarts=1)
+    vectors = rows.astype(np.float16)
+    tree = grow(vectors, np.arange(6_000), (3, 12, 48), options, CPU)
+    flat = kmeans.train(rows, 48, options, CPU).objective
+    assert kmeans.assign(rows, tree.centroids, CPU).objective <= 1.01 * flat
+    assert np.bincount(tree.parents[-1]).min() >= 2  # leaves moved, but from no node all of them
+
+
+def test_few_iterations_polish_a_tree_with_no_more_than_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = 0
+
+    def moves(_: object, __: object, leaves: np.ndarray, ___: object) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal moved
+        moved += 1
+        return leaves, np.arange(len(leaves))
+
+    monkeypatch.setattr(split_and_merge, "moves", moves)
+    vectors = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float16)
+    for iterations, expected in ((3, 0), (4, 1), (25, 2)):
+        moved = 0
+        grow(vectors, np.arange(600), (4, 16), KMeansOptions(restarts=1, iterations=iterations), CPU)
+        assert moved == expected
 
 
 # Names that stop being true

@@ -97,7 +97,7 @@ def of_tree(levels: tuple[int, ...], n_rows: int, dim: int, options: "KMeansOpti
         needed = max(needed, 4 * sample * dim)
         trained_on = max(trained_on, n_nodes * sample)
     polished, space = min(n_rows, sample_size(levels[-1]), POLISH_ROWS), dim if dim < 2 * SPACE else SPACE
-    work += polished * levels[-1] * space * (min(options.iterations, POLISH_ITERATIONS) + 2)
+    work += polished * levels[-1] * space * (min(options.iterations, POLISH_ITERATIONS) + 1)
     # The leaves are there in double precision too, as sums and as means.
     needed = max(needed, 4 * polished * space) + 24 * levels[-1] * dim + ROW_BYTES * n_rows
     seconds = 1 + ROW_SECONDS * n_rows + work / MULTIPLICATIONS_A_SECOND
