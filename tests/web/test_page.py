@@ -659,6 +659,17 @@ def test_a_folder_is_looked_at_added_and_clustered_from_the_page(page: Any, pain
         expect(page.locator(".job.done").last).to_contain_text("19 pictures in 3 clusters")
 
 
+def test_before_the_first_add_every_view_says_what_comes_first(page: Any, tmp_path: Path) -> None:
+    with running(page, tmp_path / "store", embedder="hsv") as address:
+        for view in VIEWS:
+            if view.startswith("#"):
+                go(page, address, view)
+                expect(page.locator("h1")).to_have_text("No pictures yet")
+        go(page, address, "#/history")
+        Store.open(tmp_path / "store", embedder="hsv", create=True).add(paint_one("reef", 1, tmp_path / "one.png"))
+        expect(page.locator("h1")).to_have_text("History")
+
+
 def test_what_could_not_be_added_is_listed(page: Any, tmp_path: Path) -> None:
     paint_one("reef", 1, tmp_path / "pictures" / "good.png")
     (tmp_path / "pictures" / "bad.jpg").write_bytes(b"no picture")
@@ -1047,6 +1058,15 @@ def test_a_token_is_asked_for_and_leaves_the_address(page: Any, painted: Path) -
         page.goto(f"{address}#token={TOKEN}")
         expect(page.locator(".card")).to_have_count(6)
         assert TOKEN not in page.url
+
+
+def test_a_token_leads_to_a_store_that_is_not_made_yet(page: Any, tmp_path: Path) -> None:
+    with running(page, tmp_path / "store", embedder="hsv", host="0.0.0.0", token=TOKEN) as address:
+        page.goto(address)
+        page.get_by_label("Token").fill(TOKEN)
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_have_text("No pictures yet")
+        page.complaints.clear()  # the browser's own, of what it was refused before
 
 
 def test_it_can_be_installed(page: Any, address: str) -> None:

@@ -7,11 +7,12 @@ import { barHeight } from "./grid.js";
 import { addPictures } from "./adding.js";
 import { listenToKeys, showKeys } from "./keys.js";
 import { followAddress } from "./lightbox.js";
-import { check, current, isReadOnly, live } from "./live.js";
+import { check, current, hasAnswered, isReadOnly, isUnmade, live } from "./live.js";
 import { address, changed, go, remembered, replace, setPlace, viewKey } from "./router.js";
 import { listenToSearch, showInField } from "./search.js";
 import { hideSidebar, showSidebar } from "./sidebar.js";
 import { ROUTES } from "./views/index.js";
+import { nothingYet } from "./views/nothing.js";
 
 /** @typedef {import("./views/index.js").View} View */
 
@@ -44,7 +45,7 @@ async function show(isNew = false, isFirst = false) {
   let made;
   try {
     if (!route) throw new ApiError(404, `There is nothing at ${where.path} on this page.`);
-    made = await route.show({ ...where, found: /** @type {RegExpExecArray} */ (route.pattern.exec(where.path)), refresh: () => show() });
+    made = isUnmade() ? nothingYet() : await route.show({ ...where, found: /** @type {RegExpExecArray} */ (route.pattern.exec(where.path)), refresh: () => show() });
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) return;
     made = problem(error);
@@ -74,7 +75,7 @@ async function show(isNew = false, isFirst = false) {
     heading.tabIndex = -1;
     heading.focus({ preventScroll: true });
   }
-  followAddress(grid ?? null);
+  if (!isUnmade()) followAddress(grid ?? null);
 }
 
 /** @param {View} left */
@@ -168,7 +169,7 @@ addEventListener("token-needed", () => main.querySelector(".login") || askForTok
 
 async function start() {
   await check();
-  if (main.querySelector(".login") && !current().store && !current().images) return;
+  if (main.querySelector(".login") && !hasAnswered()) return;
   showStores();
   await show(true, true);
 }

@@ -14,12 +14,17 @@ const DOWN_MS = 2000;
 let state = { store: "", images: 0, newest: null, clustering: null, map: false, jobs: 0, failures: 0, changes: "", map_version: "" };
 let timer = 0;
 let isDown = false;
+let isKnown = false;
 /** What this page has done itself needs no message. */
 let isOwn = false;
 
 /** Events: "changed" with {before, now}, "polled", "up". */
 export const live = new EventTarget();
 export const current = () => state;
+/** The server has answered, as it does to who is logged in. */
+export const hasAnswered = () => isKnown;
+/** The server has no store yet: the first add makes it. */
+export const isUnmade = () => isKnown && !state.store;
 export const isReadOnly = () => Boolean(state.read_only);
 
 /** The next change is this page's own. */
@@ -33,6 +38,7 @@ export async function check() {
   try {
     const before = state;
     state = await api.state();
+    isKnown = true;
     if (isDown) {
       isDown = false;
       byId("offline").hidden = true;
