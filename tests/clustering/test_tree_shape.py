@@ -47,6 +47,13 @@ def change(store: Store, statement: str) -> None:
 # Damage
 
 
+def test_an_image_of_no_cluster_is_counted_nowhere_and_found(store: Store) -> None:
+    change(store, "update memberships set cluster = 999 where row in (0, 1)")
+    store.remove(0)
+    assert sum(node.size for node in store.tree(1)) == 118
+    assert store.check()
+
+
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
