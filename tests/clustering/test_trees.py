@@ -228,14 +228,14 @@ def test_a_tree_grows_the_same_from_any_state(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_leaves_of_a_tree_are_as_good_as_those_of_flat_kmeans(seed: int) -> None:
+def test_the_leaves_of_a_tree_are_better_than_those_of_one_run_of_flat_kmeans(seed: int) -> None:
     random = np.random.default_rng(seed)
     heaps = np.repeat(random.standard_normal((120, 16)), 50, axis=0) + random.normal(0, 0.3, (6_000, 16))
     rows, options = heaps.astype(np.float32), KMeansOptions(restarts=1)
     vectors = rows.astype(np.float16)
     tree = grow(vectors, np.arange(6_000), (3, 12, 48), options, CPU)
     flat = kmeans.train(rows, 48, options, CPU).objective
-    assert kmeans.assign(rows, tree.centroids, CPU).objective <= 1.01 * flat
+    assert kmeans.assign(rows, tree.centroids, CPU).objective < 0.99 * flat
     assert np.bincount(tree.parents[-1]).min() >= 2  # leaves moved, but from no node all of them
 
 
