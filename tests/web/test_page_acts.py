@@ -11,7 +11,7 @@ import pytest
 
 from tests.serving import copy_of, paint_one
 from tests.web import test_page
-from tests.web.test_page import dropped, go, running
+from tests.web.test_page import dropped, go, held_back, running, until
 from vecstore.sources.painted import KINDS
 from vecstore.store import Store
 
@@ -86,6 +86,20 @@ def test_files_of_this_device_are_chosen_in_the_form(page: Any, painted: Path, t
         chooser.value.set_files(chosen)
         expect(page.locator(".job.done")).to_contain_text("2 added")
         expect(page.locator(".job", has_text="Sending")).to_have_count(0)
+
+
+def test_a_form_that_is_opened_before_the_server_has_answered_offers_files_once_it_has(
+    page: Any, painted: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sent").mkdir()
+    with running(page, painted, uploads=tmp_path / "sent") as address:
+        states = held_back(page, "**/api/state", "GET")
+        page.goto(address)
+        page.get_by_role("button", name="Add pictures").click()
+        until(page, lambda: states)
+        expect(page.locator("#add-files")).to_be_hidden()
+        states[0].continue_()
+        expect(page.locator("#add-files")).to_be_visible()
 
 
 def test_a_server_that_takes_no_files_offers_none(page: Any, painted: Path, tmp_path: Path) -> None:

@@ -4,7 +4,11 @@ import { api } from "./api.js";
 import { openForm } from "./dialogs.js";
 import { byId, count, number, within } from "./dom.js";
 import { start } from "./jobs.js";
+import { live } from "./live.js";
 import { sendFiles, takesFiles } from "./uploads.js";
+
+const offerFiles = () => (byId("add-files").hidden = !takesFiles());
+live.addEventListener("polled", offerFiles); // the form may be opened before the server has said whether it takes some
 
 /** Asks for a folder, looks what is in it, and adds it once that was seen. */
 export function addPictures() {
@@ -27,7 +31,7 @@ export function addPictures() {
     await start({ kind: form.has("sync") ? "sync" : "add", paths: [path] });
     return true;
   });
-  byId("add-files").hidden = !takesFiles();
+  offerFiles();
   const files = within(dialog, "#files", HTMLInputElement);
   byId("choose-files").onclick = () => files.click();
   files.onchange = () => {
