@@ -89,16 +89,17 @@ class CompressedIndex:
         older, newer = (None, None) if allowed is None else (allowed[:n_rows], allowed[n_rows:])
         n_indexed = n_rows if older is None else int(np.count_nonzero(older))
         n_found = min(k, n_allowed)
-        wanted = min(math.ceil(self.header.candidates_now * max(n_found / recall.MEASURED_NEIGHBOURS, 1)), n_indexed)
+        times = max(n_found / recall.MEASURED_NEIGHBOURS, 1)  # what is looked at was measured for so many neighbours
+        wanted, probes = min(math.ceil(self.header.candidates_now * times), n_indexed), self.header.probes * times
         few = allowed is not None and n_allowed * self.vectors[:1].nbytes <= EXACT_BYTES
         # Where a good part of the rows would be candidates, or few may be found at all, comparing them all is quicker.
         if self._is_damaged or few or not n_found or wanted * ROWS_A_CANDIDATE > n_indexed:
             return self._exact.search(queries, k, allowed)
         try:
             if older is None or not wanted:
-                candidates = list(self._candidates(queries, wanted, self.header.probes, None))
+                candidates = list(self._candidates(queries, wanted, math.ceil(probes), None))
             else:
-                candidates = self._allowed_candidates(queries, wanted, n_found, older)
+                candidates = self._allowed_candidates(queries, wanted, probes, n_found, older)
         except InvalidIndex as error:
             self._is_damaged = True
             log.warning("the index is not used: %s; every vector is compared instead; `vecstore index` mends it", error)
@@ -109,9 +110,9 @@ class CompressedIndex:
         return gathered([nearest_of(self.vectors, r, q, k) for r, q in zip(candidates, queries, strict=True)], n_found)
 
     def _allowed_candidates(
-        self, queries: NDArray[np.float32], wanted: int, n_found: int, allowed: NDArray[np.bool_]
+        self, queries: NDArray[np.float32], wanted: int, probes: float, n_found: int, allowed: NDArray[np.bool_]
     ) -> list[NDArray[np.int64]]:
-        """Return each query's candidates among the allowed rows. wanted: as many as there were if all were allowed.
+        """Return each query's candidates among the allowed rows. wanted, probes: as if all were allowed.
 
         The fewer of a query's nearest rows may be found, the more lists it takes to come by those that may, and the
         farther they lie; codes tell far rows apart less well.
@@ -124,12 +125,12 @@ class CompressedIndex:
         if len(common):
             share = shares[common].min()
             more = min(math.ceil(wanted / share), n_allowed)
-            rows = self._candidates(queries[common], more, math.ceil(self.header.probes / share), allowed)
+            rows = self._candidates(queries[common], more, math.ceil(probes / share), allowed)
             for query, its_rows in zip(common, rows, strict=True):
                 found[query] = its_rows
         for query in np.flatnonzero(shares < 1 / MOST_SCARCE):
-            probes = math.ceil(self.header.probes / shares[query]) if shares[query] else self.header.lists
-            found[query] = self._scarce_candidates(queries[query], MOST_SCARCE * wanted, n_found, probes, allowed)
+            lists = math.ceil(probes / shares[query]) if shares[query] else self.header.lists
+            found[query] = self._scarce_candidates(queries[query], MOST_SCARCE * wanted, n_found, lists, allowed)
         return found
 
     def _scarce_candidates(

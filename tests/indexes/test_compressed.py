@@ -171,6 +171,17 @@ def test_measured_recall_holds_for_other_queries(
     assert recall(index, made_up(200, 5)) == pytest.approx(header.recall, abs=0.03)
 
 
+def test_of_many_neighbours_as_large_a_part_is_found_as_of_few(tmp_path: Path) -> None:
+    """They lie in more lists than ten do, by which the index is measured."""
+    rng = np.random.default_rng(0)
+    rows = unit_rows(rng.standard_normal((30_000, 16)).astype(np.float32)).astype(np.float16)
+    build(tmp_path / "index.faiss", rows, "rabitq", 0.95, CPU)
+    index = open_compressed(tmp_path / "index.faiss", rows)
+    queries = unit_rows(rng.standard_normal((50, 16)).astype(np.float32))
+    for allowed in (None, rng.random(len(rows)) < 0.7):
+        assert recall(index, queries, 40, allowed) >= 0.99  # with the lists for ten neighbours, 0.95 and 0.98
+
+
 def test_no_more_is_looked_at_than_the_target_takes(rows: Float16, queries: Float32, tmp_path: Path) -> None:
     efforts = []
     for target in (0.5, 0.9, 0.99):
