@@ -701,6 +701,22 @@ def test_a_page_follows_what_others_do(page: Any, painted: Path, tmp_path: Path)
             expect(page.locator(".card strong").get_by_text("seen", exact=True)).to_have_count(1)
 
 
+def test_an_answer_that_comes_late_is_not_taken_for_the_present(page: Any, painted: Path, tmp_path: Path) -> None:
+    store = copy_of(painted, tmp_path)
+    with running(page, store) as address, Store.open(store) as other:
+        go(page, address, "#/pictures")
+        expect(page.locator(".tile")).to_have_count(19)
+        before = page.request.get(address + "api/state").json()
+        states = held_back(page, "**/api/state", "GET")
+        until(page, lambda: states)
+        other.add(paint_one("sunset", 5, tmp_path / "new.png"))
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # at which it asks again
+        expect(page.locator(".toast")).to_have_text("1 new picture in the store")
+        states[0].fulfill(json=before)
+        page.evaluate("() => new Promise((seen) => setTimeout(seen, 200))")
+        expect(page.locator(".toast")).to_have_text("1 new picture in the store")
+
+
 def test_a_server_that_is_down_is_seen_and_seen_to_be_back(browser: Any, painted: Path) -> None:
     with new_page(browser) as page:  # the browser itself logs what it cannot reach
         with served(painted) as address:

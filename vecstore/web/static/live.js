@@ -15,6 +15,8 @@ let state = { store: "", images: 0, newest: null, clustering: null, map: false, 
 let timer = 0;
 let isDown = false;
 let isKnown = false;
+/** How often the state was asked for, and which of these answers is the present one: they may overtake each other. */
+let [asked, answered] = [0, 0];
 /** What this page has done itself needs no message. */
 let isOwn = false;
 
@@ -35,9 +37,13 @@ export function own() {
 /** Asks for the state now, and from now on again and again. */
 export async function check() {
   clearTimeout(timer);
+  const number = ++asked;
   try {
+    const found = await api.state();
+    if (number < answered) return; // a later one has come already
+    answered = number;
     const before = state;
-    state = await api.state();
+    state = found;
     isKnown = true;
     if (isDown) {
       isDown = false;
