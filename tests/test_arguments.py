@@ -122,6 +122,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "image": {"ref": 0},
     "facts": {"refs": [0]},
     "count_by": {"by": "month"},
+    "map_values": {"by": "month"},
+    "map_positions_and_values": {"by": "month"},
     "sections": {"group": "month"},
     "original": {"ref": 0},
     "which": {"refs": [0]},
