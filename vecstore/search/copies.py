@@ -29,7 +29,7 @@ from vecstore.likeness.perceptual_hash import (
 )
 from vecstore.search.looks import Looks, path_states, read_pictures
 from vecstore.session import Session
-from vecstore.sources.path_state import PathStates, Presence
+from vecstore.sources.path_state import PathState, PathStates, Presence
 from vecstore.storage.catalog.copies import RECORD_BYTES
 from vecstore.storage.vector_file import Float16
 
@@ -102,9 +102,10 @@ class Collection:
         found[self.rows] = True
         return found
 
-    def is_here(self, row: int) -> bool:
-        """Say whether a file of an image is there by its size and time."""
-        return any(state.presence is Presence.HERE for state in path_states(self.catalog, self.states, row))
+    def states_here(self, row: int) -> list[PathState]:
+        """Return what the paths of an image lead to; nothing where none is there by its size and time."""
+        states = path_states(self.catalog, self.states, row)
+        return states if any(state.presence is Presence.HERE for state in states) else []
 
     def hashes(self) -> NDArray[np.uint8]:
         """Return the hashes of all rows, (rows, N_FRAMES, 8)."""
@@ -122,7 +123,7 @@ class Collection:
         said = False
         for start in range(0, len(missing), HASHED_AT_ONCE):
             block = missing[start : start + HASHED_AT_ONCE].tolist()
-            here = {row: path_states(self.catalog, self.states, row) for row in block if self.is_here(row)}
+            here = {row: states for row in block if (states := self.states_here(row))}
             if here and not said:
                 log.warning("up to %d pictures are read once, for a hash that finds altered copies", len(missing))
                 said = True
@@ -214,7 +215,7 @@ class CopyFinder:
         collection, findable = self.collection, self.collection.is_findable()
         before = collection.catalog.pairs.judged_before(comparison.VERSION)
         pairs = [pair for pair in before if findable[list(pair)].all() and not self.is_apart(*pair)]
-        here = {row for row in {row for pair in pairs for row in pair} if collection.is_here(row)}
+        here = {row for row in {row for pair in pairs for row in pair} if collection.states_here(row)}
         return [pair for pair in pairs if here.issuperset(pair)]
 
     def join_known(self) -> None:
