@@ -194,6 +194,12 @@ def held_back(page: Any, pattern: str, method: str = "POST") -> list[Any]:
     return held
 
 
+def ask_to_move_the_first(page: Any, address: str) -> None:
+    go(page, address, "#/pictures")
+    page.locator(".tile .corner").first.click()
+    page.get_by_role("button", name="Move to cluster").click()
+
+
 def tile(page: Any, name: str) -> Any:
     return page.locator(".tile", has=page.locator(f'img[alt="{name}"]'))
 
@@ -882,9 +888,7 @@ def test_what_would_be_done_is_that_of_the_last_choice(page: Any, copies: Path) 
 
 def test_a_form_is_sent_once_however_often_it_is_pressed(page: Any, copies: Path) -> None:
     with running(page, copies) as address:
-        go(page, address, "#/pictures")
-        page.locator(".tile .corner").first.click()
-        page.get_by_role("button", name="Move to cluster").click()
+        ask_to_move_the_first(page, address)
         moves = held_back(page, "**/api/clusters*")
         for _ in range(3):
             page.get_by_role("button", name="Move", exact=True).click()
@@ -943,9 +947,7 @@ def test_chosen_pictures_are_put_into_a_selection_that_is_a_filter(page: Any, co
 
 def test_chosen_pictures_are_moved_to_a_new_cluster_and_clusters_merged(page: Any, copies: Path) -> None:
     with running(page, copies) as address:
-        go(page, address, "#/pictures")
-        page.locator(".tile .corner").first.click()
-        page.get_by_role("button", name="Move to cluster").click()
+        ask_to_move_the_first(page, address)
         page.get_by_role("button", name="Move", exact=True).click()
         expect(page.locator(".toast")).to_contain_text("1 picture moved to the new cluster")
         page.locator("nav").get_by_role("link", name="Clusters").click()

@@ -239,21 +239,20 @@ class Review {
     try {
       own();
       await api.decide({ verdict, images, ...(file ? { keep: file.path } : {}) });
-      if (file) group.is_decided = true;
-      else this.groups.splice(this.groups.indexOf(group), 1);
-      if (file) this.at += 1;
-      this.at = Math.min(this.at, this.groups.length);
-      this.draw();
-      this.isDeciding = false;
-      if (this.isBehind) this.look();
-      this.element.focus({ preventScroll: true });
-      const words = { different: "Not duplicates", both: "All are kept", keep: `${baseName(file?.path ?? "")} is kept` };
-      await offerUndo(words[verdict]);
     } catch (error) {
-      complain(error);
+      return complain(error);
     } finally {
       this.isDeciding = false;
     }
+    if (file) group.is_decided = true;
+    else this.groups.splice(this.groups.indexOf(group), 1);
+    if (file) this.at += 1;
+    this.at = Math.min(this.at, this.groups.length);
+    this.draw();
+    if (this.isBehind) this.look();
+    this.element.focus({ preventScroll: true });
+    const words = { different: "Not duplicates", both: "All are kept", keep: `${baseName(file?.path ?? "")} is kept` };
+    await offerUndo(words[verdict]).catch(complain);
   }
 
   /** @param {number} by */
