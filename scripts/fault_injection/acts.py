@@ -101,6 +101,9 @@ class _Collection:
 
     def _by_hand(self) -> None:
         """What a person does to files between two commands: another copy, a link, a folder that moves."""
+        for file in self.unsynced:
+            if file.is_file() and file.stat().st_size == 0:  # a copy of their own that a power cut has emptied
+                file.unlink()
         self.unsynced = set()
         files = [file for file in sorted(self.pictures.rglob("*.png")) if file.is_file() and not file.is_symlink()]
         what = self.random.choice(("nothing", "copy", "hardlink", "symlink", "move", "sync"))
@@ -156,7 +159,9 @@ class _Collection:
         drafts = [path.name for path in self.root.rglob(".vecstore-*") if path.name != ".vecstoreignore"]
         if drafts:
             return f"{drafts[0]} was left"
-        empty = [path for path in self._all_files() if path.suffix == ".png" and path.stat().st_size == 0]
+        # What was copied by hand just before a power cut may be empty after it, and no act has touched it there.
+        files = [path for path in self._all_files() if path.suffix == ".png" and path not in self.unsynced]
+        empty = [path for path in files if path.stat().st_size == 0]
         if empty:
             return f"{empty[0]} is empty"
         with closing(sqlite3.connect(self.store / "catalog.sqlite")) as db:
