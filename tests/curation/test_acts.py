@@ -249,7 +249,7 @@ def test_what_changes_between_the_look_and_the_act_is_refused_too(
     assert store.session.catalog.acts.unfinished() == []
 
 
-@pytest.mark.parametrize("act", ["hardlink", "symlink", "delete"])
+@pytest.mark.parametrize("act", ACTS)
 def test_nothing_is_given_up_for_a_file_that_cannot_be_brought_to_the_disk(
     act: str, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +261,30 @@ def test_nothing_is_given_up_for_a_file_that_cannot_be_brought_to_the_disk(
     monkeypatch.setattr(file_acts, "secure", fail)
     assert [one.reason for one in apply(store, act).acts] == ["Input/output error"] * 2
     assert tree(folder) == before
+
+
+@pytest.mark.parametrize("act", ["trash", "move"])
+def test_what_is_put_elsewhere_and_what_stays_are_on_the_disk_with_all_their_folders(
+    act: str, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also folders that a link leads to, and those that were made a moment ago: a power cut may take them all."""
+    for link, real in ((folder, folder.parent / "one/real"), (folder.parent / "moved", folder.parent / "two/real")):
+        real.parent.mkdir()
+        link.rename(real) if link.exists() else real.mkdir()
+        link.symlink_to(real)
+    synced, fsync = set(), os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.add(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    report = apply(store, act)
+    assert report.done == 2
+    found = [(one.keeper, one.target) for one in report.acts]
+    kept, put = ({Path(file or "").resolve() for file in files} for files in zip(*found, strict=True))
+    above = {parent for file in kept | put for parent in file.parents if parent.is_relative_to(folder.parent)}
+    assert kept | above <= synced
 
 
 def test_near_images_are_moved_by_a_rule_that_says_so_and_never_deleted(store: Store, folder: Path) -> None:

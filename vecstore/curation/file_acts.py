@@ -110,6 +110,7 @@ def move(source: bytes, target: bytes, sha256: bytes, draft: bytes) -> None:
     be there in between. draft: beside the target, for a copy that is under way.
     """
     _reserve(target)
+    secure_name(target)
     try:
         os.replace(source, target)
     except OSError as error:
@@ -159,9 +160,8 @@ def replace_by_symlink(path: bytes, keeper: bytes, draft: bytes) -> None:
 
 
 def _replace_by(make_link: Callable[[bytes, bytes], None], path: bytes, keeper: bytes, draft: bytes) -> None:
-    """Put a link in the place of a file, in one step, once the file that stays is on the disk."""
+    """Put a link in the place of a file, in one step."""
     _remove(draft)
-    secure(keeper)
     make_link(keeper, draft)
     os.replace(draft, path)
     _sync_folder(path)
@@ -191,10 +191,7 @@ def settle_copy_restored(path: bytes, keeper: bytes, sha256: bytes, draft: bytes
 # Deleting, copying, linking
 
 
-def delete(path: bytes, keeper: bytes | None = None) -> None:
-    """Delete a file, once the one that stays in its stead is on the disk."""
-    if keeper is not None:
-        secure(keeper)
+def delete(path: bytes) -> None:
     os.unlink(path)
     _sync_folder(path)
 
@@ -253,6 +250,12 @@ def remove_folder(path: bytes) -> bool:
 def secure(path: bytes) -> None:
     """Return when a file is on the disk with its name and its folders: it may have come there a moment ago."""
     sync_file(path)
+    secure_name(path)
+
+
+def secure_name(path: bytes) -> None:
+    """Return when a file's name and its folders, the real ones, are on the disk."""
+    path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     while not os.path.ismount(path) and path != os.path.dirname(path):
         _sync_folder(path)
         path = os.path.dirname(path)

@@ -22,7 +22,10 @@ from vecstore.storage.durable_files import make_directory
 
 
 def do_it(act: JournalledAct) -> None:
+    """Do an act, once the file that stays in the stead of another is on the disk. Raises OSError."""
     draft, keeper, target = draft_of(act), act.keeper or b"", act.target or b""
+    if keeper:
+        file_acts.secure(keeper)
     if act.act == TRASH:
         trash.put(act.path)
         return
@@ -38,7 +41,7 @@ def do_it(act: JournalledAct) -> None:
     elif act.act == SYMLINK:
         file_acts.replace_by_symlink(act.path, keeper, draft)
     elif act.act == DELETE:
-        file_acts.delete(act.path, act.keeper)
+        file_acts.delete(act.path)
     elif act.act == COPY:
         file_acts.copy(act.path, target, act.sha256, draft)
     else:

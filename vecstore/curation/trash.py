@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
-from vecstore.curation.file_acts import holds
+from vecstore.curation.file_acts import holds, secure_name
 from vecstore.errors import BadInput
-from vecstore.storage.durable_files import sync_directory
 
 # Whether `find` can say where a file went.
 HAS_NOTES = sys.platform not in ("darwin", "win32")
@@ -32,10 +31,10 @@ def put(path: bytes) -> None:
     from send2trash import send2trash
 
     send2trash(os.fsdecode(path))
-    where = (os.path.join(trash, part) for trash, _ in _trashes(path) for part in (b"files", b"info"))
-    for folder in (*where, os.path.dirname(path)) if HAS_NOTES else ():
-        with suppress(OSError):
-            sync_directory(folder)
+    where = (os.path.join(trash, part, b"") for trash, _ in _trashes(path) for part in (b"files", b"info"))
+    for name in (*where, path) if HAS_NOTES else ():
+        with suppress(OSError):  # most of them are not there
+            secure_name(name)
 
 
 def find(path: bytes, sha256: bytes) -> bytes | None:
