@@ -83,7 +83,7 @@ class ExactIndex:
 
     def __init__(self, vectors: NDArray[np.float16]) -> None:
         self.vectors = np.asarray(vectors)  # a plain view of a map: np.memmap is slow to take rows from
-        self._index = _over(self.vectors)
+        self._index = in_place(self.vectors)
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
         """Return the k rows nearest to each query; see `Index.search`."""
@@ -195,8 +195,8 @@ def _cosines(rows: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray[n
     return np.asarray(np.vecdot(rows, query) / np.where(lengths > 0, lengths, 1), np.float64)
 
 
-def _over(vectors: NDArray[np.float16]) -> Any:
-    """Return a FAISS index that uses these rows in place as its codes."""
+def in_place(vectors: NDArray[np.float16]) -> Any:
+    """Return FAISS's index of inner products with these rows, which it uses as its codes where they are."""
     n_rows, dim = vectors.shape
     index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     codes = np.ascontiguousarray(vectors).view(np.uint8).reshape(-1)

@@ -10,6 +10,7 @@ what it is of. It is opened by memory map, so a query reads the lists it looks a
 is wrong with it, `open_compressed` refuses it and it is rebuilt; and what it answers is scored by the stored rows.
 """
 
+import functools
 import logging
 import math
 import os
@@ -24,7 +25,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes import recall
-from indexes.ann import ExactIndex, Neighbours, check, gathered, nearest_of, one_thread, restricted
+from indexes.ann import (
+    ROUNDING,
+    ExactIndex,
+    Neighbours,
+    check,
+    gathered,
+    in_place,
+    nearest_of,
+    one_thread,
+    ranked,
+    restricted,
+)
 from indexes.devices import Device
 from indexes.faiss_on_gpus import faiss_errors, on_device
 from indexes.index_metadata import (
@@ -74,13 +86,14 @@ class CompressedIndex:
         self.bytes = n_bytes
         self.header = header
         self._index = index
-        self._lists = faiss.extract_index_ivf(index)
-        self._reduction = faiss.downcast_VectorTransform(index.chain.at(0))
-        self._directions = faiss.vector_to_array(self._reduction.A).reshape(-1, header.dim)
         self._is_damaged = False
         self._exact = ExactIndex(vectors)
         self.vectors = self._exact.vectors
         self._tail = ExactIndex(self.vectors[header.rows :])
+        # What the lists offer is compared by inner product, as exact search does; inside, they go by distance. Rows of
+        # zeros are in no list, yet FAISS wants as many on both sides.
+        index.metric_type, index.ntotal = faiss.METRIC_INNER_PRODUCT, header.rows
+        self._compared_index = faiss.IndexRefine(index, in_place(self.vectors[: header.rows]))
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
         """Return the k rows nearest to each query, as `Index.search` says."""
@@ -97,87 +110,119 @@ class CompressedIndex:
             return self._exact.search(queries, k, allowed)
         try:
             if older is None or not wanted:
-                candidates = list(self._candidates(queries, wanted, math.ceil(probes), None))
+                nearest = self._nearest(queries, wanted, math.ceil(probes), n_found, None)
             else:
-                candidates = self._allowed_candidates(queries, wanted, probes, n_found, older)
+                nearest = self._nearest_allowed(queries, wanted, probes, n_found, older)
         except InvalidIndex as error:
             self._is_damaged = True
             log.warning("the index is not used: %s; every vector is compared instead; `vecstore index` mends it", error)
             return self._exact.search(queries, k, allowed)
         if len(self._tail.vectors):
             tail = self._tail.search(queries, k, newer).rows + n_rows
-            candidates = [np.append(of_index, of_tail) for of_index, of_tail in zip(candidates, tail, strict=True)]
-        return gathered([nearest_of(self.vectors, r, q, k) for r, q in zip(candidates, queries, strict=True)], n_found)
+            nearest = [np.append(of_index, of_tail) for of_index, of_tail in zip(nearest, tail, strict=True)]
+        return gathered([ranked(self.vectors, r, q, n_found) for r, q in zip(nearest, queries, strict=True)], n_found)
 
-    def _allowed_candidates(
+    def _nearest(
+        self,
+        queries: NDArray[np.float32],
+        wanted: int,
+        probes: int,
+        n_found: int,
+        allowed: NDArray[np.bool_] | None,
+    ) -> list[NDArray[np.int64]]:
+        """Return of so many candidates of each query those that, but for FAISS's rounding, are the nearest n_found."""
+        if not wanted:
+            return [np.empty(0, np.int64)] * len(queries)
+        scores, rows = self._candidates(queries, wanted, probes, allowed, compared=True)
+        least = scores[:, min(n_found, wanted) - 1] - ROUNDING
+        return [near[s >= kth] for near, s, kth in zip(rows, scores, least, strict=True)]
+
+    def _nearest_allowed(
         self, queries: NDArray[np.float32], wanted: int, probes: float, n_found: int, allowed: NDArray[np.bool_]
     ) -> list[NDArray[np.int64]]:
-        """Return each query's candidates among the allowed rows. wanted, probes: as if all were allowed.
+        """Do as `_nearest`, among the allowed rows. wanted, probes: as if all were allowed.
 
         The fewer of a query's nearest rows may be found, the more lists it takes to come by those that may, and the
         farther they lie; codes tell far rows apart less well.
         """
-        nearest = self._candidates(queries, min(self.header.candidates_now, self.header.rows), self.header.probes, None)
-        shares = np.minimum(allowed[nearest].mean(axis=1), allowed.mean())
+        near = self._candidates(queries, min(self.header.candidates_now, self.header.rows), self.header.probes)[1]
+        shares = np.minimum(allowed[near].mean(axis=1), allowed.mean())
         n_allowed = int(np.count_nonzero(allowed))
-        found = [nearest[0]] * len(queries)
+        found = [near[0]] * len(queries)
         common = np.flatnonzero(shares >= 1 / MOST_SCARCE)
         if len(common):
             share = shares[common].min()
             more = min(math.ceil(wanted / share), n_allowed)
-            rows = self._candidates(queries[common], more, math.ceil(probes / share), allowed)
-            for query, its_rows in zip(common, rows, strict=True):
-                found[query] = its_rows
+            nearest = self._nearest(queries[common], more, math.ceil(probes / share), n_found, allowed)
+            for query, its_nearest in zip(common, nearest, strict=True):
+                found[query] = its_nearest
         for query in np.flatnonzero(shares < 1 / MOST_SCARCE):
             lists = math.ceil(probes / shares[query]) if shares[query] else self.header.lists
-            found[query] = self._scarce_candidates(queries[query], MOST_SCARCE * wanted, n_found, lists, allowed)
+            found[query] = self._nearest_scarce(queries[query], MOST_SCARCE * wanted, n_found, lists, allowed)
         return found
 
-    def _scarce_candidates(
+    def _nearest_scarce(
         self, query: NDArray[np.float32], wanted: int, n_found: int, probes: int, allowed: NDArray[np.bool_]
     ) -> NDArray[np.int64]:
-        """Return candidates of which the farther half, by their codes, holds none of the nearest.
+        """Return the nearest of so many candidates that the farther half, by their codes, holds none of them.
 
-        Or as many as are compared one by one without an index.
+        Or of as many as are compared one by one without an index.
         """
         most = min(int(np.count_nonzero(allowed)), max(EXACT_BYTES // self.vectors[:1].nbytes, wanted))
         while True:
             wanted = min(wanted, most)
-            rows: NDArray[np.int64] = self._candidates(query[None], wanted, probes, allowed)[0]
+            rows = self._candidates(query[None], wanted, probes, allowed)[1][0]
             nearest = nearest_of(self.vectors, rows, query, n_found)[0]
             if wanted == most or not np.isin(rows[wanted // 2 :], nearest).any():
-                return rows
+                return nearest
             wanted, probes = 2 * wanted, 2 * probes
 
-    def _reduced(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the queries in the index's directions: a single one in a quarter of FAISS's time."""
-        if len(queries) == 1:
-            return np.asarray(np.vecdot(self._directions, queries), np.float32)[None]
-        return np.asarray(self._reduction.apply(queries), np.float32)
-
     def _candidates(
-        self, queries: NDArray[np.float32], wanted: int, probes: int, allowed: NDArray[np.bool_] | None
-    ) -> NDArray[np.int64]:
-        """Return the nearest so many of the allowed rows by their codes. Raises InvalidIndex if it cannot be so."""
-        reduced = self._reduced(queries)
-        rows = np.full((len(queries), wanted), -1, np.int64)
-        lacking = np.arange(len(queries) if wanted else 0)
-        while len(lacking):
-            probes = min(probes, self.header.lists)
-            parameters = faiss.SearchParametersIVF(nprobe=probes)
-            if allowed is not None:
-                parameters = restricted(parameters, allowed)
-            with one_thread() if len(lacking) == 1 else nullcontext():
-                rows[lacking] = self._lists.search(reduced[lacking], wanted, params=parameters)[1]
-            if probes == self.header.lists:
-                break
-            lacking = lacking[rows[lacking, -1] < 0]
-            probes *= 4
+        self,
+        queries: NDArray[np.float32],
+        wanted: int,
+        probes: int,
+        allowed: NDArray[np.bool_] | None = None,
+        *,
+        compared: bool = False,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return so many of the allowed rows that are nearest by their codes, in that order; if compared, by score.
+
+        Of more lists where those hold too few. Raises InvalidIndex if it cannot be so.
+        """
+        probes = min(probes, self.header.lists)
+        index = self._compared_index if compared else self._index
+        if allowed is None:
+            parameters = _search_parameters(self.kind, probes, compared)
+        else:
+            parameters = _whole(restricted(recall.probing(self.kind, probes), allowed), compared)
+        with one_thread() if len(queries) == 1 else nullcontext():
+            try:
+                scores, rows = index.search(queries, wanted, params=parameters)
+            except RuntimeError as error:  # FAISS compares no row that is not there
+                raise InvalidIndex("its lists name rows that are not there") from error
         in_order = np.sort(rows, axis=1)
-        is_outside = (in_order[:, :1] < 0).any() or (in_order[:, -1:] >= self.header.rows).any()
-        if is_outside or (np.diff(in_order) == 0).any():
+        lacking = np.flatnonzero(in_order[:, 0] < 0)
+        if len(lacking) and probes < self.header.lists:
+            scores[lacking], rows[lacking] = self._candidates(
+                queries[lacking], wanted, 4 * probes, allowed, compared=compared
+            )
+            return scores, rows
+        is_outside = len(lacking) or (in_order[:, -1] >= self.header.rows).any()
+        if is_outside or (in_order[:, 1:] == in_order[:, :-1]).any():
             raise InvalidIndex("its lists do not name every row once")
-        return rows
+        return scores, rows
+
+
+@functools.lru_cache(maxsize=64)  # FAISS only reads them, and they take a tenth of a search's time to make
+def _search_parameters(kind: str, probes: int, compared: bool) -> Any:
+    return _whole(recall.probing(kind, probes), compared)
+
+
+def _whole(inner: Any, compared: bool) -> Any:
+    """Return FAISS's parameters of the whole index for those of its lists."""
+    parameters = faiss.SearchParametersPreTransform(index_params=inner)
+    return faiss.IndexRefineSearchParameters(k_factor=1, base_index_params=parameters) if compared else parameters
 
 
 def open_compressed(path: Path, vectors: NDArray[np.float16]) -> CompressedIndex:

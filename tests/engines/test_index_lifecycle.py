@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -287,8 +288,9 @@ def test_an_image_finds_itself_first_also_where_the_index_has_lost_it(
 ) -> None:
     search = compressed.CompressedIndex._candidates
 
-    def without_the_first(*arguments: object) -> NDArray[np.int64]:
-        return search(*arguments)[:, 1:]  # type: ignore[arg-type]
+    def without_the_first(*arguments: Any, **options: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        scores, rows = search(*arguments, **options)
+        return scores[:, 1:], rows[:, 1:]
 
     monkeypatch.setattr(compressed.CompressedIndex, "_candidates", without_the_first)
     hits = indexed.store.similar(5, k=3)

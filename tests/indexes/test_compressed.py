@@ -21,7 +21,7 @@ from indexes import compressed, index_metadata
 from indexes.ann import ExactIndex
 from indexes.compressed import CompressedIndex, open_compressed, verify
 from indexes.devices import Device
-from indexes.index_metadata import KINDS, IndexHeader, InvalidIndex, index_bytes, read_header
+from indexes.index_metadata import KINDS, IndexHeader, InvalidIndex, checked_header, index_bytes, read_header
 from indexes.recall import nearest_others
 from indexes.stopping import Stopped
 from tests.indexes.index_files import build, extend
@@ -336,7 +336,7 @@ def test_faiss_takes_no_other_thread_for_a_single_query(
 ) -> None:
     # On a busy machine it would wait for the others a hundred times as long as it searches.
     threads: dict[str, int] = {}
-    for kind in (faiss.IndexIVF, faiss.IndexScalarQuantizer):
+    for kind in (faiss.IndexRefine, faiss.IndexPreTransform, faiss.IndexScalarQuantizer):
 
         def watched(index: Any, *args: Any, search: Any = kind.search, **kwargs: Any) -> Any:
             threads[type(index).__name__] = faiss.omp_get_max_threads()
@@ -344,8 +344,10 @@ def test_faiss_takes_no_other_thread_for_a_single_query(
 
         monkeypatch.setattr(kind, "search", watched)
     faiss.omp_set_num_threads(3)
-    open_compressed(path, rows).search(queries[:1], 10)
-    assert threads == {"IndexIVF": 1, "IndexScalarQuantizer": 1}
+    index = open_compressed(path, rows)
+    index.search(queries[:1], 10)
+    index.search(queries[:1], 10, np.arange(len(rows)) % 8 == 0)  # so few that it asks the lists alone
+    assert threads == {"IndexRefine": 1, "IndexPreTransform": 1, "IndexScalarQuantizer": 1}
     assert faiss.omp_get_max_threads() == 3
 
 
@@ -392,7 +394,7 @@ def test_more_candidates_are_compared_as_rows_come_until_it_is_measured_again(ro
     assert grown.candidates_now == -(-before.candidates * 2400 // 2000)
     index, wanted = open_compressed(path, rows[:2500]), []
     index.header = replace(grown, rows=2500, digest=again.digest)
-    index._candidates = lambda _queries, n, *_: wanted.append(n) or np.arange(n)[None]  # type: ignore[method-assign]
+    index._nearest = lambda _queries, n, *_: wanted.append(n) or [np.arange(n)]  # type: ignore[method-assign]
     index.search(np.asarray(rows[:1], np.float32), 10)
     assert wanted == [-(-before.candidates * 2500 // 2000)]
 
@@ -565,6 +567,25 @@ def test_lists_that_name_no_row_or_one_twice_are_given_up_after_one_warning(
         "the index is not used: its lists do not name every row once; every vector is compared instead; "
         "`vecstore index` mends it"
     ]
+
+
+@pytest.mark.parametrize("number", [1 << 40, -5])
+@pytest.mark.parametrize("some", [None, 2, 8])
+def test_ids_of_no_row_are_not_followed(
+    number: int, some: int | None, path: Path, rows: Float16, queries: Float32, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are not verified when a file is opened, and to compare one would be to read what is not there."""
+    with open(path, "rb") as file:
+        header, index = checked_header(file, rows), compressed._read(file, 0)
+    lists = faiss.extract_index_ivf(index).invlists
+    for one in range(header.lists):
+        for entry in range(lists.list_size(one)):
+            lists.update_entry(one, entry, number, lists.get_codes(one))
+    with open(path, "w+b") as file:
+        compressed._write(file, index, header)
+    allowed = None if some is None else np.arange(N_ROWS) % some == 0
+    assert recall(open_compressed(path, rows), queries, allowed=allowed) == 1
+    assert [record.message.split(":")[0] for record in caplog.records] == ["the index is not used"]
 
 
 class StopsAfter(threading.Event):
