@@ -152,6 +152,8 @@ def test_without_the_embedder_the_damage_is_quarantined_and_told(store: Store, m
     ("statement", "kind"),
     [
         ("insert into removed values (3)", "catalog"),
+        ("update cluster_sizes set images = images + 1 where cluster = 1", "catalog"),
+        ("delete from cluster_sizes", "catalog"),
         ("delete from memberships where row = 3", "membership"),
         ("update memberships set cluster = (cluster + 1) % 3 where row = 3", "membership"),
         ("update memberships set distance = distance + 0.5 where row = 3", "membership"),

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -456,6 +457,73 @@ def test_an_upgrade_knows_the_images_that_were_removed_before(tmp_path: Path, mo
     catalog.close()
 
 
+# How many images each cluster has, kept by the database itself
+
+
+def counted(catalog: Catalog) -> dict[int, int]:
+    """The same, by counting the images of each cluster that have a path."""
+    query = "select cluster from memberships where clustering = 1 and row in (select row from paths)"
+    return dict(Counter(cluster for (cluster,) in catalog.db.execute(query)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(("insert", "change", "forget", "remove", "undo", "purge", "forget all")),
+            st.integers(0, 5),
+            st.integers(0, 2),
+        ),
+        max_size=30,
+    )
+)
+def test_clusters_have_as_many_images_as_are_recorded_in_them_whatever_is_written(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        catalog = Catalog.create(Path(folder) / "catalog.sqlite", "an embedder")
+        for row in range(6):
+            add(catalog, row, b"/%d" % row)
+        with catalog.writing():
+            catalog.clusterings.insert(made_of(3), {}, 6, b"", [0, 1, 2])
+        for step, row, cluster in steps:
+            done = [one for one in catalog.operations.all() if not one.undone]  # the last first
+            with catalog.operations.announced(step, ""), catalog.writing():
+                if step == "insert":
+                    catalog.memberships.insert(1, [(row, cluster, 0.5)])
+                elif step == "change":
+                    catalog.memberships.change(1, [(row, cluster, 0.5, True)])
+                elif step == "forget":
+                    catalog.memberships.forget(1, [row])
+                elif step == "remove":
+                    catalog.paths.forget_all_of(row)
+                elif step == "undo" and done:
+                    catalog.operations.undo(done[0])
+                elif step == "purge":
+                    catalog.images.purge_removed()
+                elif step == "forget all":
+                    catalog.memberships.forget_labels(0)
+            assert catalog.trees.sizes(1) == counted(catalog)
+        assert not catalog.integrity.cluster_sizes_disagree()
+        catalog.close()
+
+
+def test_an_upgrade_counts_the_images_of_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = catalog_module.MIGRATIONS
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", newer[: newer.index(schema.m016_cluster_sizes)])
+    catalog = Catalog.create(tmp_path / "catalog.sqlite", "an embedder")
+    for row in range(4):
+        add(catalog, row, b"/%d" % row)
+    with catalog.writing():
+        catalog.clusterings.insert(made_of(3), {}, 4, b"", [4, 0, 2])
+        catalog.memberships.insert(1, [(0, 4, 0.5), (1, 2, 0.5), (2, 2, 0.5), (3, 2, 0.5)])
+    catalog.paths.forget(b"/3")
+    monkeypatch.setattr(catalog_module, "MIGRATIONS", newer)
+    catalog.migrate()
+    assert catalog.trees.sizes(1) == {2: 2, 4: 1}
+    catalog.close()
+
+
 def plans(catalog: Catalog, ask: Callable[[], object]) -> list[str]:
     """How SQLite goes through each table, for every statement that `ask` runs."""
     run: list[str] = []
@@ -485,6 +553,13 @@ def test_a_query_without_conditions_looks_at_no_image_but_those_it_names(catalog
         for step in found
         if step.startswith("SCAN") and step not in ("SCAN removed", "SCAN quarantined", "SCAN CONSTANT ROW")
     ] == []
+
+
+def test_sizes_of_clusters_are_read_and_not_counted(catalog: Catalog) -> None:
+    found = plans(catalog, lambda: catalog.trees.sizes(1))
+    # The memberships of removed images alone, one by one.
+    of_memberships = [step for step in found if "memberships" in step]
+    assert of_memberships == ["SEARCH memberships USING PRIMARY KEY (clustering=? AND row=?)"]
 
 
 class Refusing:

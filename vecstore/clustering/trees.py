@@ -1,7 +1,7 @@
 """Walking a tree of clusters: its levels, down and up, and cut into any number of clusters.
 
-Nothing is trained or assigned here. What is read of the whole tree is kept until the store changes: the sizes of a
-million images' clusters take longer to count than a tree takes to walk.
+Nothing is trained, assigned or counted here. What is read of the whole tree is kept until the store changes: its
+thousands of nodes take longer to read than to walk.
 """
 
 import os

@@ -139,6 +139,8 @@ def _of_catalog(parts: Parts) -> Iterator[Finding]:
         yield Finding(
             "catalog", f"{name}: removed", "the list of removed images is not that of those without a path", True
         )
+    if catalog.integrity.cluster_sizes_disagree():
+        yield Finding("catalog", f"{name}: cluster_sizes", "clusters have other numbers of images than it says", True)
 
 
 def _has_settings(catalog: Catalog) -> bool:
@@ -158,6 +160,8 @@ def _mend_catalog(parts: Parts) -> None:
             catalog.set_index_settings(IndexSettings().to_json())
         if catalog.integrity.removed_disagrees():
             catalog.integrity.rebuild_removed()
+        if catalog.integrity.cluster_sizes_disagree():
+            catalog.integrity.rebuild_cluster_sizes()
         catalog.facts.forget(catalog.facts.damaged_rows())
 
 

@@ -29,6 +29,14 @@ class Integrity(Queries):
         self.db.execute("delete from removed")
         self.db.execute(f"insert into removed {WITHOUT_PATH}")
 
+    def cluster_sizes_disagree(self) -> bool:
+        """Say whether `cluster_sizes` is not how many images are in each cluster."""
+        return bool(self._value(f"select exists (select * from ({WRONGLY_COUNTED}))"))
+
+    def rebuild_cluster_sizes(self) -> None:
+        self.db.execute("delete from cluster_sizes")
+        self.db.execute(f"insert into cluster_sizes {CLUSTER_SIZES}")
+
     def rebuild_indexes(self) -> None:
         """Rebuild SQLite's own indexes from the tables."""
         self.db.execute("reindex")
@@ -41,6 +49,16 @@ WRONGLY_REMOVED = f"""
     select row from (select row from removed except {WITHOUT_PATH})
     union all
     select row from ({WITHOUT_PATH} except select row from removed)"""
+
+
+CLUSTER_SIZES = "select clustering, cluster, count(*) from memberships group by clustering, cluster"
+RECORDED_SIZES = "select clustering, cluster, images from cluster_sizes where images <> 0"
+
+
+WRONGLY_COUNTED = f"""
+    select clustering from ({RECORDED_SIZES} except {CLUSTER_SIZES})
+    union all
+    select clustering from ({CLUSTER_SIZES} except {RECORDED_SIZES})"""
 
 
 # Each counts violations of a rule. These cannot be repaired, because the original values are unknown.

@@ -429,6 +429,32 @@ def m015_versions_of_verdicts(db: sqlite3.Connection) -> None:
     db.execute("alter table pairs add column version integer not null default 0")
 
 
+def m016_cluster_sizes(db: sqlite3.Connection) -> None:
+    # How many images each cluster of each clustering has, removed ones too: to count a million of them takes longer
+    # than the first look at a tree may. Kept by the database itself, as `removed` is.
+    db.execute("""
+        create table cluster_sizes (
+            clustering integer not null,
+            cluster    integer not null,
+            images     integer not null,
+            primary key (clustering, cluster)
+        ) without rowid""")
+    db.execute("""
+        insert into cluster_sizes
+        select clustering, cluster, count(*) from memberships group by clustering, cluster""")
+    more = """
+        insert into cluster_sizes values (new.clustering, new.cluster, 1)
+        on conflict (clustering, cluster) do update set images = images + 1;"""
+    less = """
+        update cluster_sizes set images = images - 1
+        where  clustering = old.clustering and cluster = old.cluster;"""
+    db.execute(f"create trigger an_image_comes_into_a_cluster after insert on memberships begin {more} end")
+    db.execute(f"create trigger an_image_leaves_its_cluster after delete on memberships begin {less} end")
+    db.execute(f"""
+        create trigger an_image_goes_to_another_cluster after update of cluster on memberships
+        when new.cluster <> old.cluster begin {less} {more} end""")
+
+
 MIGRATIONS = (
     m001_the_store,
     m002_index_settings,
@@ -445,4 +471,5 @@ MIGRATIONS = (
     m013_facts,
     m014_trees_and_kept_names,
     m015_versions_of_verdicts,
+    m016_cluster_sizes,
 )  # append only
