@@ -508,6 +508,20 @@ def test_clusters_have_as_many_images_as_are_recorded_in_them_whatever_is_writte
         catalog.close()
 
 
+@pytest.mark.parametrize("size", ["'many'", "-1", "1.5", "x'00'"])
+def test_a_size_that_is_none_is_reported_as_damage(size: str, catalog: Catalog) -> None:
+    add(catalog, 0, b"/a")
+    with catalog.writing():
+        catalog.clusterings.insert(made_of(1), {}, 1, b"", [0])
+        catalog.memberships.insert(1, [(0, 0, 0.5)])
+    catalog.db.execute(f"update cluster_sizes set images = {size}")
+    with pytest.raises(StoreDamaged, match="^the tree of clustering 1 is damaged; `vecstore check --repair` mends it$"):
+        catalog.trees.sizes(1)
+    assert catalog.integrity.cluster_sizes_disagree()
+    catalog.integrity.rebuild_cluster_sizes()
+    assert catalog.trees.sizes(1) == {0: 1}
+
+
 def test_an_upgrade_counts_the_images_of_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     newer = catalog_module.MIGRATIONS
     monkeypatch.setattr(catalog_module, "MIGRATIONS", newer[: newer.index(schema.m016_cluster_sizes)])

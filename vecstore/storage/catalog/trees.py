@@ -108,10 +108,10 @@ class Trees(Queries):
         return [found for (found,) in self.db.execute(query, {"clustering": clustering, "cluster": cluster})]
 
     def sizes(self, clustering: int) -> dict[int, int]:
-        """Return how many living images each cluster has that has any."""
+        """Return how many living images each cluster has that has any. Raises StoreDamaged."""
         query = """
-            select cluster, images from clusters join cluster_sizes using (clustering, cluster)
-            where  clustering = :id"""
+            select cluster, case when typeof(images) = 'integer' then images else -1 end  -- damaged
+            from   clusters join cluster_sizes using (clustering, cluster) where clustering = :id"""
         found = dict(self.db.execute(query, {"id": clustering}).fetchall())
         # Apart, since removed images are few, and come and go without their memberships.
         query = """
@@ -120,6 +120,8 @@ class Trees(Queries):
         for cluster, gone in self.db.execute(query, {"id": clustering}):
             if cluster in found:  # of a damaged image it may be any
                 found[cluster] -= gone
+        if min(found.values(), default=0) < 0:
+            raise damaged(clustering)
         return {cluster: size for cluster, size in found.items() if size}
 
     def most_typical(self, clustering: int, cluster: int) -> tuple[int, bytes] | None:
