@@ -78,14 +78,17 @@ def without_bars(levels: NDArray[np.uint8]) -> Box:
 
 def _bars(lines: NDArray[np.uint8]) -> tuple[int, int]:
     """Return how many lines at either end are a bar, with the line beside it, which is often a mixture."""
-    lowest, highest = lines.min(1).astype(np.int16), lines.max(1).astype(np.int16)
-    return _bar(lowest, highest), _bar(lowest[::-1], highest[::-1])
+    extremes = list(zip(lines.min(1).tolist(), lines.max(1).tolist(), strict=True))
+    return _bar(extremes), _bar(extremes[::-1])
 
 
-def _bar(lowest: NDArray[np.int16], highest: NDArray[np.int16]) -> int:
-    middle = (lowest + highest) // 2
-    uniform = (highest - lowest <= BAR_SPREAD) & (np.abs(middle - middle[0]) <= BAR_LEVELS)
-    n = len(lowest) if uniform.all() else int(np.argmin(uniform))
+def _bar(extremes: list[tuple[int, int]]) -> int:
+    first = sum(extremes[0]) // 2
+    n = 0
+    for lowest, highest in extremes:  # mostly one: an array's worth of comparisons takes longer
+        if highest - lowest > BAR_SPREAD or abs((lowest + highest) // 2 - first) > BAR_LEVELS:
+            break
+        n += 1
     return n + 1 if n >= LEAST_BAR else 0
 
 

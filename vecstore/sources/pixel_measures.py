@@ -59,12 +59,14 @@ def _small_grey(image: Image.Image) -> Image.Image:
 
 def _laplacian_variance(grey: Image.Image) -> float:
     """Return the variance over the pixels that have four neighbours; 0 where there are none."""
-    levels = np.asarray(grey, np.float32)
-    if min(levels.shape) < 3:
+    if min(grey.size) < 3:
         return 0.0
-    found = 4 * levels[1:-1, 1:-1]
-    for neighbour in (levels[:-2, 1:-1], levels[2:, 1:-1], levels[1:-1, :-2], levels[1:-1, 2:]):
-        found -= neighbour
+    width = grey.width
+    pixels = np.asarray(grey).astype(np.int16).ravel()  # end to end, which takes less time than row by row
+    differences = 4 * pixels[width:-width]
+    for at in (0, 2 * width, width - 1, width + 1):  # of the first pixel's neighbours above, below, left and right
+        differences -= pixels[at : at + differences.size]
+    found = differences.reshape(-1, width)[:, 1:-1].astype(np.float32)
     mean = float(found.mean())
     found *= found  # np.var takes longer
     return max(0.0, float(found.mean()) - mean * mean)
