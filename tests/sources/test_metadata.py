@@ -124,6 +124,24 @@ def test_iptc_is_read(name: str, written: Path) -> None:
     assert (found.taken, found.keywords, found.caption) == ("2001-02-03T04:05:06+01:00", ("one", "two"), "A caption")
 
 
+def test_what_windows_and_raw_pictures_say_in_exif_alone_is_read() -> None:
+    exif = Image.Exif()
+    exif.update({0x4746: 3, 0x9C9E: "one;two".encode("utf-16-le")})
+    shot = {0x9004: "2001:02:03 04:05:06", 0x9012: "+01:00", 0xA002: 6000, 0xA003: 4000, 0x927C: bytes(4096)}
+    exif.get_ifd(ExifTags.IFD.Exif).update(shot)
+    content = exif.tobytes().removeprefix(b"Exif\0\0")
+    expected = Facts(
+        taken="2001-02-03T04:05:06+01:00",
+        bytes=len(content),
+        format="DNG",
+        width=6000,
+        height=4000,
+        rating=3,
+        keywords=("one", "two"),
+    )
+    assert read(content, b"a.dng") == expected
+
+
 # Files that lie
 
 # What some cameras write for seconds that they do not use.

@@ -37,6 +37,13 @@ _DESCRIPTION, _MAKE, _MODEL, _ORIENTATION, _RATING, _XMP, _IPTC = 0x10E, 0x10F, 
 _XP_KEYWORDS, _EXIF_IFD, _GPS_IFD = 0x9C9E, 0x8769, 0x8825
 _ORIGINAL, _DIGITIZED, _OFFSET_ORIGINAL, _OFFSET_DIGITIZED = 0x9003, 0x9004, 0x9011, 0x9012
 _WIDTH, _HEIGHT, _LENS = 0xA002, 0xA003, 0xA434
+_LATITUDE_SIDE, _LATITUDE, _LONGITUDE_SIDE, _LONGITUDE = 1, 2, 3, 4
+# All of these. A camera writes fifty, and decoding the others takes longer than the rest of a directory.
+_READ_TAGS = {
+    *(_DESCRIPTION, _MAKE, _MODEL, _ORIENTATION, _RATING, _XMP, _IPTC, _XP_KEYWORDS, _EXIF_IFD, _GPS_IFD),
+    *(_ORIGINAL, _DIGITIZED, _OFFSET_ORIGINAL, _OFFSET_DIGITIZED, _WIDTH, _HEIGHT, _LENS),
+    *(_LATITUDE_SIDE, _LATITUDE, _LONGITUDE_SIDE, _LONGITUDE),
+}
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _NAMESPACES = {
     "dc": "http://purl.org/dc/elements/1.1/",
@@ -138,7 +145,7 @@ def _directories(blocks: Blocks) -> tuple[Tags, Tags, Tags]:
 
 
 def _directory(tiff: bytes, at: Any = None) -> Tags:
-    """Return the tags of a directory, by default the first; none of one that is damaged, or made to be long to read.
+    """Return what is read of a directory, by default the first; nothing of one that is damaged, or long to read.
 
     Texts are read as UTF-8 where they are that; Pillow takes them for Latin-1.
     """
@@ -153,7 +160,7 @@ def _directory(tiff: bytes, at: Any = None) -> Tags:
         tags, file = TiffImagePlugin.ImageFileDirectory_v2(tiff[:8]), io.BytesIO(tiff)
         file.seek(at)
         tags.load(file)
-        for tag in [*tags]:
+        for tag in _READ_TAGS.intersection(tags):
             with suppress(Exception):
                 # IPTC is bytes that Photoshop and exiftool call 32-bit numbers, of which Pillow gives the first.
                 value = tags._tagdata[tag] if tag == _IPTC else tags[tag]
@@ -290,8 +297,8 @@ def _offset(text: str) -> str:
 
 
 def _place(gps: Tags, xmp: _Xmp) -> tuple[float, float] | tuple[None, None]:
-    latitude = _degrees(gps.get(2), gps.get(1), "NS", 90)
-    longitude = _degrees(gps.get(4), gps.get(3), "EW", 180)
+    latitude = _degrees(gps.get(_LATITUDE), gps.get(_LATITUDE_SIDE), "NS", 90)
+    longitude = _degrees(gps.get(_LONGITUDE), gps.get(_LONGITUDE_SIDE), "EW", 180)
     if latitude is None or longitude is None:
         latitude = _xmp_degrees(xmp.text("exif:GPSLatitude"), "NS", 90)
         longitude = _xmp_degrees(xmp.text("exif:GPSLongitude"), "EW", 180)
