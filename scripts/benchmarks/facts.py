@@ -11,6 +11,7 @@ import numpy as np
 import typer
 from PIL import Image, ImageFilter
 
+from vecstore.likeness.perceptual_hash import hash_record
 from vecstore.results import Facts
 from vecstore.search.conditions import parse
 from vecstore.search.oddities import BOUNDS
@@ -53,7 +54,10 @@ def _of_pictures(files: list[Path], radius: float) -> None:
     print(f"{len(decoded)} pictures, ms of CPU time each")
     print(f"  decode {_ms(lambda: [decoding.decode(content, (SIDE, SIDE)) for content, _, _ in decoded], decoded):.2f}")
     print(f"  read what the file says {_ms(lambda: [metadata.read(*some[:2]) for some in decoded], decoded):.2f}")
-    print(f"  measure the pixels {_ms(lambda: [measure(image) for _, _, image in decoded], decoded):.2f}")
+    print(f"  make it grey {_ms(lambda: [image.convert('L') for _, _, image in decoded], decoded):.2f}")
+    greys = [image.convert("L") for _, _, image in decoded]
+    print(f"  measure the pixels {_ms(lambda: [measure(grey) for grey in greys], decoded):.2f}")
+    print(f"  hash {_ms(lambda: [hash_record(grey) for grey in greys], decoded):.2f}")
     found = [metadata.facts_of(content, image, name) for content, name, image in decoded]
     for name in ("highlights", "shadows", "sharpness", "entropy", "contrast", "brightness"):
         values = [getattr(facts, name) for facts in found]
