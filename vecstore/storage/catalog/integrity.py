@@ -52,7 +52,7 @@ WRONGLY_REMOVED = f"""
 
 
 CLUSTER_SIZES = "select clustering, cluster, count(*) from memberships group by clustering, cluster"
-RECORDED_SIZES = "select clustering, cluster, images from cluster_sizes where images <> 0"
+RECORDED_SIZES = "select clustering, cluster, images from cluster_sizes"
 
 
 WRONGLY_COUNTED = f"""

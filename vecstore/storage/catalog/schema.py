@@ -447,7 +447,9 @@ def m016_cluster_sizes(db: sqlite3.Connection) -> None:
         on conflict (clustering, cluster) do update set images = images + 1;"""
     less = """
         update cluster_sizes set images = images - 1
-        where  clustering = old.clustering and cluster = old.cluster;"""
+        where  clustering = old.clustering and cluster = old.cluster;
+        delete from cluster_sizes
+        where  clustering = old.clustering and cluster = old.cluster and images = 0;"""
     db.execute(f"create trigger an_image_comes_into_a_cluster after insert on memberships begin {more} end")
     db.execute(f"create trigger an_image_leaves_its_cluster after delete on memberships begin {less} end")
     db.execute(f"""
