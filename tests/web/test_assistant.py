@@ -112,9 +112,8 @@ def test_numbers_are_taken_as_answers_give_them(store: Path) -> None:
     assert facts[0]["id"] == members[0]["id"]
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments", "said"),
-    [
+def test_arguments_that_no_tool_takes_are_one_line(store: Path) -> None:
+    refused = [
         ("similar", {}, "similar cannot take this: images: Field required"),
         (
             "facts",
@@ -125,16 +124,13 @@ def test_numbers_are_taken_as_answers_give_them(store: Path) -> None:
         ("members", {"cluster": 0, "k": 0}, "members cannot take this: k: Input should be greater than or equal to 1"),
         ("info", {"k": 1}, "info takes no k; it takes nothing"),
         ("selected", {"name": "a", "limit": 1}, "selected takes no limit; it takes name, k"),
-    ],
-)
-def test_arguments_that_no_tool_takes_are_one_line(
-    tool: str, arguments: dict[str, Any], said: str, store: Path
-) -> None:
-    async def questions(client: Any) -> Any:
-        return await client.call_tool(tool, arguments)
+    ]
 
-    refused = ask(store, questions)
-    assert (refused.is_error, [one.text for one in refused.content]) == (True, [said])
+    async def questions(client: Any) -> list[Any]:
+        return [await client.call_tool(tool, arguments) for tool, arguments, _said in refused]
+
+    answers = [(answered.is_error, [one.text for one in answered.content]) for answered in ask(store, questions)]
+    assert answers == [(True, [said]) for _tool, _arguments, said in refused]
 
 
 def test_what_people_selected_is_not_undone(store: Path) -> None:
