@@ -3,6 +3,7 @@
 `shared_pictures(name)` is the folder of real pictures of that name beside the checkout; its tests skip without it.
 """
 
+import gc
 import os
 import platform
 import sqlite3
@@ -27,6 +28,12 @@ SHARED = Path(os.environ.get("VECSTORE_TEST_PICTURES", Path(__file__).parents[2]
 
 def pytest_report_header() -> str:
     return f"sqlite {sqlite3.sqlite_version}, numpy {np.__version__}, {platform.platform()}"
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage collections pass over what is there before the first test: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 COUNTING = threading.Lock()  # two batches are embedded at once
