@@ -59,7 +59,8 @@ log = logging.getLogger(__name__)
 
 Bool = NDArray[np.bool_]
 
-ROWS_A_LIST_TO_TRAIN, TRAINING_ITERATIONS = 64, 10
+# Lists are trained on so many rows each, and no more in all.
+ROWS_A_LIST_TO_TRAIN, MOST_TO_TRAIN, TRAINING_ITERATIONS = 64, 131_072, 10
 # Rows are reduced to so many dimensions, doubled until they hold that part of the variance: fewer make every step of a
 # search cheaper, and what they leave out costs some candidates more.
 FEWEST_DIMS, EXPLAINED, PCA_ROWS = 256, 0.5, 16_384
@@ -276,7 +277,7 @@ def build(
     searchable
         (n,) bool, more than one; None: all rows.
 
-    Memory is that of a sample of at most 64 rows a list, reduced, in float32, and of the codes. Raises Stopped, and
+    Memory is that of a sample of at most 131,072 rows, reduced, in float32, and of the codes. Raises Stopped, and
     StoreDamaged if the searchable rows hold no vector.
     """
     rows = rows_of(searchable, len(vectors))
@@ -317,7 +318,7 @@ def _train(
     stop: threading.Event | None,
 ) -> Any:
     """Return an empty index whose lists and codes are made for these rows."""
-    sample = sample_of(rows, lists * ROWS_A_LIST_TO_TRAIN)
+    sample = sample_of(rows, min(lists * ROWS_A_LIST_TO_TRAIN, MOST_TO_TRAIN))
     reduction = _reduction(vectors, sample_of(sample, PCA_ROWS))
     reduced = _apply(reduction, vectors, sample)
     if not len(reduced):

@@ -25,7 +25,10 @@ PQ_DIMS_A_BYTE = 16
 # Up to this size, vectors are compared one by one instead of by an index: some 10 ms of one core, from memory.
 EXACT_BYTES = 128 << 20
 
-# 2 sqrt(rows) lists: comparing a query with the centroids then costs about as much as searching a few lists.
+# So many lists for each square root of rows: comparing a query with the centroids then costs about as much as searching
+# a few lists. In a large index lists hold more of what is alike otherwise, and a query looks through hundreds of them;
+# in a smaller one that takes less time than to train more lists.
+LISTS_A_ROOT, LISTS_A_ROOT_WHEN_LARGE, LARGE = 2, 8, 500_000
 FEWEST_LISTS, MOST_LISTS = 16, 8_192
 
 FORMAT = 1
@@ -94,8 +97,9 @@ def pq_parts(dim: int) -> int:
 
 
 def number_of_lists(n_rows: int) -> int:
-    """Return the power of two nearest to 2 sqrt(n_rows), within bounds."""
-    return min(max(1 << round(math.log2(max(4 * n_rows, 1)) / 2), FEWEST_LISTS), MOST_LISTS)
+    """Return the power of two nearest to 2 sqrt(n_rows), from 500,000 rows on to 8 sqrt(n_rows), within bounds."""
+    lists = (LISTS_A_ROOT if n_rows < LARGE else LISTS_A_ROOT_WHEN_LARGE) * math.sqrt(max(n_rows, 1))
+    return min(max(1 << round(math.log2(lists)), FEWEST_LISTS), MOST_LISTS)
 
 
 def read_header(path: Path) -> IndexHeader | None:

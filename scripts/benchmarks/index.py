@@ -30,8 +30,8 @@ from vecstore.storage.durable_files import replacing
 from vecstore.storage.vector_file import VectorFile, quantize_unit_rows
 from vecstore.store import Store
 
-# Of fewer queries the least effort that reaches the target is often a lucky one: by 200 of them `PCAR256,IVF,PQ64,RFlat`
-# seemed to need 8 lists, by 1,000 it needs 16.
+# Of fewer queries the least effort that reaches the target is often a lucky one: by 200 `PCAR256,IVF,PQ64,RFlat` seemed
+# to need 8 lists, by 1,000 it needs 16.
 N_QUERIES, K = 1_000, 10
 SLOW = "FAISS flat float32"  # asked fewer queries
 SLOW_QUERIES = 20

@@ -23,6 +23,7 @@ from indexes.compressed import CompressedIndex, open_compressed, verify
 from indexes.devices import Device
 from indexes.index_metadata import KINDS, IndexHeader, InvalidIndex, checked_header, index_bytes, read_header
 from indexes.recall import nearest_others
+from indexes.rows import sample_of
 from indexes.stopping import Stopped
 from tests.indexes.index_files import build, extend
 from tests.programs import environment
@@ -236,6 +237,29 @@ def test_a_few_rows_and_equal_ones_can_be_indexed(kind: str, n_rows: int, tmp_pa
 def test_an_index_takes_no_more_than_was_reckoned(made: dict[str, bytes], kind: str) -> None:
     # Beside it there are the signs of the rotation, the lists' sizes and the header.
     assert index_bytes(kind, N_ROWS, DIM) == pytest.approx(len(made[kind]), abs=4096)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "lists"),
+    [(1, 16), (4_000, 128), (200_000, 1024), (499_999, 1024), (500_000, 4096), (1_000_000, 8192), (10**9, 8192)],
+)
+def test_large_indexes_have_more_lists_for_their_size(n_rows: int, lists: int) -> None:
+    assert index_metadata.number_of_lists(n_rows) == lists
+
+
+def test_no_more_rows_are_trained_on_than_memory_was_reckoned_for(
+    rows: Float16, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+
+    def noted(of: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
+        drawn.append(wanted)
+        return sample_of(of, wanted)
+
+    monkeypatch.setattr(compressed, "sample_of", noted)
+    monkeypatch.setattr(compressed, "MOST_TO_TRAIN", 1_000)
+    build(tmp_path / "index.faiss", rows, "rabitq", 0.9, CPU)
+    assert drawn[0] == 1_000
 
 
 # Filters
