@@ -29,8 +29,8 @@ MEASURED_QUERIES, MEASURED_NEIGHBOURS = 400, 10  # the first no more than BUILD_
 # lucky one.
 STANDARD_ERRORS = 3
 CANDIDATES = (20, 30, 50, 70, 100, 150, 200, 400, 800)
-# Comparing a candidate exactly counts as going through so many codes: 60 to 90 take as long where the stored rows are in
-# memory; where they are not, each candidate is a read of the disk.
+# Comparing a candidate exactly counts as going through so many codes: 60 to 90 take as long where the stored rows are
+# in memory; where they are not, each candidate is a read of the disk.
 CODES_A_CANDIDATE = 250
 # Bits that a query's numbers are shortened to where they are compared with codes of one bit.
 QUERY_BITS = 4
