@@ -1,25 +1,11 @@
-"""Stores that several tests of the page begin with, and what a busy machine asks of tests in a browser."""
+"""Stores that several tests of the page begin with."""
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.serving import paint_one
 from vecstore.store import Store
-
-
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Where VECSTORE_TEST_RERUNS is set, run a test in the browser so many times more when it fails.
-
-    Chromium, the server and another test share two cores on CI, where a wait can end early that ends in time elsewhere.
-    What had to be run again is named in the summary, and nothing but tests in the browser is.
-    """
-    reruns = int(os.environ.get("VECSTORE_TEST_RERUNS", "0"))
-    for item in items:
-        if reruns and "browser" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.flaky(reruns=reruns))
 
 
 @pytest.fixture
