@@ -26,8 +26,8 @@ PQ_DIMS_A_BYTE = 16
 EXACT_BYTES = 128 << 20
 
 # So many lists for each square root of rows: comparing a query with the centroids then costs about as much as searching
-# a few lists. In a large index lists hold more of what is alike otherwise, and a query looks through hundreds of them;
-# in a smaller one that takes less time than to train more lists.
+# a few lists. A query of a large index would look through hundreds of them, so it has more; a smaller one is answered
+# quickly anyway, and made in less time with fewer.
 LISTS_A_ROOT, LISTS_A_ROOT_WHEN_LARGE, LARGE = 2, 8, 500_000
 FEWEST_LISTS, MOST_LISTS = 16, 8_192
 
